@@ -1,0 +1,1 @@
+"""Windows of tables, LSTM models, tasks and distributed training. Knows no Prefect."""

@@ -1,0 +1,1 @@
+"""Table rows as training windows, in an order that survives restarts."""

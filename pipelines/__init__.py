@@ -1,0 +1,1 @@
+"""Prefect flows, configuration and the `carousel` command: wiring of `storage` and `lstm`."""

@@ -1,0 +1,1 @@
+"""Prefect flows: ingest, train, evaluate, score."""

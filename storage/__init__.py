@@ -1,0 +1,1 @@
+"""Where sequence data and checkpoints live: buckets, tables, checkpoint repositories. Knows no torch."""

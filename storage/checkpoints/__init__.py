@@ -1,0 +1,1 @@
+"""Deduplicated checkpoints: chunks, packs, manifests, heads."""
