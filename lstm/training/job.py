@@ -1,0 +1,78 @@
+"""A job: everything a rank needs to know to train a run, as plain values without secrets.
+
+It is frozen in every commit, so a run can be resumed from the bucket alone. Keys to the bucket are
+not part of it: ranks take them from their environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`).
+"""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any, Self
+
+from lstm.tasks.forecast import ForecastConfig
+from lstm.training.config import TrainingConfig
+from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRef:
+    """One snapshot of a table, and which of its columns are the key and the clock."""
+
+    uri: str
+    """`s3://bucket/key` of the table."""
+    format: str
+    """`delta` or `iceberg`."""
+    snapshot: str
+    """The pinned snapshot's id; nothing later looks at "latest"."""
+    entity: str | None
+    """Column that tells series apart; None: the table is one series."""
+    time: str
+    """Column that orders a series."""
+    max_gap_s: float | None
+    """Seconds between two rows above which a series is cut; None: never."""
+
+    @property
+    def max_gap(self) -> timedelta | None:
+        """`max_gap_s` as a duration."""
+        return None if self.max_gap_s is None else timedelta(seconds=self.max_gap_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One run: what it reads, where it keeps its checkpoints, how it is trained."""
+
+    run: str
+    """Name of the run; its head is `runs/<run>/head` in the repository."""
+    bucket: str
+    """Bucket that holds the repository."""
+    repository: str
+    """Prefix of the repository in that bucket."""
+    table: TableRef
+    window: WindowSpec
+    split: SplitSpec
+    order: OrderSpec
+    forecast: ForecastConfig
+    training: TrainingConfig
+
+    def with_ranks(self, ranks: int) -> Self:
+        """The same job on another number of ranks: the same windows in the same batches, not the same bits."""
+        return replace(self, training=replace(self.training, ranks=ranks))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a commit's meta data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, also after a trip through JSON text (tuples become lists there)."""
+        forecast = {k: tuple(v) if isinstance(v, list) else v for k, v in values["forecast"].items()}
+        return cls(
+            run=values["run"],
+            bucket=values["bucket"],
+            repository=values["repository"],
+            table=TableRef(**values["table"]),
+            window=WindowSpec(**values["window"]),
+            split=SplitSpec(**values["split"]),
+            order=OrderSpec(**values["order"]),
+            forecast=ForecastConfig(**forecast),
+            training=TrainingConfig(**values["training"]),
+        )
