@@ -1,0 +1,61 @@
+# Everything a developer or a newcomer runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3.11
+VENV ?= .venv
+# Where PyTorch comes from: extra arguments for pip. Without them PyPI's Linux wheel is the CUDA build (0.5 GB,
+# and several GB of CUDA packages); this is the CPU build (0.2 GB):
+#   make setup PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu"
+PIP_TORCH ?=
+# Arguments for the command behind `make demo` (--format iceberg, --fresh, ...) and `make test` (-k name, ...).
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help: ## List what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(INSTALLED) ## Create .venv and install the project with its locked dependencies. PIP_TORCH=... says where PyTorch comes from.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) (exact versions: constraints.txt); the first time this takes some minutes ..."
+	@if [ -n '$(PIP_TORCH)' ]; then $(PIP) install -c constraints.txt torch $(PIP_TORCH); fi
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> checkpoints -> forecast. ARGS="--format iceberg"
+	@$(BIN)/carousel demo $(ARGS)
+
+.PHONY: test
+test: $(INSTALLED) ## Run the tests. ARGS="-k name"
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(INSTALLED) ## Run the tests that take minutes.
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+.PHONY: check
+check: $(INSTALLED) ## Check format, lint, types, and which room imports which.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and mend what the linter can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove .venv and the tools' caches. Data stays: that is .carousel/ and yours to delete.
+	@if [ -x $(BIN)/carousel ]; then $(BIN)/carousel s3 stop; fi
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
