@@ -1,0 +1,59 @@
+"""Create, open and list tables by uri. (Signatures first; the formats follow.)"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pyarrow as pa
+
+from storage.local import LocalServer
+from storage.objects import Access
+from storage.tables.protocol import Table
+
+Format = Literal["delta", "iceberg"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogSettings:
+    """How to reach an Iceberg catalog."""
+
+    uri: str = field(repr=False)
+    """`http(s)://…` is a REST catalog, anything else a database for pyiceberg's SQL catalog."""
+    warehouse: str | None = None
+    credential: str | None = field(default=None, repr=False)
+    """REST only: `id:secret`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lake:
+    """How tables are reached: the object store, and the Iceberg catalog if there is one."""
+
+    access: Access
+    catalog: CatalogSettings | None = None
+
+
+def lake_for(server: LocalServer) -> Lake:
+    """The embedded server as a lake: its object store and its Iceberg catalog."""
+    raise NotImplementedError
+
+
+def create_table(
+    lake: Lake,
+    uri: str,
+    schema: pa.Schema,
+    *,
+    format: Format = "delta",  # noqa: A002 - the word that users know
+    exist_ok: bool = True,
+    row_group_rows: int = 131_072,
+) -> Table:
+    """Create an empty table, or open the one that is there if it has the same format and columns."""
+    raise NotImplementedError
+
+
+def open_table(lake: Lake, uri: str, *, format: Format | None = None) -> Table:  # noqa: A002
+    """Open a table by `s3://bucket/key`, `s3://….metadata.json` (read-only) or `namespace.name` (Iceberg)."""
+    raise NotImplementedError
+
+
+def list_tables(lake: Lake, bucket: str, prefix: str = "") -> list[tuple[str, Format]]:
+    """List (uri, format) of the tables under a prefix of a bucket and in the catalog."""
+    raise NotImplementedError
