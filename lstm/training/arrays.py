@@ -1,0 +1,22 @@
+"""PyTorch tensors as the plain tensors that a repository stores, and back. CPU tensors, any dtype, bit for bit."""
+
+import numpy as np
+import torch
+
+from storage.checkpoints import Tensor
+
+
+def to_plain(tensor: torch.Tensor) -> Tensor:
+    """A view of `tensor`'s bytes where it is contiguous on the CPU, else of a copy of them."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    data = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
+    return Tensor(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), memoryview(data))
+
+
+def from_plain(plain: Tensor) -> torch.Tensor:
+    """A fresh torch tensor with the bytes of `plain`."""
+    dtype: torch.dtype = getattr(torch, plain.dtype)
+    data = bytearray(plain.data)
+    if not data:
+        return torch.empty(plain.shape, dtype=dtype)
+    return torch.frombuffer(data, dtype=dtype).reshape(plain.shape)
