@@ -1,1 +1,37 @@
-"""Table rows as training windows, in an order that survives restarts."""
+"""Table rows as training windows, in an order that survives restarts.
+
+A *window* is `context + horizon` consecutive rows of one segment. A *plan* fixes which windows there are and
+in which order; a *cursor* into that order is the only state that a stream needs to resume.
+
+Reads snapshots, yields arrays: no torch, no Prefect. Why it is so: ARCHITECTURE.md#windows
+"""
+
+from lstm.windows.batch import Batch
+from lstm.windows.contexts import LastContexts, last_contexts
+from lstm.windows.errors import WindowError
+from lstm.windows.index import SequenceIndex, index_snapshot
+from lstm.windows.plan import Plan, make_plan
+from lstm.windows.read import WindowReader
+from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.stream import WindowStream
+
+__all__ = [
+    "SPLITS",
+    "Batch",
+    "LastContexts",
+    "OrderSpec",
+    "Plan",
+    "Scaling",
+    "SequenceIndex",
+    "Split",
+    "SplitSpec",
+    "WindowError",
+    "WindowReader",
+    "WindowSpec",
+    "WindowStream",
+    "fit_scaling",
+    "index_snapshot",
+    "last_contexts",
+    "make_plan",
+]

@@ -1,0 +1,33 @@
+"""What a stream yields: one rank's windows of one global batch, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The b windows of a global batch that one rank holds; b may be 0. T = context + horizon rows, F features.
+
+    The arrays are fresh for each batch, contiguous, and the consumer's to keep or change.
+    """
+
+    epoch: int
+    index: int
+    """Number of the batch in its epoch, from 0."""
+    size: int
+    """Windows of the global batch, over all ranks."""
+    positions: NDArray[np.int64]
+    """[b] position of each window in the epoch, ascending; the key of randomness per sample."""
+    values: NDArray[np.float32]
+    """[b, T, F] features in the reader's order; NaN where unknown."""
+    times: NDArray[np.int64]
+    """[b, T] microseconds since 1970 UTC, or the table's own ordinals."""
+    series: NDArray[np.int64]
+    """[b] number of the series in `plan.series`."""
+    starts: NDArray[np.int64]
+    """[b] row of its series at which the window begins, counted from the series' first row."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
