@@ -1,0 +1,47 @@
+"""What can go wrong with a repository, grouped by what the caller would do."""
+
+from storage.errors import UserError
+
+
+class CheckpointError(UserError):
+    """Root of everything that this package raises on purpose."""
+
+
+class RepositoryMissing(CheckpointError):
+    """There is no repository at this prefix. Create it, or correct the prefix."""
+
+
+class UnsupportedRepository(CheckpointError):
+    """Another version of the format, or an encryption, that this program cannot read."""
+
+
+class InvalidName(CheckpointError):
+    """A run, attempt or tensor has a name that a repository cannot hold."""
+
+
+class RunExists(CheckpointError):
+    """The run is there already. Take it over, or choose another name."""
+
+
+class RunMissing(CheckpointError):
+    """The repository has no such run."""
+
+
+class CommitMissing(CheckpointError):
+    """The run has no such commit (any more), or none that is complete."""
+
+
+class Damaged(CheckpointError):
+    """Bytes of the repository are missing or are not what they must be."""
+
+
+class TooLarge(CheckpointError):
+    """More than a limit of the format or this host's memory allows."""
+
+
+class TakenOver(CheckpointError):
+    """Another attempt trains this run now: this trainer must stop."""
+
+
+class CommitFailed(CheckpointError):
+    """The head could not be changed, however often it was tried. Nothing that was committed before is lost."""

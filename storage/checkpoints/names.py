@@ -1,0 +1,93 @@
+"""Which keys there are below a repository's prefix, and which names may become part of one."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from storage.checkpoints.errors import Damaged, InvalidName
+
+PACKS = "packs/"
+COLLECTIONS = "collections/"
+RUNS = "runs/"
+REPOSITORY = "repository.json"
+
+MAX_GENERATION = 99_999_999
+Nonces = Callable[[], str]
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_OBJECT = re.compile(r"[0-9]{8}-[0-9a-f]{32}", re.ASCII)
+_COLLECTION = re.compile(r"[0-9]{8}", re.ASCII)
+_BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
+_TENSOR_LIMIT = 1024
+
+
+def fresh_nonce() -> str:
+    """128 random bits in hex: no two objects ever share a name, no two heads their content."""
+    return secrets.token_hex(16)
+
+
+def object_name(generation: int, nonce: str) -> str:
+    """Name of a new pack, manifest or page whose writer knew collection `generation` as the newest."""
+    assert 0 <= generation <= MAX_GENERATION
+    return f"{generation:08d}-{nonce}"
+
+
+def checked_object_name(name: str, what: str) -> str:
+    """`name`, if it is one that `object_name` makes: it must not lead to another place. Raises Damaged."""
+    if not _OBJECT.fullmatch(name):
+        raise Damaged(f"{what} is named {name[:60]!r}, which no writer would choose")
+    return name
+
+
+def checked_word(name: str, what: str) -> str:
+    """`name`, if it may name a run or an attempt. Raises InvalidName."""
+    if not _WORD.fullmatch(name):
+        raise InvalidName(
+            f"{what} {name[:200]!r} must be 1 to 128 of A-Z a-z 0-9 . _ -, and begin with a letter or digit"
+        )
+    return name
+
+
+def checked_tensor_name(name: str) -> str:
+    """`name`, if it may name a tensor, and would be harmless as a path too. Raises InvalidName."""
+    parts = name.split("/")
+    if len(name) > _TENSOR_LIMIT or _BAD_IN_TENSOR.search(name) or {"", ".", ".."} & set(parts):
+        raise InvalidName(
+            f"tensor name {name[:200]!r} must be at most {_TENSOR_LIMIT} characters without control characters,"
+            " backslashes, or empty, '.' or '..' parts between slashes"
+        )
+    return name
+
+
+def head_key(run: str) -> str:
+    """Key of a run's head."""
+    return f"{RUNS}{checked_word(run, 'run')}/head"
+
+
+def manifest_key(run: str, name: str) -> str:
+    """Key of a manifest."""
+    return f"{RUNS}{checked_word(run, 'run')}/manifests/{checked_object_name(name, 'manifest')}"
+
+
+def page_key(run: str, name: str) -> str:
+    """Key of a page."""
+    return f"{RUNS}{checked_word(run, 'run')}/pages/{checked_object_name(name, 'page')}"
+
+
+def pack_key(name: str) -> str:
+    """Key of a pack."""
+    return f"{PACKS}{checked_object_name(name, 'pack')}"
+
+
+def collection_key(number: int) -> str:
+    """Key of what collection `number` (from 1) condemned."""
+    assert 1 <= number <= MAX_GENERATION
+    return f"{COLLECTIONS}{number:08d}"
+
+
+def collection_number(key: str) -> int:
+    """Inverse of `collection_key`. Raises Damaged: to overlook a list could lose data."""
+    name = key.removeprefix(COLLECTIONS)
+    if not _COLLECTION.fullmatch(name) or name == "00000000":
+        raise Damaged(f"{key[:200]!r} lies among the collections but is none; remove it")
+    return int(name)

@@ -1,0 +1,95 @@
+"""What a repository asks of a bucket: `storage.objects.Bucket` has it, and so has the fake of the tests.
+
+No deletion: a writer needs no right to delete.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from storage.objects import Object, ObjectInfo
+
+
+class ObjectStore(Protocol):
+    """One bucket; every method as in `storage.objects.Bucket`, with its errors. Safe to share between threads."""
+
+    def put(self, key: str, data: bytes | memoryview) -> str:
+        """Write an object; its ETag. May be repeated by the SDK."""
+        ...
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> str:
+        """Write an object that is not there. Raises Exists, TryAgain, OutcomeUnknown."""
+        ...
+
+    def put_if_match(self, key: str, data: bytes | memoryview, etag: str) -> str:
+        """Replace the very object that has `etag`. Raises LostRace, TryAgain, OutcomeUnknown."""
+        ...
+
+    def get(self, key: str) -> Object:
+        """Read an object. Raises NotFound."""
+        ...
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Read a part. Raises NotFound, Truncated."""
+        ...
+
+    def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
+        """Read many parts `(key, start, length)` at once, in order."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Size and ETag. Raises NotFound."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects below a prefix, ordered by key."""
+        ...
+
+    def probe(self, prefix: str) -> None:
+        """Raise UnsafeServer unless the server keeps what writing relies on."""
+        ...
+
+
+class Below:
+    """A store's keys below one prefix."""
+
+    def __init__(self, store: ObjectStore, prefix: str) -> None:
+        self.store = store
+        stripped = prefix.strip("/")
+        self.prefix = f"{stripped}/" if stripped else ""
+
+    def put(self, key: str, data: bytes | memoryview) -> str:
+        """See `ObjectStore`."""
+        return self.store.put(self.prefix + key, data)
+
+    def put_if_absent(self, key: str, data: bytes) -> str:
+        """See `ObjectStore`."""
+        return self.store.put_if_absent(self.prefix + key, data)
+
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
+        """See `ObjectStore`."""
+        return self.store.put_if_match(self.prefix + key, data, etag)
+
+    def get(self, key: str) -> Object:
+        """See `ObjectStore`."""
+        return self.store.get(self.prefix + key)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """See `ObjectStore`."""
+        return self.store.get_range(self.prefix + key, start, length)
+
+    def get_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
+        """See `ObjectStore`."""
+        return self.store.get_ranges([(self.prefix + key, start, length) for key, start, length in ranges])
+
+    def size(self, key: str) -> int:
+        """Bytes of an object. Raises NotFound."""
+        return self.store.head(self.prefix + key).size
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys (below our prefix) and sizes."""
+        for found in self.store.list(self.prefix + prefix):
+            yield found.key.removeprefix(self.prefix), found.size
+
+    def probe(self) -> None:
+        """See `ObjectStore`."""
+        self.store.probe(self.prefix)
