@@ -51,9 +51,12 @@ class UnsafeServer(ObjectError, UserError):
     """The server does not keep the promises that writing relies on."""
 
 
-NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError, sdk.SSLError)
+NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError)
 """The connection did not come about, so the request cannot have had an effect."""
+NO_ANSWER = (sdk.HTTPClientError, sdk.ConnectionError)
+"""Anything between the request and its answer; with what is not in NEVER_SENT the outcome is unknown."""
 
+_NO_CREDENTIALS = (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError)
 _DENIED = {
     "InvalidAccessKeyId": "the server does not know this access key",
     "SignatureDoesNotMatch": "the secret key is wrong for this access key",
@@ -64,25 +67,43 @@ _DENIED = {
     "PermanentRedirect": "the bucket is in another region or behind another endpoint",
     "IllegalLocationConstraintException": "the bucket is in another region",
 }
+_BUCKET = {
+    "NoSuchBucket": "there is no such bucket; create it or check its name",
+    "InvalidBucketName": "that cannot be a bucket's name; take 3 to 63 lower-case letters, digits, hyphens",
+}
 
 
-def translate(error: Exception, where: str, endpoint: str) -> ObjectError | None:
+def translate(error: sdk.BotoCoreError | sdk.ClientError, where: str, endpoint: str) -> ObjectError | None:
     """The error to raise for what the SDK raised; None if it is not about the outside world.
 
     Args:
-        error: raised by boto3.
+        error: raised by the SDK.
         where: what was asked of which object, as "read s3://bucket/key".
         endpoint: address of the server, for messages.
     """
     if isinstance(error, sdk.ClientError):
         return _from_answer(error, where, endpoint)
-    if isinstance(error, (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError)):
-        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, _NO_CREDENTIALS):
+        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name keys in the config"
         return AccessDenied(f"could not {where}: no credentials for {endpoint}; {remedy}")
-    if isinstance(error, (sdk.HTTPClientError, sdk.ConnectionError)):
+    if isinstance(error, NO_ANSWER):
         remedy = "is the server up, and the address right?"
         return Unreachable(f"could not {where}: {endpoint} does not answer ({_cause(error)}); {remedy}")
     return None
+
+
+def passes(error: sdk.BotoCoreError | sdk.ClientError) -> bool:
+    """Whether the same request may well succeed later: no answer, overload, a concurrent request."""
+    if isinstance(error, sdk.ClientError):
+        return is_trouble(error) or status_of(error) == 409
+    return isinstance(error, NO_ANSWER) and not isinstance(error, sdk.SSLError)
+
+
+def is_trouble(error: sdk.ClientError) -> bool:
+    """Whether the server failed, or gave up on the request, rather than refused it."""
+    return (
+        status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in ("RequestTimeout", "SlowDown")
+    )
 
 
 def status_of(error: sdk.ClientError) -> int:
@@ -91,32 +112,34 @@ def status_of(error: sdk.ClientError) -> int:
 
 
 def code_of(error: sdk.ClientError) -> str:
-    """S3's name for the error; for HEAD, which has no body, the status as text."""
+    """S3's name for the error; for an answer to HEAD, which has no body, the status as text."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectError:
     status, code = status_of(error), code_of(error)
-    said = f"{endpoint} answers {status} {code}"
-    if code in ("NoSuchBucket", "InvalidBucketName"):
-        return BucketMissing(
-            f"could not {where}: no such bucket at {endpoint} ({code}); create it or check its name"
-        )
+    said = f"{endpoint} answers {status}" + ("" if code == str(status) else f" {code}")
+    if code in _BUCKET:
+        return BucketMissing(f"could not {where}: {_BUCKET[code]}; {said}")
     if status == 404:
-        return NotFound(f"could not {where}: not found at {endpoint}")
+        return NotFound(f"could not {where}: there is no such object; {said}")
     if status in (401, 403) or code in _DENIED:
-        reason = _DENIED.get(code, "these credentials do not allow it")
+        reason = _DENIED.get(code, "wrong keys, or these keys do not allow it")
         return AccessDenied(f"could not {where}: {reason}; {said}")
     if status == 409:
         return TryAgain(f"could not {where}: a concurrent request is in the way; {said}")
     if status == 416:
         return Truncated(f"could not {where}: the object ends before that; {said}")
-    if status >= 500 or status == 429 or code in ("RequestTimeout", "SlowDown"):
-        return Unreachable(f"could not {where}: {said}, also after retries")
+    if is_trouble(error):
+        return Unreachable(f"could not {where}: the server keeps failing; {said}")
     return ObjectError(f"could not {where}: {said}: {error.response.get('Error', {}).get('Message', '')}")
 
 
-def _cause(error: Exception) -> str:
-    cause = getattr(error, "kwargs", {}).get("error")
-    name = type(error).__name__
-    return f"{name}: {cause}" if cause is not None else name
+def _cause(error: BaseException) -> str:
+    """The operating system's word for it if there is one: "Connection refused" says more than class names."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+        link = link.__cause__ or link.__context__
+    return type(error).__name__

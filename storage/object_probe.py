@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from botocore import exceptions as sdk
 
 from storage.object_errors import (
-    AccessDenied,
     Exists,
     LostRace,
+    NotFound,
     ObjectError,
     OutcomeUnknown,
     TryAgain,
+    Unreachable,
     UnsafeServer,
 )
 
@@ -25,32 +26,37 @@ if TYPE_CHECKING:
 
     from storage.objects import Bucket
 
-_TRIES = 4
+_TRIES = 5
 
 
 def probe(bucket: Bucket, prefix: str) -> None:
-    """Raise UnsafeServer unless conditional puts and listing work under `prefix`."""
+    """Raise UnsafeServer unless conditional puts, reads and lists under `prefix` do what writers need."""
     folder = f"{prefix.rstrip('/')}/" if prefix else ""
-    with _scratch(bucket) as scratch:
-        for _ in range(_TRIES):  # a lost answer proves nothing; start over with another name
-            key = f"{folder}probe-{secrets.token_hex(12)}"
-            scratch.append(key)
+    with _scratch(bucket) as keys:
+        for _ in range(_TRIES):
+            keys.append(f"{folder}probe-{secrets.token_hex(12)}")
             try:
-                return _probe_once(bucket, key)
+                return _probe_once(bucket, keys[-1])
             except (OutcomeUnknown, TryAgain) as error:
-                trouble = error
-    raise UnsafeServer(f"the server could not be tried in {_TRIES} tries: {trouble}")
+                trouble = error  # proves nothing; start over with another name
+    raise Unreachable(f"could not try out {_place(bucket)}, no clear answer in {_TRIES} tries: {trouble}")
 
 
 def _probe_once(bucket: Bucket, key: str) -> None:
     first = bucket.put_if_absent(key, b"1")
     _must_fail(bucket, Exists, "If-None-Match", lambda: bucket.put_if_absent(key, b"22"))
-    second = bucket.put_if_match(key, b"333", first)
+    try:
+        second = bucket.put_if_match(key, b"333", first)
+    except LostRace as error:
+        raise _unsafe(bucket, "If-Match fails on an object that nobody changed") from error
     _must_fail(bucket, LostRace, "If-Match", lambda: bucket.put_if_match(key, b"4444", first))
-    found = bucket.get(key)
+    try:
+        found = bucket.get(key)
+    except NotFound as error:
+        raise _unsafe(bucket, "a read just after a write finds nothing") from error
     if (found.data, found.etag) != (b"333", second):
-        raise _unsafe(bucket, "a read just after a write does not show it")
-    if [(it.key, it.etag) for it in bucket.list(key)] != [(key, second)]:
+        raise _unsafe(bucket, "a read just after a write shows something older")
+    if [(it.key, it.size) for it in bucket.list(key)] != [(key, 3)]:
         raise _unsafe(bucket, "a list just after a write does not show it")
 
 
@@ -61,34 +67,37 @@ def _must_fail(bucket: Bucket, how: type[ObjectError], header: str, put: Callabl
 
 
 def _unsafe(bucket: Bucket, what: str) -> UnsafeServer:
-    place = bucket.access.endpoint_url or "AWS"
-    return UnsafeServer(
-        f"bucket {bucket.name!r} at {place} is refused for writing: {what}; use another server"
-    )
+    return UnsafeServer(f"{_place(bucket)} is refused for writing: {what}; use a server that keeps this")
+
+
+def _place(bucket: Bucket) -> str:
+    return f"bucket {bucket.name!r} at {bucket.access.endpoint_url or 'AWS'}"
 
 
 @contextlib.contextmanager
 def _scratch(bucket: Bucket) -> Iterator[list[str]]:
-    """Keys to delete at the end, where the writer may delete at all."""
+    """Keys to delete at the end, as far as that goes: a writer need not have the right to delete."""
     keys: list[str] = []
     try:
         yield keys
     finally:
         for key in keys:
-            with contextlib.suppress(AccessDenied):
+            with contextlib.suppress(
+                ObjectError
+            ):  # a few bytes of litter; must not hide the probe's own verdict
                 bucket.delete(key)
 
 
-def cautions(client: S3Client, name: str) -> list[str]:
+def cautions(s3: S3Client, name: str) -> list[str]:
     """Warnings about settings that cost money or destroy data, as far as they may be read."""
     found = []
     with contextlib.suppress(sdk.ClientError):
-        if client.get_bucket_versioning(Bucket=name).get("Status") == "Enabled":
+        if s3.get_bucket_versioning(Bucket=name).get("Status") == "Enabled":
             found.append(
                 f"bucket {name!r} keeps old versions: deleting frees nothing until a rule removes them"
             )
     with contextlib.suppress(sdk.ClientError):
-        rules = client.get_bucket_lifecycle_configuration(Bucket=name).get("Rules", [])
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=name).get("Rules", [])
         found += [
             f"lifecycle rule {rule.get('ID', '')!r} of bucket {name!r} deletes or moves objects by age;"
             " keep it away from tables and checkpoints, which are needed at any age"

@@ -1,31 +1,27 @@
 """One bucket of an S3-compatible server: whole objects, ranges, lists, and puts that only one writer can win.
 
-Plain calls are retried by the SDK. Conditional puts never are: a retry would meet its own first try and take
-it for another's. An answer that is lost there is raised as `OutcomeUnknown`; the caller reads to find out.
+Plain calls are sent again while the server does not answer. Conditional puts never are: a retry would meet
+its own first try and take it for another's. An answer that is lost there is raised as `OutcomeUnknown`; the
+caller reads to find out.
 
 ETags are opaque text, quotes included. Why so: ARCHITECTURE.md#objects
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import boto3
 from botocore import exceptions as sdk
-from botocore.config import Config
 
 from storage import object_probe
-from storage.errors import UserError
+from storage.object_access import Access, client
+from storage.object_calls import Calls
 from storage.object_errors import (
-    NEVER_SENT,
     AccessDenied,
     BucketMissing,
     Exists,
@@ -38,13 +34,11 @@ from storage.object_errors import (
     Unreachable,
     UnsafeServer,
     code_of,
-    status_of,
-    translate,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef, ListObjectsV2RequestTypeDef
 
 __all__ = [
     "Access",
@@ -64,38 +58,8 @@ __all__ = [
     "UnsafeServer",
 ]
 
-T = TypeVar("T")
-_BODY_TRIES = 3
-_LOOK_AHEAD = 2  # ranges held or under way per thread
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Access:
-    """How to reach an S3-compatible server."""
-
-    endpoint_url: str | None = None
-    """None: AWS, or what the usual AWS settings name."""
-    region: str = "us-east-1"
-    access_key: str | None = field(default=None, repr=False)
-    """None: the usual AWS credential chain."""
-    secret_key: str | None = field(default=None, repr=False)
-    connect_timeout_s: float = 5
-    read_timeout_s: float = 60
-    """Silence on a connection after which it counts as lost."""
-    attempts: int = 5
-    """Tries of a plain call in all; the waits between them grow to 8 s."""
-
-    def __post_init__(self) -> None:
-        if (self.access_key is None) != (self.secret_key is None):
-            raise UserError(
-                "an access key needs its secret key, and the other way round; give both or neither"
-            )
-        if self.endpoint_url is not None:
-            parts = urlsplit(self.endpoint_url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise UserError("the S3 endpoint must look like http://host:port or https://host")
-            if parts.username or parts.password:
-                raise UserError("the S3 endpoint must not hold credentials; give access_key and secret_key")
+_LOOK_AHEAD = 2  # ranges held or under way, per thread
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # whatever some server may hold; for a new one the server judges
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +83,28 @@ class ObjectInfo:
 class Bucket:
     """One bucket. Safe to share between threads.
 
-    Every method may raise `AccessDenied`, `BucketMissing` and `Unreachable` beside what it names.
+    Every method may raise `AccessDenied`, `BucketMissing` and `Unreachable` beside what it names. No key may
+    go on below another one, as `a/b` below `a`: MinIO then leaves `a/b` out of its lists.
     """
 
     def __init__(self, name: str, access: Access) -> None:
+        if not _NAME.fullmatch(name):
+            raise BucketMissing(
+                f"{name!r} cannot be a bucket's name; take lower-case letters, digits, hyphens"
+            )
         self.name = name
         self.access = access
+        self._calls = Calls(name, access)
 
     def __repr__(self) -> str:
         return f"Bucket({self.name!r}, {self.access!r})"
 
     def put(self, key: str, data: bytes | memoryview) -> str:
         """Write or replace an object; its ETag."""
-        with self._translated("write", key):
-            return self._client.put_object(Bucket=self.name, Key=key, Body=_body(data))["ETag"]
+        body = _body(key, data)
+        return self._calls.plain(
+            "write", key, lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body)["ETag"]
+        )
 
     def put_if_absent(self, key: str, data: bytes | memoryview) -> str:
         """Write an object that is not there yet; its ETag.
@@ -142,8 +114,13 @@ class Bucket:
             TryAgain: nothing was written; send it again.
             OutcomeUnknown: the answer was lost.
         """
-        with self._conditional("create", key, lost=Exists):
-            return self._once.put_object(Bucket=self.name, Key=key, Body=_body(data), IfNoneMatch="*")["ETag"]
+        body = _body(key, data)
+        return self._calls.conditional(
+            "create",
+            key,
+            lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")["ETag"],
+            lost=Exists,
+        )
 
     def put_if_match(self, key: str, data: bytes | memoryview, etag: str) -> str:
         """Replace the very object that has this ETag; the new ETag.
@@ -153,15 +130,22 @@ class Bucket:
             TryAgain: nothing was written; send it again.
             OutcomeUnknown: the answer was lost.
         """
-        with self._conditional("change", key, lost=LostRace):
-            return self._once.put_object(Bucket=self.name, Key=key, Body=_body(data), IfMatch=etag)["ETag"]
+        body = _body(key, data)
+        return self._calls.conditional(
+            "change",
+            key,
+            lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body, IfMatch=etag)["ETag"],
+            lost=LostRace,
+        )
 
     def get(self, key: str) -> Object:
-        """Read a whole object. Raises NotFound, Truncated."""
-        with self._translated("read", key):
-            answer, data = _with_body(lambda: self._client.get_object(Bucket=self.name, Key=key))
-        if len(data) != answer["ContentLength"]:
-            raise Truncated(f"{self._uri(key)}: {len(data)} of {answer['ContentLength']} bytes came")
+        """Read a whole object.
+
+        Raises:
+            NotFound: there is no such object.
+            Truncated: its server cannot send all of it.
+        """
+        answer, data = self._calls.read(key, lambda s3: s3.get_object(Bucket=self.name, Key=key))
         return Object(data, answer["ETag"])
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -172,20 +156,19 @@ class Bucket:
             Truncated: the object ends before, or its server cannot send all of it.
         """
         if start < 0 or length < 0:
-            raise ValueError(f"start and length must be >= 0 bytes, got {start}, {length}")
+            raise ValueError(f"start and length must be >= 0 bytes, got {start} and {length}")
         if length == 0:
             return b""
         span = f"bytes={start}-{start + length - 1}"
-        with self._translated("read", key, f" {span}"):
-            _, data = _with_body(lambda: self._client.get_object(Bucket=self.name, Key=key, Range=span))
+        _, data = self._calls.read(key, lambda s3: s3.get_object(Bucket=self.name, Key=key, Range=span))
         if len(data) != length:
-            raise Truncated(f"{self._uri(key)}: {len(data)} of {length} bytes from {start} on came")
+            raise Truncated(f"{self._calls.uri(key)} holds {len(data)} of the {length} bytes from {start} on")
         return data
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
         """Read many `(key, start, length)` at once; yields them in the order asked.
 
-        At most `2 * threads` ranges are held or under way, so memory stays bounded whoever consumes slowly.
+        At most `2 * threads` ranges are held or under way, however slow the consumer. An error ends it.
         """
         pending: deque[Future[bytes]] = deque()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="get-ranges")
@@ -202,56 +185,56 @@ class Bucket:
     def head(self, key: str) -> ObjectInfo:
         """Size and ETag of an object. Raises NotFound."""
         try:
-            with self._translated("look at", key):
-                answer = self._client.head_object(Bucket=self.name, Key=key)
+            answer = self._calls.plain("look at", key, lambda s3: s3.head_object(Bucket=self.name, Key=key))
         except NotFound:
-            if not self.exists():  # HEAD has no body, so it cannot say what is missing
-                raise BucketMissing(
-                    f"no bucket {self.name!r} at {self._endpoint}; create it or check its name"
-                ) from None
+            self._calls.plain(
+                "look at", key, self._look
+            )  # an answer to HEAD cannot say that the bucket is missing
             raise
         return ObjectInfo(key, answer["ContentLength"], answer["ETag"])
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects whose key starts with `prefix`, ordered by key (by its UTF-8 bytes)."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        with self._translated("list", prefix):
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    yield ObjectInfo(entry["Key"], entry["Size"], entry["ETag"])
+        """All objects whose key starts with `prefix`, ordered by key (by its UTF-8 bytes).
+
+        Read as a whole before the first is yielded, about 300 bytes each: SeaweedFS lists folder by folder,
+        which is another order wherever a name goes on with a character below `/`.
+        """
+        found: list[ObjectInfo] = []
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": prefix}
+        while True:
+            page = self._calls.plain("list", prefix, lambda s3: s3.list_objects_v2(**request))
+            found += (ObjectInfo(it["Key"], it["Size"], it["ETag"]) for it in page.get("Contents", []))
+            if not page["IsTruncated"]:
+                break
+            request["ContinuationToken"] = page["NextContinuationToken"]
+        found.sort(key=lambda it: it.key)  # code points order as their UTF-8 bytes do
+        return iter(found)
 
     def delete(self, key: str) -> None:
         """Remove an object, if there. Never conditional: some servers ignore the condition and delete."""
-        with self._translated("delete", key):
-            self._client.delete_object(Bucket=self.name, Key=key)
+        self._calls.plain("delete", key, lambda s3: s3.delete_object(Bucket=self.name, Key=key))
 
     def create(self) -> None:
         """Make the bucket unless it exists."""
-        region = self._client.meta.region_name
-        with self._translated("create bucket"):
+        wanted: CreateBucketRequestTypeDef = {"Bucket": self.name}
+        if self.access.endpoint_url is None and self.access.region != "us-east-1":
+            wanted["CreateBucketConfiguration"] = {"LocationConstraint": self.access.region}  # type: ignore[typeddict-item]  # any region, not only those the stubs know
+
+        def make(s3: S3Client) -> None:
             try:
-                if region == "us-east-1" or self.access.endpoint_url is not None:
-                    self._client.create_bucket(Bucket=self.name)
-                else:
-                    self._client.create_bucket(
-                        Bucket=self.name,
-                        CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]  # any region
-                    )
+                s3.create_bucket(**wanted)
             except sdk.ClientError as error:
-                if code_of(error) not in (
-                    "BucketAlreadyOwnedByYou",
-                    "BucketAlreadyExists",
-                    "OperationAborted",
-                ):
+                if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
-                self._once.head_bucket(Bucket=self.name)  # somebody else's answers 403
+                self._look(s3)  # somebody else's bucket answers 403
+
+        self._calls.plain("create", "", make)
 
     def exists(self) -> bool:
-        """Whether the bucket is there and may be used; asks once, so that a wrong address is told at once."""
+        """Whether the bucket is there. Asks a single time, so that a wrong address is told at once."""
         try:
-            with self._translated("find bucket"):
-                self._once.head_bucket(Bucket=self.name)
-        except NotFound:
+            self._calls.at_once("find", "", self._look)
+        except BucketMissing:
             return False
         return True
 
@@ -259,106 +242,19 @@ class Bucket:
         """Try, with small objects under `prefix`, whether the server keeps what writing relies on.
 
         Raises:
-            UnsafeServer: it ignores a condition, or its listing lags.
+            UnsafeServer: it ignores a condition, or its reads or lists lag.
         """
         object_probe.probe(self, prefix)
 
     def cautions(self) -> Sequence[str]:
         """Settings of the bucket that a person should know about, in plain words."""
-        return object_probe.cautions(self._client, self.name)
+        return object_probe.cautions(client(self.access, retried=True), self.name)
 
-    @property
-    def _client(self) -> S3Client:
-        return _client(self.access, retried=True)
-
-    @property
-    def _once(self) -> S3Client:
-        return _client(self.access, retried=False)
-
-    @property
-    def _endpoint(self) -> str:
-        return self._client.meta.endpoint_url
-
-    def _uri(self, key: str) -> str:
-        return f"s3://{self.name}/{key}"
-
-    @contextlib.contextmanager
-    def _translated(self, verb: str, key: str = "", detail: str = "") -> Iterator[None]:
-        try:
-            yield
-        except (sdk.BotoCoreError, sdk.ClientError) as error:
-            known = translate(error, f"{verb} {self._uri(key)}{detail}", self._endpoint)
-            if known is None:
-                raise
-            raise known from error
-
-    @contextlib.contextmanager
-    def _conditional(self, verb: str, key: str, lost: type[Exists] | type[LostRace]) -> Iterator[None]:
-        where = f"{verb} {self._uri(key)}"
-        with self._translated(verb, key):
-            try:
-                yield
-            except sdk.ClientError as error:
-                status, code = status_of(error), code_of(error)
-                if status == 412 or (lost is LostRace and status == 404 and code != "NoSuchBucket"):
-                    raise lost(
-                        f"could not {where}: {'it exists' if lost is Exists else 'it has changed'}"
-                    ) from error
-                if status >= 500 or code == "RequestTimeout":
-                    raise OutcomeUnknown(f"{where}: {self._endpoint} answers {status} {code}") from error
-                raise
-            except NEVER_SENT:
-                raise
-            except (sdk.HTTPClientError, sdk.ConnectionError) as error:
-                raise OutcomeUnknown(f"{where}: the answer was lost ({type(error).__name__})") from error
+    def _look(self, s3: S3Client) -> None:
+        s3.list_objects_v2(Bucket=self.name, MaxKeys=1)  # unlike HEAD, its answer says what is wrong
 
 
-def _body(data: bytes | memoryview) -> bytes:
+def _body(key: str, data: bytes | memoryview) -> bytes:
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(f"not every server can hold the key {key!r}: it has an empty or dotted part")
     return data if isinstance(data, bytes) else bytes(data)  # the SDK takes no memoryview
-
-
-def _with_body(ask: Callable[[], GetObjectOutputTypeDef]) -> tuple[GetObjectOutputTypeDef, bytes]:
-    """Read the answer's body too, anew if the connection breaks: the SDK retries only up to the headers."""
-    for left in reversed(range(_BODY_TRIES)):
-        answer = ask()
-        try:
-            return answer, answer["Body"].read()
-        except (sdk.IncompleteReadError, sdk.ResponseStreamingError, sdk.ReadTimeoutError) as error:
-            if not left:
-                raise Truncated(f"the body broke off in each of {_BODY_TRIES} tries ({error})") from error
-    raise AssertionError("unreachable")
-
-
-_LOCK = threading.Lock()
-
-
-def _client(access: Access, *, retried: bool) -> S3Client:
-    with _LOCK:  # making a client is not thread-safe; using one is
-        return _make_client(access, retried)
-
-
-@functools.lru_cache(maxsize=32)
-def _make_client(access: Access, retried: bool) -> S3Client:
-    local = access.endpoint_url is not None and urlsplit(access.endpoint_url).hostname in (
-        "127.0.0.1",
-        "localhost",
-    )
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=access.endpoint_url,
-        region_name=access.region,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        config=Config(
-            retries={"mode": "adaptive", "total_max_attempts": access.attempts}
-            if retried
-            else {"mode": "standard", "total_max_attempts": 1},
-            connect_timeout=access.connect_timeout_s,
-            read_timeout=access.read_timeout_s,
-            max_pool_connections=32,
-            s3={"addressing_style": "path" if access.endpoint_url else "auto"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            proxies={} if local else None,  # a proxy of the environment cannot reach our loopback
-        ),
-    )

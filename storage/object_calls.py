@@ -1,0 +1,136 @@
+"""How one request to a bucket is sent: how long, how often, and what its failure means."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from botocore import exceptions as sdk
+
+from storage.object_access import Access, client
+from storage.object_errors import (
+    NEVER_SENT,
+    NO_ANSWER,
+    Exists,
+    LostRace,
+    OutcomeUnknown,
+    Truncated,
+    code_of,
+    is_trouble,
+    passes,
+    status_of,
+    translate,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+T = TypeVar("T")
+Failure = sdk.BotoCoreError | sdk.ClientError
+_BODY_TRIES = 3
+_LONGEST_WAIT_S = 2.0
+
+
+class Calls:
+    """Sends requests about one bucket; `verb` and `key` are for messages."""
+
+    def __init__(self, bucket: str, access: Access) -> None:
+        self.bucket = bucket
+        self.access = access
+
+    def uri(self, key: str) -> str:
+        """The key as a person writes it."""
+        return f"s3://{self.bucket}/{key}" if key else f"s3://{self.bucket}"
+
+    def plain(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
+        """Send a request that may be repeated, until it is answered or patience ends."""
+        with self._translated(verb, key):
+            return self._patiently(lambda: request(client(self.access, retried=True)), passes)
+
+    def at_once(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
+        """Send a request a single time: to tell a person quickly that nobody answers."""
+        with self._translated(verb, key):
+            return request(client(self.access, retried=False))
+
+    def conditional(
+        self, verb: str, key: str, request: Callable[[S3Client], T], lost: type[Exists] | type[LostRace]
+    ) -> T:
+        """Send a request that must not be repeated: only a connection that never came about is tried anew.
+
+        Raises:
+            Exists, LostRace: the condition does not hold.
+            TryAgain: refused because of a concurrent request.
+            OutcomeUnknown: the answer was lost.
+        """
+        where = f"{verb} {self.uri(key)}"
+        with self._translated(verb, key):
+            try:
+                sender = client(self.access, retried=False)
+                return self._patiently(lambda: request(sender), lambda error: isinstance(error, NEVER_SENT))
+            except sdk.ClientError as error:
+                gone = lost is LostRace and status_of(error) == 404 and code_of(error) != "NoSuchBucket"
+                if status_of(error) == 412 or gone:
+                    found = "it exists already" if lost is Exists else "it has changed or is gone"
+                    raise lost(f"could not {where}: {found}") from error
+                if is_trouble(error):
+                    said = f"{self.endpoint} answers {status_of(error)} {code_of(error)}"
+                    raise OutcomeUnknown(f"perhaps {where}: {said}") from error
+                raise
+            except NO_ANSWER as error:
+                if isinstance(error, NEVER_SENT):
+                    raise
+                raise OutcomeUnknown(
+                    f"perhaps {where}: the answer was lost ({type(error).__name__})"
+                ) from error
+
+    def read(
+        self, key: str, request: Callable[[S3Client], GetObjectOutputTypeDef]
+    ) -> tuple[GetObjectOutputTypeDef, bytes]:
+        """Send a request and read its answer's body, anew if that breaks off (the SDK looks at headers only).
+
+        Raises:
+            Truncated: it broke off each time though the server answers: the object, rather than the line.
+        """
+        for left in reversed(range(_BODY_TRIES)):
+            answer = self.plain("read", key, request)
+            try:
+                with contextlib.closing(answer["Body"]) as body:
+                    return answer, body.read()
+            except (*NO_ANSWER, sdk.IncompleteReadError) as error:
+                trouble = error
+            if not left:
+                raise Truncated(
+                    f"{self.uri(key)} broke off in each of {_BODY_TRIES} tries: {trouble}"
+                ) from trouble
+        raise AssertionError("unreachable")
+
+    @property
+    def endpoint(self) -> str:
+        """The server's address, for messages."""
+        return client(self.access, retried=True).meta.endpoint_url
+
+    def _patiently(self, send: Callable[[], T], worth_it: Callable[[Failure], bool]) -> T:
+        deadline = time.monotonic() + self.access.patience_s
+        wait_s = 0.1
+        while True:
+            try:
+                return send()
+            except (sdk.BotoCoreError, sdk.ClientError) as error:
+                if not worth_it(error) or time.monotonic() + wait_s > deadline:
+                    raise
+            time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    @contextlib.contextmanager
+    def _translated(self, verb: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (sdk.BotoCoreError, sdk.ClientError) as error:
+            known = translate(error, f"{verb} {self.uri(key)}", self.endpoint)
+            if known is None:
+                raise
+            raise known from error
