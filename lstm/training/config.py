@@ -30,6 +30,8 @@ class TrainingConfig:
     """Batches of the validation split that one validation sees (the same ones each time); 0 means all."""
     patience: int = 5
     """Validations without a better loss after which training stops; 0 never stops early."""
+    report_every: int = 10
+    """Steps between progress reports; each sums the loss over ranks once."""
     ranks: int = 2
     """Processes that train together; each computes its share of every batch."""
     threads_per_rank: int = 1
@@ -40,7 +42,15 @@ class TrainingConfig:
     """Seconds after which a rank that waits for another gives up, and with it the run."""
 
     def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "checkpoint_every", "ranks", "threads_per_rank", "timeout_s")
+        positive = (
+            "steps",
+            "batch_size",
+            "checkpoint_every",
+            "report_every",
+            "ranks",
+            "threads_per_rank",
+            "timeout_s",
+        )
         for name in positive:
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"TrainingConfig.{name} must be >= 1, got {value}")

@@ -1,0 +1,143 @@
+"""The training loop: one rank's part of every step, validation, and checkpoints.
+
+Every step, each rank computes the windows of the global batch that its lanes hold. The gradient is the
+sum over valid targets of the whole batch divided by their global count, whatever their split over ranks.
+Nothing here depends on the clock or on how often the run was resumed: the same state gives the same bits.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lstm.tasks.forecast import ForecastTask
+from lstm.training.config import TrainingConfig
+from lstm.training.early_stopping import EarlyStopping
+from lstm.training.events import emit
+from lstm.training.learner import Learner
+from lstm.training.ranks import Ranks
+from lstm.training.recorder import Recorder
+from lstm.training.schedule import learning_rate
+from lstm.windows import Batch, WindowStream
+
+
+class Trainer:
+    """One rank of a run, from a restored commit to the end of its budget."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        ranks: Ranks,
+        task: ForecastTask,
+        learner: Learner,
+        training: WindowStream,
+        validation: WindowStream,
+        recorder: Recorder,
+        meta: dict[str, Any],
+    ) -> None:
+        self.config, self.ranks, self.task, self.learner = config, ranks, task, learner
+        self.training, self.validation, self.recorder = training, validation, recorder
+        self.step: int = meta["step"]
+        self.stopping = EarlyStopping(**meta["early_stopping"])
+        self.finished: bool = meta["finished"]
+        # find_unused_parameters keeps DDP from laying its buckets out anew after the first step: a resumed
+        # run would repeat that, and with three ranks another layout is another order of summation.
+        self.parallel = DistributedDataParallel(learner.model, find_unused_parameters=True)
+        self.since_report = _Totals()
+        self.since_commit = _Totals()
+
+    def run(self) -> None:
+        """Train until the budget is spent or patience has run out."""
+        self.learner.model.train()
+        batches = self._endless()
+        while not self.finished:
+            self._train_on(next(batches))
+            if self.step % self.config.report_every == 0:
+                self._report()
+            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+                self._validate_and_commit()
+
+    def _endless(self) -> Iterator[Batch]:
+        while True:
+            yield from self.training
+
+    def _train_on(self, batch: Batch) -> None:
+        loss, count = self.task.loss(self.parallel, self.task.inputs(batch))
+        everywhere = self.ranks.sum(count.detach().to(torch.float64))
+        # DDP averages gradients over ranks, so `world` turns its mean back into the sum.
+        (loss * (self.ranks.world / max(1.0, float(everywhere)))).backward()
+        nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip_norm)
+        self.learner.update(learning_rate(self.config, self.step))
+        self.learner.optimizer.zero_grad()
+        self.step += 1
+        for totals in (self.since_report, self.since_commit):
+            totals.add(loss, count, batch.size)
+
+    def _validate_and_commit(self) -> None:
+        validation_loss = self._validate()
+        self.stopping.observe(validation_loss, self.step)
+        self.finished = self.stopping.stopped or self.step == self.config.steps
+        metrics = {"training_loss": self.since_commit.mean(self.ranks), "validation_loss": validation_loss}
+        self.since_commit = _Totals()
+        self.recorder.commit(
+            self.learner,
+            {
+                "step": self.step,
+                "cursor": self.training.state_dict(),
+                "early_stopping": self.stopping.state(),
+                "finished": self.finished,
+            },
+            metrics,
+        )
+
+    def _validate(self) -> float:
+        """Mean loss over the same windows of the validation split each time."""
+        model = self.learner.scored
+        model.eval()
+        totals = _Totals()
+        self.validation.set_epoch(0)
+        with torch.inference_mode():
+            for batch in islice(self.validation, self.config.validation_batches or None):
+                totals.add(*self.task.loss(model, self.task.inputs(batch)), batch.size)
+        model.train()
+        return totals.mean(self.ranks)
+
+    def _report(self) -> None:
+        totals, self.since_report = self.since_report, _Totals()
+        loss = totals.mean(self.ranks)
+        seconds = time.perf_counter() - totals.began
+        if self.ranks.first:
+            emit(
+                "progress",
+                step=self.step,
+                steps=self.config.steps,
+                epoch=self.training.state_dict()["epoch"],
+                loss=loss,
+                windows_per_s=totals.windows / seconds,
+                waiting_share=min(1.0, (self.training.waited_s - totals.waited_s) / seconds),
+                checkpoint_bytes=self.recorder.stored_bytes,
+            )
+        self.since_report.waited_s = self.training.waited_s
+
+
+class _Totals:
+    """Loss and valid targets of this rank since some step; windows of all ranks."""
+
+    def __init__(self) -> None:
+        self.loss_and_count = torch.zeros(2, dtype=torch.float64)
+        self.windows = 0
+        self.waited_s = 0.0
+        self.began = time.perf_counter()
+
+    def add(self, loss: torch.Tensor, count: torch.Tensor, windows: int) -> None:
+        self.loss_and_count += torch.stack([loss.detach().double(), count.detach().double()])
+        self.windows += windows
+
+    def mean(self, ranks: Ranks) -> float:
+        """Mean loss per valid target over all ranks; not a number where there was none."""
+        loss, count = ranks.sum(self.loss_and_count.clone()).tolist()
+        return loss / count if count else float("nan")

@@ -1,0 +1,119 @@
+"""From a job to the commit that training starts from: a fresh run is a resume of its commit of step 0.
+
+Rank 0 creates the run or takes it over. Where the run has no commit yet, it plans the windows of the
+pinned snapshot, measures the scaling, draws the first weights, and commits all of it as step 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lstm.tasks.forecast import ForecastTask
+from lstm.training.arrays import to_plain
+from lstm.training.early_stopping import EarlyStopping
+from lstm.training.environment import environment
+from lstm.training.job import Job
+from lstm.training.learner import Learner
+from lstm.windows import Plan, fit_scaling, index_snapshot, make_plan
+from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
+from storage.errors import UserError
+from storage.objects import Bucket
+from storage.tables import Lake, Snapshot, open_table
+
+
+class RunHasCommits(UserError):
+    """`train` was asked for a run that has begun already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where rank 0 begins: its right to commit, and the commit that every rank restores."""
+
+    writer: RunWriter
+    commit: str
+    notes: tuple[str, ...] = ()
+    """Plain words about damaged commits that were passed over."""
+
+
+def begin(job: Job, lake: Lake, repository: Repository, *, attempt: str, resume: bool) -> Start:
+    """Create the run or take it over; called by rank 0 only.
+
+    Raises:
+        RunHasCommits: the run has commits, and `resume` was not asked for.
+    """
+    try:
+        writer = RunWriter.create(repository, job.run, attempt)
+    except RunExists:
+        commits = repository.head(job.run).commits
+        if commits and not resume:
+            raise RunHasCommits(
+                f"run {job.run!r} has {len(commits)} commits already, the newest of step "
+                f"{max(commit.step for commit in commits)}; `carousel resume` goes on with it, "
+                "or give this run another name"
+            ) from None
+        writer = RunWriter.take_over(repository, job.run, attempt)
+        if commits:
+            newest = writer.resume()
+            return Start(writer, newest.commit.id, newest.skipped)
+    return Start(writer, _first_commit(job, lake, writer))
+
+
+def pinned_snapshot(job: Job, lake: Lake) -> Snapshot:
+    """The one version of the table that this run reads."""
+    table = open_table(lake, job.table.uri, format=job.table.format)
+    return table.snapshot(job.table.snapshot)
+
+
+def plan_of(restored: Restored) -> Plan:
+    """The plan that the run froze in its first commit."""
+    return Plan.from_bytes(bytes(restored.tensors["plan"].data))
+
+
+def plan_tensor(plan: Plan) -> Tensor:
+    """The plan as a tensor of bytes: equal in all commits, so it is stored once."""
+    data = plan.to_bytes()
+    return Tensor("uint8", (len(data),), data)
+
+
+def constant_meta(job: Job, task: ForecastTask, plan: Plan) -> dict[str, Any]:
+    """What every commit of an attempt says beside its tensors and its progress."""
+    return {
+        "job": job.to_json(),
+        "task": task.state(),
+        "plan_id": plan.id,
+        "snapshot": {"table": plan.table, "id": plan.snapshot_id},
+        "environment": environment(job.training.ranks),
+    }
+
+
+def seed_generator(job: Job, step: int, rank: int) -> None:
+    """Seed torch's generator for a rank that has no recorded state: all ranks differ, at any step."""
+    torch.manual_seed((job.training.seed << 40) ^ (step << 16) ^ (rank + 1))
+
+
+def _first_commit(job: Job, lake: Lake, writer: RunWriter) -> str:
+    snapshot = pinned_snapshot(job, lake)
+    index = index_snapshot(
+        snapshot,
+        entity=job.table.entity,
+        time=job.table.time,
+        max_gap=job.table.max_gap,
+        cache=Bucket(job.bucket, lake.access),
+    )
+    plan = make_plan(index, job.window, job.split, job.order)
+    scaling = fit_scaling(snapshot, plan, ForecastTask.columns_of(job.forecast))
+    task = ForecastTask(job.forecast, window=job.window, series=plan.series, scaling=scaling)
+    torch.manual_seed(job.training.seed)
+    learner = Learner.of(task.build_model(), job.training)
+    tensors = {**learner.tensors(), "plan": plan_tensor(plan)}
+    for rank in range(job.training.ranks):
+        seed_generator(job, 0, rank)
+        tensors[f"rng/{rank}"] = to_plain(torch.get_rng_state())
+    first = {
+        "step": 0,
+        "cursor": None,  # the beginning
+        "early_stopping": EarlyStopping(patience=job.training.patience).state(),
+        "finished": False,
+    }
+    return writer.save(tensors, {**constant_meta(job, task, plan), **first}, step=0).id

@@ -1,0 +1,63 @@
+"""A trained model out of a repository, ready to forecast: nothing of the optimiser is read."""
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from lstm.tasks.forecast import ForecastTask
+from lstm.training.arrays import from_plain
+from lstm.training.job import Job
+from lstm.training.start import plan_of
+from lstm.windows import Plan
+from storage.checkpoints import Commit, CommitMissing, Repository
+
+BEST = "best"
+"""Names the commit with the lowest validation loss, wherever a commit's id is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One commit's model with everything that gives its inputs a meaning."""
+
+    commit: Commit
+    job: Job
+    task: ForecastTask
+    model: nn.Module
+    """In evaluation mode; the moving average of the weights where the run kept one."""
+    plan: Plan
+
+
+def load_trained(repository: Repository, run: str, commit: str = BEST) -> Trained:
+    """Restore the model of `commit`: an id, a tag, `newest` or `best`.
+
+    Raises:
+        RunMissing, CommitMissing, Damaged: it is not there, or not whole.
+    """
+    identity = best_commit(repository, run).id if commit == BEST else commit
+    about = repository.restore(run, identity, names=())
+    job = Job.from_json(about.meta["job"])
+    task = ForecastTask.from_state(about.meta["task"])
+    model = task.build_model()
+    prefix = "average/module." if job.training.ema_decay and about.commit.step else "model/"
+    names = {f"{prefix}{name}" for name in model.state_dict()}
+    restored = repository.restore(run, about.commit.id, names=names | {"plan"})
+    model.load_state_dict({name.removeprefix(prefix): from_plain(restored.tensors[name]) for name in names})
+    return Trained(restored.commit, job, task, model.eval(), plan_of(restored))
+
+
+def best_commit(repository: Repository, run: str) -> Commit:
+    """The undamaged commit with the lowest validation loss; the first of equals.
+
+    Raises:
+        RunMissing: no such run.
+        CommitMissing: none of its commits has been validated.
+    """
+    commits = [commit for commit in repository.head(run).commits if not commit.damaged]
+    validated = [c for c in commits if math.isfinite(c.metrics.get("validation_loss", math.nan))]
+    if not validated:
+        raise CommitMissing(
+            f"run {run!r} has {len(commits)} commits and none has been validated; "
+            "train it further, or name a commit by its id"
+        )
+    return min(validated, key=lambda commit: (commit.metrics["validation_loss"], commit.step))

@@ -1,0 +1,139 @@
+"""One rank: what torchrun starts. `python -m lstm.training.worker`, with the job in its environment.
+
+Rank 0 begins or takes over the run; then all ranks restore the same commit, the first one included, so
+that a fresh run and a resumed one go through the same code.
+"""
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+import torch
+
+from lstm.tasks.forecast import ForecastTask
+from lstm.training.arrays import from_plain
+from lstm.training.environment import differences, environment
+from lstm.training.events import emit
+from lstm.training.job import Job
+from lstm.training.learner import Learner
+from lstm.training.lifeline import PARENT, die_with_parent
+from lstm.training.loop import Trainer
+from lstm.training.ranks import Ranks
+from lstm.training.recorder import Recorder
+from lstm.training.start import (
+    Start,
+    begin,
+    constant_meta,
+    pinned_snapshot,
+    plan_of,
+    plan_tensor,
+    seed_generator,
+)
+from lstm.windows import WindowReader, WindowStream
+from storage.checkpoints import Repository, Restored
+from storage.errors import UserError
+from storage.objects import Access, Bucket
+from storage.tables import CatalogSettings, Lake
+
+JOB = "CAROUSEL_JOB"
+LAKE = "CAROUSEL_LAKE"
+ATTEMPT = "CAROUSEL_ATTEMPT"
+RESUME = "CAROUSEL_RESUME"
+
+
+def train(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> None:
+    """This rank's part of a run, from where it stands to its end."""
+    start = _begin_together(job, lake, ranks, attempt=attempt, resume=resume)
+    commit = ranks.share(start.commit if start else None)
+    repository = Repository.open(Bucket(job.bucket, lake.access), job.repository)
+    restored = repository.restore(job.run, commit)
+    trainer = _trainer(job, lake, ranks, restored, start)
+    if ranks.first:
+        notes = differences(restored.meta["environment"], environment(ranks.world))
+        emit(
+            "started",
+            step=trainer.step,
+            steps=job.training.steps,
+            ranks=ranks.world,
+            resumed_from=commit if resume else None,
+            notes=[*(start.notes if start else ()), *notes],
+        )
+    trainer.run()
+    if ranks.first:
+        reason = "budget" if trainer.step == job.training.steps else "early stopping"
+        emit("finished", step=trainer.step, commit=trainer.recorder.newest or commit, reason=reason)
+
+
+def _begin_together(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> Start | None:
+    start: Start | None = None
+    error: Exception | None = None
+    if ranks.first:
+        try:
+            repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
+            start = begin(job, lake, repository, attempt=attempt, resume=resume)
+        except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
+            error = failed
+    ranks.together(error)
+    return start
+
+
+def _trainer(job: Job, lake: Lake, ranks: Ranks, restored: Restored, start: Start | None) -> Trainer:
+    plan = plan_of(restored)
+    snapshot = pinned_snapshot(job, lake)
+    plan.check(snapshot)
+    task = ForecastTask.from_state(restored.meta["task"])
+    learner = Learner.of(task.build_model(), job.training)
+    learner.load(restored.tensors)
+    reader = WindowReader(snapshot, plan, task.columns)
+    seed, size = job.training.seed, job.training.batch_size
+    training = WindowStream(
+        plan, reader, "train", seed=seed, batch_size=size, rank=ranks.rank, ranks=ranks.world
+    )
+    validation = WindowStream(
+        plan, reader, "validation", seed=seed, batch_size=size, rank=ranks.rank, ranks=ranks.world
+    )
+    if restored.meta["cursor"] is not None:
+        training.load_state_dict(restored.meta["cursor"])
+    recorder = Recorder(
+        ranks, start.writer if start else None, {"plan": plan_tensor(plan)}, constant_meta(job, task, plan)
+    )
+    trainer = Trainer(job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta)
+    # Last, since building a model draws from the generator.
+    if (recorded := restored.tensors.get(f"rng/{ranks.rank}")) is not None:
+        torch.set_rng_state(from_plain(recorded))
+    else:  # more ranks than before
+        seed_generator(job, trainer.step, ranks.rank)
+    return trainer
+
+
+def _lake(values: dict[str, Any]) -> Lake:
+    catalog = values["catalog"] and CatalogSettings(**values["catalog"])
+    return Lake(access=Access(**values["access"]), catalog=catalog)
+
+
+def main() -> int:
+    """Run this rank; the exit code is 2 for the user's mistakes and 1 for ours."""
+    if PARENT in os.environ:  # set by our own launcher; other launchers have their own lifelines
+        die_with_parent()
+    job = Job.from_json(json.loads(os.environ[JOB]))
+    lake = _lake(json.loads(os.environ[LAKE]))
+    torch.set_num_threads(job.training.threads_per_rank)
+    torch.use_deterministic_algorithms(True)
+    ranks = Ranks.join(job.training.timeout_s)
+    try:
+        train(job, lake, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
+    except UserError as mistake:
+        emit("error", message=str(mistake), user=True)
+        return 2
+    except Exception as failure:  # noqa: BLE001 - the last resort: told to whoever launched us
+        traceback.print_exc()
+        emit("error", message=f"{type(failure).__name__}: {failure}", user=False)
+        return 1
+    ranks.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The processes of a launch, found from outside: torchrun and its ranks."""
+
+import psutil
+
+
+def torchrun() -> psutil.Process:
+    """The one torchrun that this process has started."""
+    return next(child for child in psutil.Process().children() if "lstm.training.agent" in child.cmdline())
+
+
+def ranks() -> dict[int, psutil.Process]:
+    """Its ranks that have got as far as running, by number."""
+    found = {}
+    for child in torchrun().children():
+        if "lstm.training.worker" in child.cmdline():
+            found[int(child.environ()["RANK"])] = child
+    return found
