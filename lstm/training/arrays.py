@@ -1,4 +1,4 @@
-"""PyTorch tensors as the plain tensors that a repository stores, and back. CPU tensors, any dtype, bit for bit."""
+"""PyTorch tensors on the CPU as the plain tensors that a repository stores, and back, bit for bit."""
 
 import numpy as np
 import torch

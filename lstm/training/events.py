@@ -1,7 +1,7 @@
 """What a running job tells whoever started it: one JSON object per line on rank 0's standard output.
 
-`started`     step, steps, ranks, resumed_from (commit id or None), notes (plain words: why not bit-exact, what was skipped)
-`progress`    step, steps, epoch, loss (mean since the last one), windows_per_s, waiting_share (0..1), checkpoint_bytes
+`started`     step, steps, ranks, resumed_from (commit id or None), notes (plain words, such as why not bit-exact)
+`progress`    step, steps, epoch, loss (since the last one), windows_per_s, waiting_share (0..1), checkpoint_bytes
 `checkpoint`  step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
 `finished`    step, commit, reason ("budget" or "early stopping")
 `error`       message, user (True: the user can mend it)

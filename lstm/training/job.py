@@ -54,7 +54,7 @@ class Job:
     training: TrainingConfig
 
     def with_ranks(self, ranks: int) -> Self:
-        """The same job on another number of ranks: the same windows in the same batches, not the same bits."""
+        """The same job on another number of ranks: the same batches, not the same bits."""
         return replace(self, training=replace(self.training, ranks=ranks))
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Kill a run anywhere, as often as you like: resumed, it ends with the very bits of an uninterrupted one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,8 +78,8 @@ class Runner:
 
 
 @pytest.fixture
-def runner(lake: Lake, tmp_path: Path) -> Iterator[Runner]:
-    yield Runner(lake, tmp_path / "ranks.log")
+def runner(lake: Lake, tmp_path: Path) -> Runner:
+    return Runner(lake, tmp_path / "ranks.log")
 
 
 def bits(lake: Lake, run: str, outcome: Outcome) -> dict[str, bytes]:

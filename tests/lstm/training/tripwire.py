@@ -1,4 +1,4 @@
-"""A TCP proxy before an S3 server that acts when a certain request passes: to kill a trainer inside a save."""
+"""A TCP proxy before an S3 server that acts when a certain request passes: to kill inside a save."""
 
 import contextlib
 import re
@@ -13,7 +13,7 @@ REQUEST = re.compile(rb"^(GET|PUT|HEAD|DELETE|POST) (\S+) HTTP/1.1\r\n")
 
 @dataclass
 class Tripwire:
-    """Forwards bytes; `trips(method, path)` is asked before each request goes on, and `then()` runs if it is true.
+    """Forwards bytes; `trips(method, path)` is asked before each request goes on; if true, `then()` runs.
 
     `after=True` lets the request reach the server first and swallows its answer: the lost response.
     """
