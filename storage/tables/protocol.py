@@ -22,7 +22,8 @@ class ColumnStatistics:
     """Bounds of one column in one file, before deletes. None: unknown.
 
     Bounds hold every non-null value but may be wider than the values (strings are cut, deletes ignored).
-    Values are Python's: int, float, str, bool, date, Decimal, bytes, and datetime (aware, UTC, if the column is).
+    NaN is outside of them. Values are Python's: int, float, str, bool, date, Decimal, bytes, and datetime
+    (aware, UTC, if the column is).
     """
 
     min: Any = None

@@ -1,0 +1,99 @@
+"""Read row groups of a Parquet file: only the column chunks that are asked for come over the wire."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.tables.errors import SnapshotDamaged, UnsupportedTable
+from storage.tables.ranged import Place, RangedFile
+
+_TAIL = 64 << 10
+"""Bytes from the end that hold most footers whole, so that one request does."""
+
+
+class ParquetSource:
+    """An opened file: its footer is here, its data are not. Safe to share between threads."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._footer = _read_footer(place)
+        schema = self._open(place).schema_arrow
+        self.fields: tuple[pa.Field, ...] = tuple(schema)
+        groups = range(self._footer.num_row_groups)
+        self.row_groups: tuple[int, ...] = tuple(self._footer.row_group(i).num_rows for i in groups)
+        """Rows of each row group, deleted ones included."""
+        ends = [0]
+        for field in self.fields:
+            ends.append(ends[-1] + _leaves(field.type))
+        self._leaves = [range(*pair) for pair in itertools.pairwise(ends)]
+        if ends[-1] != self._footer.num_columns:
+            raise UnsupportedTable(f"{place.uri} has a nested schema that does not map to Arrow's")
+
+    def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
+        """Read top-level columns, by their position in `fields`, in the order asked."""
+        group = self._footer.row_group(row_group)
+        leaves = sorted({leaf for position in positions for leaf in self._leaves[position]})
+        chunks = [_chunk(group.column(leaf)) for leaf in leaves]
+        self._place.meter.add(needed=sum(length for _, length in chunks))
+        file = self._open(RangedFile(self._place, chunks))
+        try:
+            table = file.reader.read_row_group(row_group, column_indices=leaves, use_threads=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise _unreadable(self._place, error) from error
+        order = {position: column for column, position in enumerate(sorted(set(positions)))}
+        return [table.column(order[position]) for position in positions]
+
+    def _open(self, source: Place | RangedFile) -> pq.ParquetFile:
+        file = RangedFile(source) if isinstance(source, Place) else source
+        return pq.ParquetFile(
+            pa.PythonFile(file, mode="r"),
+            metadata=self._footer,
+            coerce_int96_timestamp_unit="us",
+            pre_buffer=False,
+        )
+
+
+def _read_footer(place: Place) -> pq.FileMetaData:
+    tail_length = min(_TAIL, place.size)
+    tail = place.range(place.size - tail_length, tail_length)
+    if tail[-4:] == b"PARE":
+        raise UnsupportedTable(f"{place.uri} is encrypted (Parquet modular encryption)")
+    if tail[-4:] != b"PAR1" or tail_length < 12:
+        raise SnapshotDamaged(f"{place.uri}, which {place.snapshot} needs, is no Parquet file")
+    (length,) = struct.unpack_from("<I", tail, len(tail) - 8)
+    footer = length + 8
+    if footer > place.size:
+        raise SnapshotDamaged(f"{place.uri}, which {place.snapshot} needs, has no valid footer")
+    if footer > len(tail):
+        tail = place.range(place.size - footer, footer - len(tail)) + tail
+    try:
+        return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-footer:]))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: Place, error: Exception) -> SnapshotDamaged | UnsupportedTable:
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return UnsupportedTable(f"{place.uri} uses something that Arrow cannot read: {error}")
+    return SnapshotDamaged(f"{place.uri}, which {place.snapshot} needs, cannot be decoded: {error}")
+
+
+def _chunk(column: pq.ColumnChunkMetaData) -> tuple[int, int]:
+    start = column.data_page_offset
+    if column.has_dictionary_page and column.dictionary_page_offset is not None:
+        start = min(start, column.dictionary_page_offset)
+    return start, column.total_compressed_size
+
+
+def _leaves(type_: pa.DataType) -> int:
+    """How many Parquet columns hold an Arrow type."""
+    if pa.types.is_dictionary(type_):
+        return _leaves(type_.value_type)
+    if isinstance(type_, pa.BaseExtensionType):
+        return _leaves(type_.storage_type)
+    return sum(_leaves(type_.field(i).type) for i in range(type_.num_fields)) or 1

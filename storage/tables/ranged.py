@@ -1,0 +1,165 @@
+"""An object as a read-only file, of which the parts that will be needed were fetched beforehand."""
+
+from __future__ import annotations
+
+import io
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from storage.objects import Bucket, NotFound, ObjectError, Truncated
+from storage.tables.errors import SnapshotDamaged, UnsupportedTable
+from storage.tables.protocol import Traffic
+
+_GAP = 64 << 10
+"""Bytes between two wanted parts that cost less to read than a second request."""
+_PART = 8 << 20
+"""A longer range is fetched in parts of this many bytes, side by side."""
+_THREADS = 4
+
+
+class Meter:
+    """Counts bytes read; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fetched = self._needed = 0
+
+    def add(self, *, fetched: int = 0, needed: int = 0) -> None:
+        """Count bytes that came, and bytes of the column chunks among them that were asked for."""
+        with self._lock:
+            self._fetched += fetched
+            self._needed += needed
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was counted so far."""
+        with self._lock:
+            return Traffic(self._fetched, self._needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One object that a snapshot needs."""
+
+    bucket: Bucket
+    key: str
+    size: int
+    """Bytes, as the table's metadata says."""
+    snapshot: str
+    """Which snapshot needs it, for messages."""
+    meter: Meter = field(repr=False, compare=False)
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/key`, raw."""
+        return f"s3://{self.bucket.name}/{self.key}"
+
+    def range(self, start: int, length: int) -> bytes:
+        """Read a part of it.
+
+        Raises:
+            SnapshotDamaged: it is gone or shorter than the table says.
+        """
+        return self._guarded(lambda: self.bucket.get_range(self.key, start, length))
+
+    def whole(self) -> bytes:
+        """Read all of it. Raises as `range`."""
+        return self._guarded(lambda: self.bucket.get(self.key).data)
+
+    def ranges(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read several `(start, length)` parts, in parallel. Raises as `range`."""
+        if len(wanted) == 1:
+            return [self.range(*wanted[0])]
+        asked = [(self.key, start, length) for start, length in wanted]
+        try:
+            parts = list(self.bucket.get_ranges(asked, threads=min(_THREADS, len(asked))))
+        except (NotFound, Truncated) as error:
+            raise self._damaged(error) from error
+        self.meter.add(fetched=sum(map(len, parts)))
+        return parts
+
+    def _guarded(self, read: Callable[[], bytes]) -> bytes:
+        try:
+            data = read()
+        except (NotFound, Truncated) as error:
+            raise self._damaged(error) from error
+        self.meter.add(fetched=len(data))
+        return data
+
+    def _damaged(self, error: ObjectError) -> SnapshotDamaged:
+        what = "is gone" if isinstance(error, NotFound) else f"does not hold the {self.size} bytes it should"
+        return SnapshotDamaged(
+            f"{self.uri}, which {self.snapshot} needs, {what}; a VACUUM, an expiry or a hand has removed "
+            f"it: pin a newer snapshot, or bring the file back"
+        )
+
+
+class RangedFile(io.RawIOBase):
+    """The file. What was not fetched beforehand is fetched when it is read. For one reader at a time."""
+
+    def __init__(self, place: Place, wanted: Iterable[tuple[int, int]] = ()) -> None:
+        spans = _spans(wanted)
+        self._place = place
+        self._starts = [start for start, _ in spans]
+        self._parts = place.ranges(spans) if spans else []
+        self._position = 0
+
+    def readable(self) -> bool:  # noqa: D102
+        return True
+
+    def seekable(self) -> bool:  # noqa: D102
+        return True
+
+    def tell(self) -> int:  # noqa: D102
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:  # noqa: D102
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._place.size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:  # noqa: D102
+        left = max(self._place.size - self._position, 0)
+        size = left if size is None or size < 0 else min(size, left)
+        data = self._at(self._position, size)
+        self._position += len(data)
+        return data
+
+    def _at(self, start: int, length: int) -> bytes:
+        index = bisect_right(self._starts, start) - 1
+        if index >= 0:
+            offset = start - self._starts[index]
+            part = self._parts[index]
+            if offset + length <= len(part):
+                return part[offset : offset + length]
+        if index >= 0 and 0 <= start - self._starts[index] < len(self._parts[index]):
+            # A long chunk that was fetched in parts: join those that it spans.
+            first = self._parts[index][start - self._starts[index] :]
+            return first + self._at(start + len(first), length - len(first))
+        return self._place.range(start, length) if length else b""
+
+
+def _spans(wanted: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join what lies close together, cut what is long."""
+    joined: list[list[int]] = []
+    for start, length in sorted(wanted):
+        if joined and start <= joined[-1][1] + _GAP:
+            joined[-1][1] = max(joined[-1][1], start + length)
+        else:
+            joined.append([start, start + length])
+    return [(cut, min(_PART, stop - cut)) for start, stop in joined for cut in range(start, stop, _PART)]
+
+
+def split(location: str, needed_by: str) -> tuple[str, str]:
+    """Bucket and raw key of a file as table metadata names it: `s3`, `s3a` and `s3n` mean the same.
+
+    Raises:
+        UnsupportedTable: it lies elsewhere.
+    """
+    scheme, separator, rest = location.partition("://")
+    bucket, slash, key = rest.partition("/")
+    if not separator or scheme.lower() not in ("s3", "s3a", "s3n") or not bucket or not slash or not key:
+        raise UnsupportedTable(f"{needed_by} names a file outside of S3: {location}")
+    return bucket, key
