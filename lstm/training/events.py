@@ -1,10 +1,10 @@
 """What a running job tells whoever started it: one JSON object per line on rank 0's standard output.
 
-`started`     step, steps, ranks, resumed_from (commit id or None), notes (plain words, such as why not bit-exact)
-`progress`    step, steps, epoch, loss (since the last one), windows_per_s, waiting_share (0..1), checkpoint_bytes
-`checkpoint`  step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
-`finished`    step, commit, reason ("budget" or "early stopping")
-`error`       message, user (True: the user can mend it)
+`started`    step, steps, ranks, resumed_from (commit id or None), notes (why not bit-exact, say)
+`progress`   step, steps, epoch, loss (since the last), windows_per_s, waiting_share, checkpoint_bytes
+`checkpoint` step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
+`finished`   step, commit, reason ("budget" or "early stopping")
+`error`      message, user (True: the user can mend it)
 """
 
 import json

@@ -15,7 +15,7 @@ from storage.checkpoints import Tensor
 
 @dataclass(slots=True)
 class Learner:
-    """A model in training; its state is tensors named `model/…`, `average/…`, `optimizer/<parameter>/<key>`."""
+    """A model in training; its state: `model/…`, `average/…`, `optimizer/<parameter>/<key>`."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer

@@ -1,0 +1,31 @@
+"""Tensors cross into the repository and back without a changed bit."""
+
+import pytest
+import torch
+
+from lstm.training.arrays import from_plain, to_plain
+
+DTYPES = [
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_dtype_returns_with_the_same_bytes(dtype: torch.dtype) -> None:
+    tensor = torch.randn(3, 5).to(dtype)
+    back = from_plain(to_plain(tensor))
+    assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
+    assert bytes(to_plain(back).data) == bytes(to_plain(tensor).data)
+
+
+def test_negative_zero_and_nan_payloads_survive() -> None:
+    odd = torch.tensor([-0.0, 0.0]).view(torch.int32)
+    payload = torch.tensor([0x7FC01234, 0x7F800001], dtype=torch.int32)
+    tensor = torch.cat([odd, payload]).view(torch.float32)
+    assert torch.equal(from_plain(to_plain(tensor)).view(torch.int32), tensor.view(torch.int32))
+
+
+@pytest.mark.parametrize("tensor", [torch.tensor(3.5), torch.empty(0, 4), torch.arange(12.0).reshape(3, 4).T])
+def test_scalars_empty_and_transposed_tensors_return_equal(tensor: torch.Tensor) -> None:
+    assert torch.equal(from_plain(to_plain(tensor)), tensor)
