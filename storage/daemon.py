@@ -1,8 +1,8 @@
 """Background servers that outlive the command that started them, and are found again.
 
-A *record* is one small JSON file: process id, start time of that process, a nonce, and details such as ports.
-A process id alone may by now belong to a stranger, so nothing is ever signalled unless its start time (and
-boot) is the recorded one, or it carries the record's nonce in its environment.
+A *record* is one small JSON file (mode 0600): process id, start time of that process, and details such as
+ports. A process id alone may by now belong to a stranger, so nothing is signalled unless its start time (and
+boot) is the recorded one, or its environment says that it was started for this very record.
 
 All changes of a record happen under a file lock beside it, which the kernel releases when its holder dies.
 """
@@ -26,8 +26,8 @@ from typing import Any
 
 import psutil
 
-NONCE_VARIABLE = "CAROUSEL_DAEMON"
-"""Set in a server's environment, inherited by its children: tells ours from strangers."""
+MARK = "CAROUSEL_DAEMON"
+"""Environment variable of a server and its children: the record they were started for."""
 _POLL_S = 0.02
 _GATE = Path(__file__).with_name("_gate.py")
 
@@ -45,7 +45,7 @@ class Launch:
     env: Mapping[str, str]
     """The whole environment, secrets included; never written down."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """JSON kept in the record for whoever finds the server: ports, folders; no secrets."""
+    """JSON kept in the record for whoever finds the server: ports, keys."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,11 +55,11 @@ class Daemon:
     pid: int
     started: str
     """Boot and start time of the process, as the kernel tells it; differs for a reused pid."""
-    nonce: str
     what: str
+    """What a person would call it."""
     since: str
     """ISO 8601, UTC."""
-    details: Mapping[str, Any]
+    details: Mapping[str, Any] = field(repr=False)
 
     @property
     def alive(self) -> bool:
@@ -95,7 +95,7 @@ def start(
     with _locked(record):
         daemon = find(record)
         if daemon is None:
-            _end_strays(_read(record))
+            _end_strays(record)
             daemon = _spawn(record, prepare(), what, die_with_parent)
         _wait_ready(record, daemon, ready, timeout_s)
         return daemon
@@ -109,7 +109,7 @@ def find(record: Path) -> Daemon | None:
 
 def stop(record: Path, *, timeout_s: float = 10) -> bool:
     """End the recorded server and its children: SIGTERM, SIGKILL after `timeout_s`. True if one ran."""
-    if not record.exists():
+    if not record.parent.is_dir():
         return False
     with _locked(record):
         return _stop(record, timeout_s)
@@ -121,25 +121,23 @@ def log_of(record: Path) -> Path:
 
 
 def _stop(record: Path, timeout_s: float) -> bool:
-    daemon = _read(record)
-    ran = daemon is not None and daemon.alive
-    if daemon is not None and daemon.alive:
+    daemon = find(record)
+    if daemon is not None:
         _signal_group(daemon, signal.SIGTERM)
         if not _wait(lambda: not daemon.alive, timeout_s):
             _signal_group(daemon, signal.SIGKILL)
             _wait(lambda: not daemon.alive, timeout_s)
-    _end_strays(daemon)
+    _end_strays(record)
     record.unlink(missing_ok=True)
-    return ran
+    return daemon is not None
 
 
 def _spawn(record: Path, launch: Launch, what: str, die_with_parent: bool) -> Daemon:
-    nonce = secrets.token_hex(16)
     gate = [sys.executable, "-I", "-S", str(_GATE), str(os.getpid() if die_with_parent else 0)]
     with _private(log_of(record)) as log:
         process = subprocess.Popen(
             [*gate, *launch.command],
-            env={**launch.env, NONCE_VARIABLE: nonce},
+            env={**launch.env, MARK: _mark(record)},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -153,7 +151,6 @@ def _spawn(record: Path, launch: Launch, what: str, die_with_parent: bool) -> Da
         daemon = Daemon(
             pid=process.pid,
             started=started,
-            nonce=nonce,
             what=what,
             since=datetime.now(UTC).isoformat(timespec="seconds"),
             details=dict(launch.details),
@@ -194,10 +191,21 @@ def _identity(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    if state in "ZX":
+    if (
+        state in "ZX" and _threads(pid) <= 1
+    ):  # a dying server's first thread ends before those that hold its ports
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)  # ours: let it go; another's: nothing to do
         return None
     # Ticks since boot: unlike a wall clock they cannot be moved under us. The boot id makes them unique.
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[18]}"
+
+
+def _threads(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return 0
 
 
 def _signal_group(daemon: Daemon, number: signal.Signals) -> None:
@@ -206,16 +214,25 @@ def _signal_group(daemon: Daemon, number: signal.Signals) -> None:
             os.killpg(daemon.pid, number)
 
 
-def _end_strays(daemon: Daemon | None) -> None:
-    """Kill what a server left behind: children that carry its nonce, also in other process groups."""
-    if daemon is None:
-        return
+def _end_strays(record: Path) -> None:
+    """Kill what was started for this record and is not in it.
+
+    Children of a dead server, in any process group, and a server whose record was deleted with its folder.
+    """
+    mark = _mark(record)
+    strays = []
     for process in psutil.process_iter():
-        try:
-            if process.environ().get(NONCE_VARIABLE) == daemon.nonce:
-                process.kill()  # psutil checks the start time
-        except (psutil.NoSuchProcess, psutil.AccessDenied, PermissionError):
-            continue
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                process.kill()  # psutil compares the start time first
+                strays.append(process)
+    psutil.wait_procs(strays, timeout=5)
+
+
+def _mark(record: Path) -> str:
+    """Path and mount namespace: in another container the same path is another file."""
+    namespace = Path("/proc/self/ns/mnt")
+    return f"{record.resolve()}@{namespace.readlink() if namespace.is_symlink() else ''}"
 
 
 def _reap_later(process: subprocess.Popen[bytes]) -> None:
@@ -259,4 +276,6 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _tail(record: Path, lines: int = 12) -> str:
-    return "\n".join(log_of(record).read_text(errors="replace").splitlines()[-lines:])
+    text = log_of(record).read_text(errors="replace")
+    said, _, _ = text.partition("\ngoroutine ")  # a Go program's last word stands before its stacks
+    return "\n".join(said.splitlines()[-lines:])
