@@ -44,4 +44,4 @@ class TakenOver(CheckpointError):
 
 
 class CommitFailed(CheckpointError):
-    """The head could not be changed, however often it was tried. Nothing that was committed before is lost."""
+    """The head could not be changed, however often it was tried. Earlier commits are safe."""

@@ -1,4 +1,4 @@
-"""Take apart parsed JSON that may be hostile: each value is of exactly its type and within its limits, or Damaged."""
+"""Take apart parsed JSON that may be hostile: a value has its type and is within its limits, or Damaged."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -113,8 +113,11 @@ class Head:
         return replace(self, version=self.version + 1, nonce=nonce, **changes)
 
     def with_commit(self, commit: Commit) -> tuple[Commit, ...]:
-        """The commits with one more; one of the same id is replaced."""
-        return (*(known for known in self.commits if known.id != commit.id), commit)
+        """The commits with one more; one of the same id is replaced, in its place unless it is damaged."""
+        there = self.find(commit.id)
+        if there is None or there.damaged:
+            return (*(known for known in self.commits if known.id != commit.id), commit)
+        return tuple(commit if known.id == commit.id else known for known in self.commits)
 
     def to_bytes(self) -> bytes:
         """The object's content."""
@@ -169,7 +172,7 @@ def parse_page(data: bytes, what: str) -> tuple[Commit, ...]:
 
 def newest_first(commits: tuple[Commit, ...]) -> list[Commit]:
     """By step, the highest first; of one step, the last written first."""
-    return sorted(reversed(commits), key=lambda commit: -commit.step)
+    return sorted(commits, key=lambda commit: commit.step)[::-1]
 
 
 def _word(text: str, what: str) -> str:

@@ -53,8 +53,8 @@ def checked_tensor_name(name: str) -> str:
     parts = name.split("/")
     if len(name) > _TENSOR_LIMIT or _BAD_IN_TENSOR.search(name) or {"", ".", ".."} & set(parts):
         raise InvalidName(
-            f"tensor name {name[:200]!r} must be at most {_TENSOR_LIMIT} characters without control characters,"
-            " backslashes, or empty, '.' or '..' parts between slashes"
+            f"tensor name {name[:200]!r} must be at most {_TENSOR_LIMIT} characters, without control"
+            " characters, backslashes, or empty, '.' or '..' parts between slashes"
         )
     return name
 

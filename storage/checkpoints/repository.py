@@ -1,50 +1,193 @@
 """A repository: one prefix of a bucket that holds checkpoints of any number of runs."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Self
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Self
 
-from storage.checkpoints.head import Head
-from storage.checkpoints.restore import Restored
-from storage.checkpoints.store import ObjectStore
+from storage.checkpoints import canonical
+from storage.checkpoints.errors import Damaged, RepositoryMissing, UnsupportedRepository
+from storage.checkpoints.fork import Branch, parent_commit
+from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.names import PACKS, REPOSITORY, RUNS, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.restore import (
+    NEWEST,
+    Restored,
+    all_commits,
+    nothing_complete,
+    restore_newest,
+    restore_one,
+)
+from storage.checkpoints.shelf import Retries, Shelf, utc_now
+from storage.checkpoints.store import Below, ObjectStore
+from storage.checkpoints.writer import RunWriter
+from storage.objects import Exists, NotFound, OutcomeUnknown, TryAgain
 
-if TYPE_CHECKING:
-    from storage.checkpoints.writer import RunWriter
+FORMAT = 1
+"""Version of the format that this program reads and writes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistics:
+    """What a repository takes, against what its checkpoints would take one by one. Counts and bytes."""
+
+    runs: int
+    commits: int
+    raw_bytes: int
+    """Tensor bytes of all commits, each counted in full."""
+    stored_bytes: int
+    """Everything below the prefix."""
+    packs: int
+    pack_bytes: int
 
 
 class Repository:
-    """Checkpoints of any number of runs. Safe to share between threads."""
+    """Checkpoints of any number of runs. May be shared between threads."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._probed = False
 
     @classmethod
-    def create(cls, bucket: ObjectStore, prefix: str) -> Self:
-        """Make a repository unless it is there; probes the server. Raises UnsafeServer, UnsupportedRepository."""
-        raise NotImplementedError
+    def create(
+        cls,
+        bucket: ObjectStore,
+        prefix: str,
+        *,
+        nonces: Nonces = fresh_nonce,
+        clock: Callable[[], str] = utc_now,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> Self:
+        """Make a repository unless it is there already.
+
+        Args:
+            bucket: a `storage.objects.Bucket`.
+            prefix: where in the bucket; "" is its root.
+            nonces: source of names; they must never repeat.
+            clock: tells when a commit was made.
+            pause: waits between tries.
+
+        Raises:
+            UnsafeServer: the server cannot be written to safely.
+            UnsupportedRepository: another version made it.
+        """
+        repository = cls(Shelf(Below(bucket, prefix), nonces=nonces, clock=clock, pause=pause))
+        shelf = repository.writable()
+        content = canonical.dumps({"encryption": None, "format": FORMAT})
+        retries = Retries(shelf, f"creating a repository at {shelf.place!r}")
+        while True:
+            try:
+                shelf.files.put_if_absent(REPOSITORY, content)
+                return repository
+            except Exists:
+                repository._check()
+                return repository
+            except (OutcomeUnknown, TryAgain) as error:
+                retries.after(error)
 
     @classmethod
     def open(cls, bucket: ObjectStore, prefix: str) -> Self:
-        """Raises RepositoryMissing, UnsupportedRepository."""
-        raise NotImplementedError
+        """Raises RepositoryMissing, UnsupportedRepository, Damaged."""
+        repository = cls(Shelf(Below(bucket, prefix)))
+        repository._check()
+        return repository
+
+    def writable(self) -> Shelf:
+        """The shelf, once the server has passed the probe. Raises UnsafeServer."""
+        if not self._probed:
+            self.shelf.files.probe()
+            self._probed = True
+        return self.shelf
 
     def runs(self) -> list[str]:
-        """All runs, sorted."""
-        raise NotImplementedError
+        """All runs, sorted. Lists everything below `runs/`: a request per 1,000 manifests."""
+        names = set()
+        for key, _ in self.shelf.files.list(RUNS):
+            run, _, rest = key.removeprefix(RUNS).partition("/")
+            if rest == "head":
+                names.add(run)
+        return sorted(names)
 
     def head(self, run: str) -> Head:
-        """Raises RunMissing, Damaged."""
-        raise NotImplementedError
+        """A run's head. Raises RunMissing, Damaged."""
+        head, _ = self.shelf.read_head(run)
+        return head
 
-    def restore(self, run: str, commit: str = "newest", *, names: Collection[str] | None = None) -> Restored:
-        """Read a commit: all tensors, or those in `names` (empty: only the meta).
+    def commits(self, run: str) -> tuple[Commit, ...]:
+        """All commits of a run in the order they were written, those of its head's pages included."""
+        return all_commits(self.shelf, run, self.head(run))
+
+    def restore(self, run: str, commit: str = NEWEST, *, names: Collection[str] | None = None) -> Restored:
+        """Read a commit: all its tensors, or those in `names` (empty: only its meta).
 
         Args:
             run: the run.
-            commit: an id or its first digits, a tag, or "newest".
+            commit: an id or its first digits, a tag, or "newest": the highest step that is complete.
             names: which tensors; None means all.
 
         Raises:
-            RunMissing, CommitMissing, Damaged, TooLarge.
+            RunMissing, CommitMissing: there is none such.
+            Damaged: its bytes are not what they must be ("newest" passes over such commits, and says so).
+            TooLarge: it exceeds this host's memory.
         """
-        raise NotImplementedError
+        if commit != NEWEST:
+            return restore_one(self.shelf, run, commit, names)
+        restored, notes, _ = self.restore_newest(run, names)
+        if restored is None:
+            raise nothing_complete(run, notes)
+        return restored
 
-    def fork(self, run: str, commit: str, new_run: str, attempt: str) -> "RunWriter":
-        """Begin `new_run` with a commit of `run`; stores no tensor bytes. Raises RunExists, CommitMissing."""
-        raise NotImplementedError
+    def restore_newest(
+        self, run: str, names: Collection[str] | None
+    ) -> tuple[Restored | None, list[str], list[str]]:
+        """See `storage.checkpoints.restore.restore_newest`."""
+        return restore_newest(self.shelf, run, names)
+
+    def fork(self, run: str, commit: str, new_run: str, attempt: str) -> RunWriter:
+        """Begin `new_run` with a commit of `run` (as in `restore`); stores no tensor bytes.
+
+        Raises:
+            RunExists: choose another name.
+            RunMissing, CommitMissing, Damaged: there is nothing to fork from.
+        """
+        checked_word(new_run, "run")
+        origin = parent_commit(self.writable(), run, commit)
+        writer = RunWriter.create(self, new_run, attempt, parent=Parent(run, origin.id))
+        writer.adopt(Branch(self.shelf, run, origin, new_run, attempt))
+        return writer
+
+    def statistics(self) -> Statistics:
+        """Count everything: lists the whole prefix and reads every head."""
+        sizes = dict(self.shelf.files.list(""))
+        runs = self.runs()
+        commits = [commit for run in runs for commit in self.commits(run)]
+        packs = [size for key, size in sizes.items() if key.startswith(PACKS)]
+        return Statistics(
+            runs=len(runs),
+            commits=len(commits),
+            raw_bytes=sum(commit.raw_bytes for commit in commits),
+            stored_bytes=sum(sizes.values()),
+            packs=len(packs),
+            pack_bytes=sum(packs),
+        )
+
+    def _check(self) -> None:
+        """Raises RepositoryMissing, UnsupportedRepository, Damaged."""
+        place = self.shelf.place
+        try:
+            data = self.shelf.files.get(REPOSITORY).data
+        except NotFound as error:
+            raise RepositoryMissing(
+                f"there is no checkpoint repository at {place!r}: {REPOSITORY} is missing; create one,"
+                " or correct the prefix"
+            ) from error
+        value = canonical.loads(data, f"{place}{REPOSITORY}")
+        if not isinstance(value, dict) or type(value.get("format")) is not int:
+            raise Damaged(f"{place}{REPOSITORY} does not name the version of its format")
+        if value["format"] != FORMAT:
+            raise UnsupportedRepository(
+                f"the repository at {place!r} has format {value['format']}, this program reads and writes"
+                f" format {FORMAT}; use the version that made it, or another prefix"
+            )
+        if value.get("encryption") is not None:
+            raise UnsupportedRepository(f"the repository at {place!r} is encrypted; use a newer version")

@@ -1,10 +1,18 @@
-"""Read commits back."""
+"""Choose a commit and read it back, passing over damaged ones only where the newest was asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from storage.checkpoints.head import Commit
+from storage.checkpoints.errors import CommitMissing, Damaged, RunMissing
+from storage.checkpoints.head import Commit, Head, newest_first
+from storage.checkpoints.reading import read_tensors
+from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.tensor import Tensor
+
+NEWEST = "newest"
+_PREFIX = 4
+"""Digits that at least must be given of an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +24,94 @@ class Restored:
     meta: dict[str, Any]
     skipped: tuple[str, ...] = ()
     """Plain words about each newer commit that was passed over because it is damaged."""
-    damaged: tuple[str, ...] = ()
-    """Their ids."""
+
+
+def all_commits(shelf: Shelf, run: str, head: Head) -> tuple[Commit, ...]:
+    """Commits of a head and of the pages it names, in the order they were written. Raises Damaged."""
+    older = [commit for name, size in head.pages for commit in shelf.read_page(run, name, size)]
+    return (*older, *head.commits)
+
+
+def find_commit(run: str, commits: tuple[Commit, ...], wanted: str) -> Commit:
+    """The commit that an id, a tag, or the first digits of an id name. Raises CommitMissing."""
+    tagged = [commit for commit in commits if wanted in commit.tags]
+    begins = [commit for commit in commits if len(wanted) >= _PREFIX and commit.id.startswith(wanted)]
+    exact = [commit for commit in begins if commit.id == wanted]
+    found = exact or newest_first(tuple(tagged))[:1] or begins
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommitMissing(
+            f"{wanted!r} begins the ids of {len(found)} commits of run {run!r}; give more digits"
+        )
+    newest = ", ".join(f"{commit.id} (step {commit.step})" for commit in newest_first(commits)[:5])
+    raise CommitMissing(f"run {run!r} has no commit {wanted!r}; its newest: {newest or 'none'}")
+
+
+def restore_one(shelf: Shelf, run: str, wanted: str, names: Collection[str] | None) -> Restored:
+    """Restore the commit that an id, its first digits, or a tag names. Raises as `Repository.restore`."""
+    head, _ = shelf.read_head(run)
+    commit = find_commit(run, all_commits(shelf, run, head), wanted)
+    try:
+        return _read(shelf, run, commit, names)
+    except Damaged as error:
+        if not _still_named(shelf, run, commit):
+            raise CommitMissing(
+                f"{run}/{commit.id} was dropped while it was read; pin a commit to keep it"
+            ) from error
+        raise
+
+
+def restore_newest(
+    shelf: Shelf, run: str, names: Collection[str] | None
+) -> tuple[Restored | None, list[str], list[str]]:
+    """The newest commit that can be read.
+
+    Returns:
+        It, or None if there is none; plain words about each one passed over; ids of those found damaged now.
+    """
+    head, _ = shelf.read_head(run)
+    notes: list[str] = []
+    damaged: list[str] = []
+    for commit in _by_age(shelf, run, head):
+        place = f"passed over {run}/{commit.id} of step {commit.step}"
+        if commit.damaged:
+            notes.append(f"{place}: it was found damaged before")
+            continue
+        try:
+            restored = _read(shelf, run, commit, names)
+        except Damaged as error:
+            if _still_named(shelf, run, commit):
+                notes.append(f"{place}: {error}")
+                damaged.append(commit.id)
+            else:
+                notes.append(f"{place}: it was dropped while it was read")
+            continue
+        return replace(restored, skipped=tuple(notes)), notes, damaged
+    return None, notes, damaged
+
+
+def nothing_complete(run: str, notes: list[str]) -> CommitMissing:
+    """The error for a run without a commit that can be read."""
+    return CommitMissing("; ".join([f"run {run!r} has no complete commit", *notes]))
+
+
+def _by_age(shelf: Shelf, run: str, head: Head) -> Iterator[Commit]:
+    """Newest first. Pages hold only older commits, so they are read last."""
+    yield from newest_first(head.commits)
+    for name, size in reversed(head.pages):
+        yield from newest_first(shelf.read_page(run, name, size))
+
+
+def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
+    manifest = shelf.read_manifest(run, commit)
+    tensors = read_tensors(shelf.files, manifest, names, f"{run}/{commit.id}")
+    return Restored(commit, tensors, dict(manifest.meta))
+
+
+def _still_named(shelf: Shelf, run: str, commit: Commit) -> bool:
+    try:
+        head, _ = shelf.read_head(run)
+    except RunMissing:
+        return False
+    return any(known.manifest == commit.manifest for known in all_commits(shelf, run, head))

@@ -10,7 +10,7 @@ from storage.objects import Object, ObjectInfo
 
 
 class ObjectStore(Protocol):
-    """One bucket; every method as in `storage.objects.Bucket`, with its errors. Safe to share between threads."""
+    """One bucket, safe to share between threads; methods and errors as in `storage.objects.Bucket`."""
 
     def put(self, key: str, data: bytes | memoryview) -> str:
         """Write an object; its ETag. May be repeated by the SDK."""

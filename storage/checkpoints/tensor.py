@@ -1,4 +1,4 @@
-"""A tensor as a repository knows it: a dtype's name, a shape, and its bytes. Neither numpy nor torch is needed.
+"""A tensor as a repository knows it: a dtype's name, a shape, and its bytes. No framework is needed.
 
 Bytes are C-contiguous and little-endian, and are never interpreted: -0.0 and NaN payloads stay what they are.
 """
@@ -49,7 +49,7 @@ class Tensor:
     data: Buffer = field(repr=False)
     """C-contiguous little-endian bytes; not copied, so do not change them while a save runs."""
     block_rows: int | None = field(default=None, compare=False)
-    """Rows of the first axis per gate block (an LSTM's `weight_ih` of 4H rows: H); chunks start anew at each."""
+    """Rows of the first axis per gate block (an LSTM's weights of 4H rows: H); chunks start anew at each."""
 
     def __post_init__(self) -> None:
         check_geometry(self.dtype, self.shape, self.block_rows)
@@ -74,7 +74,7 @@ class Tensor:
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        return cls(array.dtype.name, array.shape, memoryview(flat), block_rows)
+        return cls(array.dtype.name, array.shape, flat.data, block_rows)
 
     def to_numpy(self) -> npt.NDArray[Any]:
         """A read-only view of the bytes as an array.

@@ -1,33 +1,149 @@
 """The one trainer of a run: creates or takes over its head, and saves commits."""
 
+import threading
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
-from storage.checkpoints.head import Commit
-from storage.checkpoints.repository import Repository
-from storage.checkpoints.restore import Restored
+from storage.checkpoints.claim import UNDECIDED, Claim
+from storage.checkpoints.draft import Draft
+from storage.checkpoints.errors import RunExists
+from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.inspection import Inspector
+from storage.checkpoints.landing import Content, land
+from storage.checkpoints.memory import Memory
+from storage.checkpoints.names import checked_word
+from storage.checkpoints.restore import Restored, nothing_complete
+from storage.checkpoints.shelf import Retries
+from storage.checkpoints.state import State
 from storage.checkpoints.tensor import Tensor
+from storage.objects import Exists, OutcomeUnknown, TryAgain
+
+if TYPE_CHECKING:
+    from storage.checkpoints.repository import Repository
 
 
 class RunWriter:
-    """Saves commits of one run, as one attempt. Safe to share between threads; saves go one after the other."""
+    """Saves commits of one run, as one attempt. May be shared between threads; saves go one by one."""
 
-    run: str
-    attempt: str
-
-    @classmethod
-    def create(cls, repository: Repository, run: str, attempt: str) -> Self:
-        """Begin a new run. `attempt` must be unique per launch. Raises RunExists."""
-        raise NotImplementedError
+    def __init__(self, repository: "Repository", claim: Claim, memory: Memory) -> None:
+        self.repository = repository
+        self._claim, self._memory = claim, memory
+        self._lock = threading.Lock()
 
     @classmethod
-    def take_over(cls, repository: Repository, run: str, attempt: str) -> Self:
-        """Become the run's trainer; an older one loses its next commit. Marks damaged commits. Raises RunMissing."""
-        raise NotImplementedError
+    def create(
+        cls, repository: "Repository", run: str, attempt: str, *, parent: Parent | None = None
+    ) -> Self:
+        """Begin a new run.
+
+        Args:
+            repository: where.
+            run: its name.
+            attempt: names this trainer; must be unique per launch.
+            parent: the commit that the run goes on from, if it is a fork.
+
+        Raises:
+            RunExists, InvalidName, UnsafeServer.
+        """
+        checked_word(run, "run")
+        shelf = repository.writable()
+        newest = shelf.newest_collection()
+        head = Head(version=0, nonce=shelf.nonce(), writer=checked_word(attempt, "attempt"), parent=parent)
+        retries, sent = Retries(shelf, f"creating run {run!r}"), False
+        while True:
+            try:
+                etag = shelf.create_head(run, head)
+                break
+            except Exists as error:
+                head, etag = shelf.read_head(run)
+                if sent and head.writer == attempt:  # our own first try, whose answer was lost
+                    break
+                raise RunExists(
+                    f"run {run!r} is there already, with {len(head.commits)} commits and attempt"
+                    f" {head.writer!r} as its writer; resume it, or choose another name"
+                ) from error
+            except (OutcomeUnknown, TryAgain) as error:
+                sent = True
+                retries.after(error)
+        return cls(repository, Claim(shelf, run, attempt), Memory(head, etag, newest))
+
+    @classmethod
+    def take_over(cls, repository: "Repository", run: str, attempt: str) -> Self:
+        """Become the run's trainer. An older one that still lives loses its next commit, and stops.
+
+        Damaged commits (manifest or packs missing or wrong) are marked in the head. `attempt` must be new.
+
+        Raises:
+            RunMissing, InvalidName, UnsafeServer.
+        """
+        checked_word(attempt, "attempt")
+        shelf = repository.writable()
+        newest = shelf.newest_collection()  # before anything is read that may be reused
+        inspector = Inspector(shelf, run)
+        retries, sent = Retries(shelf, f"taking over run {run!r}"), False
+        while True:
+            head, etag = shelf.read_head(run)
+            verdicts = inspector.newest(head)
+            if sent and head.writer == attempt:
+                break
+            damaged = {verdict.commit.id for verdict in verdicts if verdict.trouble}
+            head = head.changed(shelf.nonce(), writer=attempt, commits=_marked(head, damaged))
+            sent = True
+            try:
+                etag = shelf.change_head(run, head, etag)
+                break
+            except UNDECIDED as error:
+                retries.after(error)
+        memory = Memory(head, etag, newest)
+        for verdict in verdicts:
+            if verdict.manifest is not None and verdict.trouble:
+                memory.bar(verdict.manifest.packs)
+        for verdict in reversed(verdicts):
+            if verdict.manifest is not None and not verdict.trouble:
+                memory.learn(verdict.commit.manifest, verdict.manifest)
+        return cls(repository, Claim(shelf, run, attempt), memory)
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        return self._claim.run
+
+    @property
+    def attempt(self) -> str:
+        """Name of this trainer."""
+        return self._claim.attempt
+
+    @property
+    def head(self) -> Head:
+        """The run's head as this writer last knew it."""
+        return self._memory.head
 
     def resume(self, *, names: Collection[str] | None = None) -> Restored:
-        """Restore the newest complete commit; ones whose bytes prove damaged are marked so. Raises CommitMissing: none."""
-        raise NotImplementedError
+        """Restore the newest complete commit; newer ones whose bytes prove damaged are marked so in the head.
+
+        Reading everything (`names=None`) checks every byte that the run will go on from.
+
+        Raises:
+            CommitMissing: the run has no complete commit.
+            TakenOver: another attempt trains this run by now.
+        """
+        restored, notes, damaged = self.repository.restore_newest(self.run, names)
+        if damaged:
+            self.mark_damaged(damaged)
+        if restored is None:
+            raise nothing_complete(self.run, notes)
+        return restored
+
+    def mark_damaged(self, commits: Collection[str]) -> None:
+        """Say in the head that these cannot be restored; their packs are not reused any more."""
+        with self._lock:
+            wanted = set(commits)
+            for commit in self._memory.head.commits:
+                if commit.id in wanted:
+                    self._memory.bar(self._memory.packs_of(commit.manifest))
+            what = f"marking commits of run {self.run!r} as damaged"
+            self._claim.edit(self._memory, what, lambda head: _marked(head, wanted))
 
     def save(
         self,
@@ -38,10 +154,36 @@ class RunWriter:
         metrics: Mapping[str, float] | None = None,
         tags: Collection[str] = (),
     ) -> Commit:
-        """Commit a state; returns when it is durable. Saving the same state again only adds its metrics and tags.
+        """Commit a state; returns when it is durable. One that is there already only gets metrics and tags.
+
+        Args:
+            tensors: by name; must not change until this returns.
+            meta: JSON-able, without NaN; stored in full in each commit, so keep large things in tensors.
+            step: >= 0; the highest one of the run is its newest commit.
+            metrics: shown in lists; NaN and infinities may be among them.
+            tags: names for this commit beside its id.
 
         Raises:
             TakenOver: another attempt trains this run now; this trainer must stop.
             CommitFailed: the head could not be changed.
+            InvalidName, TooLarge: what the format cannot hold.
+            ValueError: meta that JSON cannot hold.
         """
-        raise NotImplementedError
+        with self._lock:
+            self._claim.check()
+            draft = Draft.of(tensors, meta, step)
+            notes = dict(metrics or {}), tuple(dict.fromkeys(tags))
+            return self._land(State(self._claim, self._memory, draft, *notes), *notes)
+
+    def adopt(self, content: Content) -> Commit:
+        """Commit content that another run holds (a fork); the caller need not have its bytes."""
+        with self._lock:
+            return self._land(content, {}, ())
+
+    def _land(self, content: Content, metrics: Mapping[str, float], tags: tuple[str, ...]) -> Commit:
+        what = f"committing {self.run}/{content.id}"
+        return land(self._claim, self._memory, content, what, metrics=metrics, tags=tags)
+
+
+def _marked(head: Head, damaged: Collection[str]) -> tuple[Commit, ...]:
+    return tuple(replace(commit, damaged=True) if commit.id in damaged else commit for commit in head.commits)

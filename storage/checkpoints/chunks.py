@@ -1,0 +1,53 @@
+"""Chunks: about 1 MiB of one tensor's bytes, cut on global coordinates and identified by their hash.
+
+Where a cut lies depends on dtype, shape and gate blocks alone, so that the same part of a tensor is the
+same chunk in every commit, whoever saves it. The rule: docs/checkpoint-format.md#tensors-and-chunks
+"""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from blake3 import blake3
+
+from storage.checkpoints.tensor import Buffer, raw_bytes
+
+ChunkId: TypeAlias = str
+"""64 hex digits."""
+
+CHUNK_TARGET = 2**20
+CHUNK_LIMIT = 2**24
+"""Bytes of the largest chunk: a longer row is cut along the next axis, so that it fits a pack and memory."""
+
+_DOMAIN = b"carousel chunk 1"
+
+
+def chunk_id(dtype: str, raw: Buffer) -> ChunkId:
+    """Identity of `raw` bytes of a dtype."""
+    hasher = blake3(_DOMAIN + b"\0" + dtype.encode() + b"\0")
+    hasher.update(raw)
+    return hasher.hexdigest()
+
+
+def cut(dtype: str, shape: tuple[int, ...], block_rows: int | None = None) -> Iterator[int]:
+    """Bytes of each chunk of a tensor, in order; together they are the whole tensor.
+
+    Lazy, because the shape may be a hostile one.
+    """
+    total = raw_bytes(dtype, shape)
+    if total == 0:
+        return
+    if not shape:
+        yield total
+        return
+    rows = shape[0]
+    row_bytes = total // rows
+    if row_bytes > CHUNK_LIMIT:
+        for _ in range(rows):
+            yield from cut(dtype, shape[1:])
+        return
+    step = max(1, CHUNK_TARGET // row_bytes)
+    block = block_rows or rows
+    for begin in range(0, rows, block):
+        end = min(begin + block, rows)
+        for row in range(begin, end, step):
+            yield min(step, end - row) * row_bytes

@@ -1,0 +1,53 @@
+"""A state on its way into a repository: cut, hashed, named by its logical content. Nothing is written yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from storage.checkpoints import canonical
+from storage.checkpoints.chunks import ChunkId, cut
+from storage.checkpoints.manifest import INLINE_LIMIT, StoredTensor, chunk_ids, commit_id
+from storage.checkpoints.names import checked_tensor_name
+from storage.checkpoints.tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a commit will hold; its chunks are views of the caller's bytes."""
+
+    id: str
+    step: int
+    meta: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor]
+    chunks: Mapping[ChunkId, tuple[str, memoryview]]
+    """Dtype and raw bytes of every chunk that is not inlined, each once, in the order of tensor names."""
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int) -> Self:
+        """Raises InvalidName, ValueError (meta that JSON cannot hold, a negative step)."""
+        if step < 0:
+            raise ValueError(f"a step is >= 0, got {step}")
+        plain_meta = canonical.loads(canonical.dumps(dict(meta)), "meta")  # as a restore will give it back
+        stored: dict[str, StoredTensor] = {}
+        chunks: dict[ChunkId, tuple[str, memoryview]] = {}
+        for name in sorted(tensors):
+            tensor = tensors[checked_tensor_name(name)]
+            ids = chunk_ids(tensor.dtype, tensor.shape, tensor.block_rows, tensor.data)
+            inline = bytes(tensor.data) if tensor.nbytes <= INLINE_LIMIT else None
+            if inline is None:
+                chunks.update(_views(tensor, ids))
+            stored[name] = StoredTensor(tensor.dtype, tensor.shape, tensor.block_rows, tuple(ids), inline)
+        return cls(commit_id(step, stored, plain_meta), step, plain_meta, stored, chunks)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def _views(tensor: Tensor, ids: list[ChunkId]) -> dict[ChunkId, tuple[str, memoryview]]:
+    data, begin, views = memoryview(tensor.data), 0, {}
+    for chunk, size in zip(ids, cut(tensor.dtype, tensor.shape, tensor.block_rows), strict=True):
+        views[chunk] = (tensor.dtype, data[begin : begin + size])
+        begin += size
+    return views

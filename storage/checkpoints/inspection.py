@@ -1,0 +1,85 @@
+"""Is a commit complete? Its manifest parses and has its id, its packs are there with their recorded sizes.
+
+Bytes are not read here: a restore checks them by hash.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from storage.checkpoints.errors import Damaged
+from storage.checkpoints.head import Commit, Head, newest_first
+from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.names import pack_key
+from storage.checkpoints.shelf import Shelf
+from storage.objects import NotFound
+
+AT_LEAST = 32
+"""Commits that a take-over looks at, the newest first; it goes on until one is complete."""
+
+_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found about one commit."""
+
+    commit: Commit
+    manifest: Manifest | None
+    """None: it cannot be read."""
+    trouble: str | None
+    """Plain words; None: complete. A commit that is marked damaged stays so."""
+
+
+class Inspector:
+    """Looks at commits of one run; each object is asked for once, since all but heads are immutable."""
+
+    def __init__(self, shelf: Shelf, run: str) -> None:
+        self.shelf, self.run = shelf, run
+        self._manifests: dict[str, Manifest | str] = {}
+        self._sizes: dict[str, int | None] = {}
+
+    def newest(self, head: Head) -> list[Verdict]:
+        """Verdicts on the newest commits, newest first; a complete one is among them if there is any."""
+        verdicts: list[Verdict] = []
+        commits = newest_first(head.commits)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for begin in range(0, len(commits), AT_LEAST):
+                some = commits[begin : begin + AT_LEAST]
+                list(pool.map(self._read, [c for c in some if c.manifest not in self._manifests]))
+                packs = {pack for c in some for pack in self._packs(c)} - self._sizes.keys()
+                list(pool.map(self._measure, sorted(packs)))
+                verdicts += [self._verdict(commit) for commit in some]
+                if any(verdict.trouble is None for verdict in verdicts):
+                    break
+        return verdicts
+
+    def _read(self, commit: Commit) -> None:
+        try:
+            self._manifests[commit.manifest] = self.shelf.read_manifest(self.run, commit)
+        except Damaged as error:
+            self._manifests[commit.manifest] = str(error)
+
+    def _measure(self, pack: str) -> None:
+        try:
+            self._sizes[pack] = self.shelf.files.size(pack_key(pack))
+        except NotFound:
+            self._sizes[pack] = None
+
+    def _packs(self, commit: Commit) -> dict[str, int]:
+        found = self._manifests[commit.manifest]
+        return {} if isinstance(found, str) else dict(found.packs)
+
+    def _verdict(self, commit: Commit) -> Verdict:
+        found = self._manifests[commit.manifest]
+        if isinstance(found, str):
+            return Verdict(commit, None, found)
+        wrong = [
+            f"pack {pack} has {self._sizes[pack]} bytes instead of {size}"
+            if self._sizes[pack] is not None
+            else f"pack {pack} is missing"
+            for pack, size in found.packs.items()
+            if self._sizes[pack] != size
+        ]
+        if wrong:
+            return Verdict(commit, found, "; ".join(wrong[:3]))
+        return Verdict(commit, found, "marked as damaged" if commit.damaged else None)

@@ -1,0 +1,217 @@
+"""A manifest: all that a restore of one commit needs to know. Immutable."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Self
+
+from blake3 import blake3
+
+from storage.checkpoints import canonical, fields
+from storage.checkpoints.chunks import CHUNK_LIMIT, ChunkId, chunk_id, cut
+from storage.checkpoints.codecs import checked_codec
+from storage.checkpoints.errors import Damaged, InvalidName, TooLarge, UnsupportedRepository
+from storage.checkpoints.names import checked_object_name, checked_tensor_name
+from storage.checkpoints.tensor import DTYPES, Buffer, check_geometry, raw_bytes
+
+PACK_LIMIT = 64 * 2**20
+INLINE_LIMIT = 1024
+"""Raw bytes up to which a tensor stands in the manifest itself."""
+
+_FIELDS = ("attempt", "chunks", "created", "meta", "packs", "run", "step", "tensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a chunk's stored form lies."""
+
+    pack: str
+    offset: int
+    size: int
+    """Stored bytes."""
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor without its bytes, or with them if they are few."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    block_rows: int | None
+    chunks: tuple[ChunkId, ...]
+    """In order; also of an inlined tensor, whose chunks lie nowhere."""
+    inline: bytes | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Raw bytes."""
+        return raw_bytes(self.dtype, self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """One commit's tensors, where their chunks lie, and its meta."""
+
+    run: str
+    attempt: str
+    step: int
+    created: str
+    meta: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor]
+    locations: Mapping[ChunkId, Location]
+    packs: Mapping[str, int]
+    """Every pack that a restore needs, with its bytes."""
+
+    @property
+    def commit_id(self) -> str:
+        """Hash of the logical content."""
+        return commit_id(self.step, self.tensors, self.meta)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def to_bytes(self) -> bytes:
+        """The object's content. Raises TooLarge."""
+        packs = {name: number for number, name in enumerate(self.packs)}
+        chunks = {chunk: number for number, chunk in enumerate(self.locations)}
+        return canonical.dumps(
+            {
+                "attempt": self.attempt,
+                "chunks": [
+                    [chunk, packs[at.pack], at.offset, at.size, at.codec]
+                    for chunk, at in self.locations.items()
+                ],
+                "created": self.created,
+                "meta": self.meta,
+                "packs": [[name, size] for name, size in self.packs.items()],
+                "run": self.run,
+                "step": self.step,
+                "tensors": {name: _to_json(tensor, chunks) for name, tensor in self.tensors.items()},
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, what: str) -> Self:
+        """Raises Damaged; UnsupportedRepository for a codec or dtype of a newer version."""
+        value = canonical.loads(data, what)
+        got = fields.Fields(value, what, _FIELDS)
+        packs = _packs(got)
+        locations = _locations(got, list(packs.items()))
+        chunks = tuple(locations)
+        sizes: dict[ChunkId, tuple[str, int]] = {}
+        tensors = {
+            name: _from_json(name, tensor, f"{what}: tensor {name[:60]!r}", chunks, sizes)
+            for name, tensor in got.mapping("tensors").items()
+        }
+        for chunk, (_, size) in sizes.items():
+            if locations[chunk].size > size:
+                raise Damaged(f"{what}: a chunk of {size} bytes is stored in {locations[chunk].size}")
+        return cls(
+            run=got.text("run"),
+            attempt=got.text("attempt"),
+            step=got.count("step"),
+            created=got.text("created"),
+            meta=got.mapping("meta"),
+            tensors=tensors,
+            locations=locations,
+            packs=packs,
+        )
+
+
+def commit_id(step: int, tensors: Mapping[str, StoredTensor], meta: Mapping[str, Any]) -> str:
+    """Id of a commit: it depends on what is stored, not on how, where, when or by whom."""
+    logical = {name: [it.dtype, list(it.shape), list(it.chunks)] for name, it in tensors.items()}
+    meta_hash = blake3(canonical.dumps(meta)).hexdigest()
+    return blake3(canonical.dumps(["carousel commit 1", step, logical, meta_hash])).hexdigest()[:32]
+
+
+def chunk_ids(dtype: str, shape: tuple[int, ...], block_rows: int | None, data: Buffer) -> list[ChunkId]:
+    """Ids of all chunks of a tensor with these bytes."""
+    view, ids, begin = memoryview(data), [], 0
+    for size in cut(dtype, shape, block_rows):
+        ids.append(chunk_id(dtype, view[begin : begin + size]))
+        begin += size
+    return ids
+
+
+def _to_json(tensor: StoredTensor, numbers: Mapping[ChunkId, int]) -> dict[str, Any]:
+    value: dict[str, Any] = {"dtype": tensor.dtype, "shape": list(tensor.shape)}
+    if tensor.block_rows is not None:
+        value["block_rows"] = tensor.block_rows
+    if tensor.inline is not None:
+        value["inline"] = base64.b64encode(tensor.inline).decode()
+    else:
+        value["chunks"] = [numbers[chunk] for chunk in tensor.chunks]
+    return value
+
+
+def _packs(got: fields.Fields) -> dict[str, int]:
+    packs = [fields.sized_name(pack, f"{got.what}.packs", PACK_LIMIT) for pack in got.items("packs")]
+    named = {checked_object_name(name, "a pack"): size for name, size in packs}
+    if len(named) != len(packs):
+        raise Damaged(f"{got.what} lists a pack twice")
+    return named
+
+
+def _locations(got: fields.Fields, packs: list[tuple[str, int]]) -> dict[ChunkId, Location]:
+    what = f"{got.what}.chunks"
+    locations: dict[ChunkId, Location] = {}
+    for entry in got.items("chunks"):
+        chunk, number, offset, size, codec = fields.items(entry, what, 5)
+        if len(fields.text(chunk, what)) != 64 or set(chunk) - set("0123456789abcdef") or chunk in locations:
+            raise Damaged(f"{what}: {chunk[:80]!r} is no chunk id, or there twice")
+        if not packs:
+            raise Damaged(f"{got.what} has chunks but no packs")
+        name, pack_bytes = packs[fields.count(number, what, len(packs) - 1)]
+        fields.count(size, what, min(CHUNK_LIMIT, pack_bytes))
+        fields.count(offset, what, pack_bytes - size)
+        locations[chunk] = Location(name, offset, size, checked_codec(fields.text(codec, what)))
+    return locations
+
+
+def _from_json(
+    name: str, value: Any, what: str, chunks: tuple[ChunkId, ...], sizes: dict[ChunkId, tuple[str, int]]
+) -> StoredTensor:
+    """One tensor; `sizes` collects dtype and raw bytes of each chunk, which must be the same everywhere."""
+    got = fields.Fields(value, what, ("dtype", "shape"), ("block_rows", "chunks", "inline"))
+    if ("chunks" in value) == ("inline" in value):
+        raise Damaged(f"{what} must have either chunks or its bytes")
+    dtype = got.text("dtype")
+    if dtype not in DTYPES:
+        raise UnsupportedRepository(f"{what}: dtype {dtype[:60]!r} is unknown; use a newer version")
+    shape = tuple(fields.count(length, what) for length in got.items("shape"))
+    block_rows = got.count("block_rows") if "block_rows" in value else None
+    try:
+        checked_tensor_name(name)
+        check_geometry(dtype, shape, block_rows)
+    except (InvalidName, TooLarge, ValueError) as error:
+        raise Damaged(f"{what}: {error}") from error
+    total = raw_bytes(dtype, shape)
+    if "inline" in value:
+        inline = _inlined(got, total)
+        ids = tuple(chunk_ids(dtype, shape, block_rows, inline))
+        return StoredTensor(dtype, shape, block_rows, ids, inline)
+    numbers = got.items("chunks")
+    if total > len(numbers) * CHUNK_LIMIT:  # before cutting what would never end
+        raise Damaged(f"{what} has {total} bytes in only {len(numbers)} chunks")
+    ids = tuple(chunks[fields.count(number, what, len(chunks) - 1)] for number in numbers)
+    for chunk, size in zip_longest(ids, cut(dtype, shape, block_rows)):
+        if chunk is None or size is None or sizes.setdefault(chunk, (dtype, size)) != (dtype, size):
+            raise Damaged(f"{what}: its chunks do not make up shape {list(shape)}")
+    return StoredTensor(dtype, shape, block_rows, ids)
+
+
+def _inlined(got: fields.Fields, size: int) -> bytes:
+    limit = 2 * INLINE_LIMIT
+    try:
+        inline = base64.b64decode(got.text("inline", limit), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Damaged(f"{got.what}: {error}") from error
+    if len(inline) != size:
+        raise Damaged(f"{got.what} has {len(inline)} bytes instead of {size}")
+    return inline

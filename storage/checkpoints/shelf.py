@@ -1,0 +1,150 @@
+"""The objects of one repository, read and written one at a time; their order is their callers' duty."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Self
+
+from storage.checkpoints import canonical, fields
+from storage.checkpoints.errors import CommitFailed, Damaged, RunMissing, TooLarge
+from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, Commit, Head, parse_page
+from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.names import (
+    COLLECTIONS,
+    Nonces,
+    collection_key,
+    collection_number,
+    fresh_nonce,
+    head_key,
+    manifest_key,
+    object_name,
+    page_key,
+)
+from storage.checkpoints.store import Below
+from storage.objects import NotFound, ObjectError, Truncated
+
+
+def utc_now() -> str:
+    """Now, as commits tell it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Shelf:
+    """Heads, manifests, pages and collections, parsed."""
+
+    def __init__(
+        self,
+        files: Below,
+        *,
+        nonces: Nonces = fresh_nonce,
+        clock: Callable[[], str] = utc_now,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.files = files
+        self.nonce = nonces
+        self.clock = clock
+        self.pause = pause
+
+    def read_head(self, run: str) -> tuple[Head, str]:
+        """A run's head and its ETag. Raises RunMissing, Damaged."""
+        key = head_key(run)
+        try:
+            found = self.files.get(key)
+        except NotFound as error:
+            raise RunMissing(f"there is no run {run!r} in the repository at {self.place!r}") from error
+        return Head.from_bytes(found.data, f"the head of run {run!r}"), found.etag
+
+    def create_head(self, run: str, head: Head) -> str:
+        """Raises Exists, TryAgain, OutcomeUnknown."""
+        return self.files.put_if_absent(head_key(run), self._checked(run, head))
+
+    def change_head(self, run: str, head: Head, etag: str) -> str:
+        """Raises LostRace, TryAgain, OutcomeUnknown."""
+        return self.files.put_if_match(head_key(run), self._checked(run, head), etag)
+
+    def read_manifest(self, run: str, commit: Commit) -> Manifest:
+        """A commit's manifest. Raises Damaged: it is missing, or is not this commit's."""
+        what = f"manifest {commit.manifest} of {run}/{commit.id}"
+        try:
+            data = self.files.get_range(manifest_key(run, commit.manifest), 0, commit.manifest_bytes)
+        except (NotFound, Truncated) as error:
+            raise Damaged(f"{what} is missing or cut short ({error})") from error
+        manifest = Manifest.from_bytes(data, what)
+        if manifest.commit_id != commit.id or manifest.raw_bytes != commit.raw_bytes:
+            raise Damaged(f"{what} holds another commit, {manifest.commit_id}")
+        return manifest
+
+    def write_manifest(self, run: str, manifest: Manifest, generation: int) -> tuple[str, int]:
+        """Write under a new name; the name and the bytes. Raises TooLarge."""
+        data = manifest.to_bytes()
+        if len(data) > MANIFEST_LIMIT:
+            raise TooLarge(f"the manifest takes {len(data)} bytes, more than {MANIFEST_LIMIT}; save less")
+        name = self.new_name(generation)
+        self.files.put(manifest_key(run, name), data)
+        return name, len(data)
+
+    def read_page(self, run: str, name: str, size: int) -> tuple[Commit, ...]:
+        """A page's commits. Raises Damaged."""
+        what = f"page {name} of run {run!r}"
+        try:
+            return parse_page(self.files.get_range(page_key(run, name), 0, size), what)
+        except (NotFound, Truncated) as error:
+            raise Damaged(f"{what} is missing or cut short ({error})") from error
+
+    def newest_collection(self) -> int:
+        """Number of the newest collection; 0: none yet. Raises Damaged."""
+        return max((collection_number(key) for key, _ in self.files.list(COLLECTIONS)), default=0)
+
+    def condemned(self, first: int, last: int) -> set[str]:
+        """Keys that stand in a collection from `first` to `last`, both included. Raises Damaged."""
+        keys: set[str] = set()
+        for number in range(max(first, 1), last + 1):  # there is no collection 0
+            what = f"collection {number}"
+            try:
+                data = self.files.get(collection_key(number)).data
+            except NotFound as error:
+                raise Damaged(f"{what} is missing, but collections are never deleted") from error
+            got = fields.Fields(canonical.loads(data, what), what, ("condemned",))
+            keys.update(fields.text(key, what) for key in got.items("condemned"))
+        return keys
+
+    def new_name(self, generation: int) -> str:
+        """A name that no object has."""
+        return object_name(generation, self.nonce())
+
+    @property
+    def place(self) -> str:
+        """The repository's prefix, for messages."""
+        return self.files.prefix
+
+    def _checked(self, run: str, head: Head) -> bytes:
+        data = head.to_bytes()
+        if len(data) > HEAD_LIMIT:
+            raise TooLarge(
+                f"the head of run {run!r} would take {len(data)} bytes for {len(head.commits)} commits,"
+                f" more than {HEAD_LIMIT}; drop old commits"
+            )
+        return data
+
+
+class Retries:
+    """Counts the tries of one change of a head, and waits longer from one to the next."""
+
+    LIMIT = 25
+    _FIRST_S, _LONGEST_S = 0.01, 2.0
+
+    def __init__(self, shelf: Shelf, what: str) -> None:
+        self._pause, self._what, self._tries = shelf.pause, what, 0
+
+    def after(self, error: ObjectError) -> Self:
+        """Wait, or raise CommitFailed when it has been tried often enough."""
+        self._tries += 1
+        if self._tries >= self.LIMIT:
+            raise CommitFailed(
+                f"{self._what} failed {self._tries} times, last: {error}; is the server in order,"
+                " and does nothing else keep changing the run?"
+            ) from error
+        longest = min(self._LONGEST_S, self._FIRST_S * 2**self._tries)
+        self._pause(longest * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+        return self
