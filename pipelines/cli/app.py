@@ -1,0 +1,72 @@
+"""What all commands share: the global options, and the options that several of them take.
+
+Only typer and the standard library are imported here, so that help stays quick.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.config import RunConfig, StorageConfig
+
+DEFAULT_CONFIG = Path("carousel.yaml")
+
+
+@dataclass(slots=True)
+class Settings:
+    """The global options of one command line; commands find them as `context.obj`."""
+
+    root: Path = Path(".carousel")
+    debug: bool = False
+
+
+ConfigPath = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="CAROUSEL_CONFIG",
+        help="The run's YAML file: `carousel config init` writes one.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Override one setting: training.steps=100. Repeatable."
+    ),
+]
+
+
+def settings(context: typer.Context) -> Settings:
+    """The global options of this command line."""
+    found = context.find_object(Settings)
+    assert found is not None
+    return found
+
+
+def run_config(path: Path, assignments: list[str] | None) -> "RunConfig":
+    """The run that the command is about."""
+    from pipelines.config import load
+
+    return load(path, assignments=assignments or ())
+
+
+def storage_config(path: Path, assignments: list[str] | None) -> "StorageConfig":
+    """Where the bucket is; without a file of settings, the embedded server."""
+    from pipelines.config import StorageConfig, load
+
+    if path == DEFAULT_CONFIG and not path.exists() and not assignments:
+        return StorageConfig()
+    return load(path, assignments=assignments or ()).storage
+
+
+def console() -> "Console":
+    """Where answers go: standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)

@@ -1,0 +1,68 @@
+"""The settings as a JSON schema, and as a YAML file that explains every key."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from pipelines.config.model import RunConfig
+
+_WIDTH = 100
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a run's YAML file: editors complete and check with it."""
+    described = RunConfig.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+def template(config: RunConfig) -> str:
+    """`config` as YAML, each key with what it means and its unit.
+
+    The text comes from the parts' own docstrings; `load` reads it back to the same config.
+    """
+    return "\n".join(_lines(config)) + "\n"
+
+
+def section(node: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the section that `node` refers to, or `node` itself."""
+    for option in (node, *node.get("anyOf", ())):
+        if "$ref" in option:
+            found: dict[str, Any] = whole["$defs"][option["$ref"].rpartition("/")[2]]
+            return found
+    return node
+
+
+def _lines(config: RunConfig) -> Iterator[str]:
+    whole = RunConfig.model_json_schema()
+    yield "# A run of Carousel. `carousel config check` reads it as the other commands do."
+    yield "# Every key can be overridden: --set training.steps=100, or CAROUSEL_TRAINING__STEPS=100."
+    for key, value in config.model_dump(mode="json").items():
+        node = whole["properties"][key]
+        yield ""
+        if not isinstance(value, dict):
+            yield from _comment(node["description"], "")
+            yield f"{key}: {_scalar(value)}"
+            continue
+        part = section(node, whole)
+        yield from _comment(part["description"], "")
+        yield f"{key}:"
+        for inner, inner_value in value.items():
+            yield from _comment(part["properties"][inner].get("description", ""), "  ")
+            yield f"  {inner}: {_scalar(inner_value)}"
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    for paragraph in text.replace("`", "").split("\n\n"):
+        yield from textwrap.wrap(
+            " ".join(paragraph.split()),
+            _WIDTH,
+            initial_indent=f"{indent}# ",
+            subsequent_indent=f"{indent}# ",
+        )
+
+
+def _scalar(value: object) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
