@@ -83,7 +83,7 @@ def start(
     Args:
         record: the JSON file; its folder is made if missing.
         prepare: says what to start.
-        ready: asked again and again until it returns true; must not raise for "not yet".
+        ready: asked again and again until it returns true; may raise DaemonFailed to give up.
         what: what a person would call it, for messages.
         timeout_s: how long to wait for `ready`.
         die_with_parent: Linux kills the server when the calling thread ends, however it ends (for tests).
@@ -162,8 +162,12 @@ def _spawn(record: Path, launch: Launch, what: str, die_with_parent: bool) -> Da
 
 
 def _wait_ready(record: Path, daemon: Daemon, ready: Callable[[Daemon], bool], timeout_s: float) -> None:
-    if _wait(lambda: not daemon.alive or ready(daemon), timeout_s) and daemon.alive:
-        return
+    try:
+        if _wait(lambda: not daemon.alive or ready(daemon), timeout_s) and daemon.alive:
+            return
+    except DaemonFailed:
+        _stop(record, timeout_s=5)
+        raise
     trouble = f"did not answer within {timeout_s:g} s" if daemon.alive else "ended while it started"
     _stop(record, timeout_s=5)
     raise DaemonFailed(f"{daemon.what} {trouble}; its output in {log_of(record)} ends with:\n{_tail(record)}")

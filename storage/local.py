@@ -36,12 +36,7 @@ CATALOG_BUCKET = "warehouse"
 _GRPC_OFFSET = 10_000  # the server's parts find each other's gRPC port by adding this
 _SERVICES = ("master", "volume", "filer", "s3", "admin")
 _STARTS = 5
-_TOKENS = (
-    "SIGNING",
-    "SIGNING_READ",
-    "FILER_SIGNING",
-    "FILER_SIGNING_READ",
-)  # volume and filer, write and read
+_TOKENS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")  # volume, filer; write, read
 
 
 class LocalServerFailed(UserError):
@@ -74,6 +69,12 @@ class LocalServer:
             LocalServerFailed: it does not start; says why.
         """
         root = root.resolve()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalServerFailed(
+                f"cannot make the folder {root} for the embedded S3 server: {error}"
+            ) from error
         for _ in range(_STARTS):
             try:
                 running = daemon.start(
@@ -84,17 +85,9 @@ class LocalServer:
                     timeout_s=30,
                     die_with_parent=die_with_parent,
                 )
-            except daemon.DaemonFailed as error:
-                failure = error
-                continue
-            strange = _listening(running.pid) - set(running.details["ports"].values())
-            if not strange:
                 return cls._of(root, running)
-            # Another program took a port between our choice and the start; the server then moves silently.
-            failure = daemon.DaemonFailed(
-                f"the embedded S3 server listens on {strange}, which nobody asked for"
-            )
-            daemon.stop(_record(root))
+            except daemon.DaemonFailed as error:
+                failure = error  # often: a port was taken between our choice and the start
         raise LocalServerFailed(f"gave up after {_STARTS} tries: {failure}") from failure
 
     @classmethod
@@ -213,15 +206,22 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _listening(pid: int) -> set[int]:
-    connections = psutil.Process(pid).net_connections("inet")
-    return {it.laddr.port for it in connections if it.status == psutil.CONN_LISTEN}
+def _listening(pid: int) -> set[tuple[str, int]]:
+    try:
+        connections = psutil.Process(pid).net_connections("inet")
+    except psutil.NoSuchProcess:
+        return set()
+    return {(it.laddr.ip, it.laddr.port) for it in connections if it.status == psutil.CONN_LISTEN}
 
 
 def _answers(running: daemon.Daemon) -> bool:
     """Whether our server serves: it knows our keys, and the catalog, made last, has its bucket."""
     ports = running.details["ports"]
-    if any(map(_is_free, (ports["s3.port"], ports["s3.port.iceberg"]))):
+    listening = _listening(running.pid)
+    if strange := listening - {(HOST, port) for port in ports.values()}:
+        # The server moves silently from a port that is taken.
+        raise daemon.DaemonFailed(f"the embedded S3 server listens on {strange}, which nobody asked for")
+    if not {(HOST, ports["s3.port"]), (HOST, ports["s3.port.iceberg"])} <= listening:
         return False
     try:
         return Bucket(CATALOG_BUCKET, _access(running)).exists()
