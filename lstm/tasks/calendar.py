@@ -1,0 +1,80 @@
+"""Where a moment stands in its day and its week, by the clock on a wall.
+
+People fly, shop and sleep by local time, so a table's UTC instants are turned into the local time of one
+time zone first, daylight saving included. Offsets are looked up per UTC hour; zones that change theirs
+within an hour (Lord Howe Island) are off for half of that hour.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MINUTE_US = 60_000_000
+_HOUR_US = 60 * _MINUTE_US
+_DAY_US = 24 * _HOUR_US
+_WEEK_US = 7 * _DAY_US
+_MONDAY_US = 3 * _DAY_US  # 1970-01-01 was a Thursday
+HOURS_A_WEEK = 168
+HARMONICS = 3
+"""Sines and cosines per cycle: enough for a morning and an evening peak."""
+
+
+class Calendar:
+    """Local time of one zone, as numbers for a model."""
+
+    features = 2 * 2 * HARMONICS
+    """Numbers per moment: sine and cosine, of the day and of the week, `HARMONICS` each."""
+
+    def __init__(self, timezone: str) -> None:
+        """Raises ValueError for a name that the time zone database does not know."""
+        try:
+            self._zone = ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as unknown:
+            raise ValueError(f"no time zone {timezone!r}; names look like 'America/New_York'") from unknown
+        self._waves = _waves()
+        self._offsets = np.empty(0, np.int64)
+        self._first_hour = 0
+
+    def local(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Microseconds since 1970 UTC to microseconds of local time since a local Monday's midnight."""
+        hours = times // _HOUR_US
+        if times.size:
+            self._cover(int(hours.min()), int(hours.max()) + 1)
+        return times + self._offsets[hours - self._first_hour] + _MONDAY_US
+
+    def hour_of_week(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """0 (Monday, 00:00 to 00:59) to 167, local time."""
+        return self.local(times) % _WEEK_US // _HOUR_US
+
+    def encode(self, times: NDArray[np.int64]) -> NDArray[np.float32]:
+        """[...] microseconds since 1970 UTC to [..., features] in [-1, 1], by the minute."""
+        return self._waves[self.local(times) % _WEEK_US // _MINUTE_US]
+
+    def _cover(self, first: int, end: int) -> None:
+        """Look up the offsets of hours [first, end) since 1970 that are not known yet."""
+        known_end = self._first_hour + len(self._offsets)
+        if not len(self._offsets):
+            self._first_hour = known_end = first
+        before = [self._offset(hour) for hour in range(first, self._first_hour)]
+        after = [self._offset(hour) for hour in range(known_end, end)]
+        if before or after:
+            self._offsets = np.concatenate([before, self._offsets, after]).astype(np.int64)
+            self._first_hour = min(first, self._first_hour)
+
+    def _offset(self, hour: int) -> int:
+        shift = datetime.fromtimestamp(hour * 3600, self._zone).utcoffset()
+        assert shift is not None
+        return round(shift.total_seconds()) * 1_000_000
+
+
+def _waves() -> NDArray[np.float32]:
+    """The encoding of every minute of a week, [10080, features]: looking up is ten times as fast as sines."""
+    minutes = np.arange(_WEEK_US // _MINUTE_US) * _MINUTE_US
+    waves = []
+    for cycle in (_DAY_US, _WEEK_US):
+        angle = (minutes % cycle) * (2 * np.pi / cycle)
+        for harmonic in range(1, HARMONICS + 1):
+            waves += [np.sin(harmonic * angle), np.cos(harmonic * angle)]
+    return np.stack(waves, axis=-1).astype(np.float32)

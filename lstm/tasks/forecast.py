@@ -1,0 +1,214 @@
+"""Forecasting: what a batch of windows means to a model, what its loss is, and what comes out.
+
+The model reads the target and the `past` columns over the context, and the calendar of the whole window. Of
+the horizon's rows only the target is read, and only as the label: none of their values enters a forecast.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lstm.models import Forecaster, check_levels, pinball
+from lstm.tasks.calendar import Calendar
+from lstm.windows.batch import Batch
+from lstm.windows.plan import Plan
+from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.spec import WindowSpec
+from storage.errors import UserError
+from storage.tables.protocol import Snapshot
+
+_LARGEST = 12.0
+"""Bound of a forecast before `sinh`: 80,000 linear units; only a broken model goes beyond."""
+
+
+class WrongForecast(UserError):
+    """A forecast was asked for that the windows or the columns do not allow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForecastConfig:
+    """What is forecast from what, and by how large a model."""
+
+    target: str
+    """Column to forecast; its past is an input too."""
+    past: tuple[str, ...] = ()
+    """Further columns of the context that the model sees; never those of the horizon."""
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    """Levels of the forecast, rising, the median among them."""
+    timezone: str = "UTC"
+    """Time zone whose clock and week the series follow, such as America/New_York."""
+    hidden: int = 64
+    """Units of each LSTM layer and of the layers behind it."""
+    layers: int = 2
+    """LSTM layers on top of each other."""
+    dropout: float = 0.2
+    """Share of units that are dropped in training, between layers and before the head."""
+    patch: int = 6
+    """Rows that enter the LSTM as one step; must divide the context. 1: row by row, slower."""
+    lag: int = 24
+    """Rows of the target's daily cycle: the head sees the target whole multiples of it before each step."""
+    linear: float = 0.25
+    """Deviations of the target up to which its scale is about linear; logarithmic beyond (asinh)."""
+
+    def __post_init__(self) -> None:
+        if not self.target:
+            raise ValueError("ForecastConfig.target must name a column")
+        columns = (self.target, *self.past)
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(
+                f"ForecastConfig.target and .past must name each column once, got twice: {twice}"
+            )
+        check_levels(self.quantiles)
+        Calendar(self.timezone)
+        for name in ("hidden", "layers", "patch", "lag"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"ForecastConfig.{name} must be >= 1, got {value}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"ForecastConfig.dropout must be in [0, 1), got {self.dropout}")
+        if not self.linear > 0:
+            raise ValueError(f"ForecastConfig.linear must be > 0, got {self.linear}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """A batch as tensors. B windows, C rows of context, H of horizon, T = C + H, F columns, K of calendar."""
+
+    past: Tensor
+    """[B, C, F] Scaled columns over the context, the target first; 0 where unknown."""
+    known: Tensor
+    """[B, C, F] 1 where the context is known, else 0."""
+    calendar: Tensor
+    """[B, T, K] The clock and the week of every row."""
+    target: Tensor
+    """[B, H] The target in natural units; 0 where unknown."""
+    target_known: Tensor
+    """[B, H] 1 where the target is known, else 0."""
+
+
+class ForecastTask:
+    """One forecast: its columns, its model, its loss, its predictions."""
+
+    def __init__(
+        self,
+        config: ForecastConfig,
+        *,
+        window: WindowSpec,
+        series: Sequence[str | int | None],
+        scaling: Scaling,
+    ) -> None:
+        """Raises WrongForecast where config, window and scaling do not fit each other."""
+        self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
+        self.columns: tuple[str, ...] = (config.target, *config.past)
+        self.calendar = Calendar(config.timezone)
+        if window.context % config.patch:
+            raise WrongForecast(
+                f"a context of {window.context} rows cannot be cut into patches of {config.patch}; "
+                "choose a patch that divides it (1 always does)"
+            )
+        numbers = {name: (mean, std) for name, mean, std in zip(*_moments(scaling), strict=True)}
+        if missing := [name for name in self.columns if name not in numbers]:
+            raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(numbers)}")
+        self._mean_F = np.array([numbers[name][0] for name in self.columns], np.float32)
+        self._std_F = np.array([numbers[name][1] for name in self.columns], np.float32)
+        if not np.isfinite([self._mean_F, self._std_F]).all():
+            unknown = [name for name in self.columns if not np.isfinite(numbers[name]).all()]
+            raise WrongForecast(
+                f"columns {unknown} hold no known value in the training rows; leave them out, "
+                "or give training a larger share"
+            )
+        self._std_F[self._std_F == 0] = 1.0  # a constant column says nothing: it becomes 0
+        self._unit = float(self._std_F[0]) * config.linear
+        self._mean_F[0], self._std_F[0] = 0.0, self._unit  # the target keeps its zero
+        self._levels = torch.tensor(config.quantiles)
+
+    @classmethod
+    def fit(cls, config: ForecastConfig, snapshot: Snapshot, plan: Plan) -> Self:
+        """The task for a plan, with its scaling measured on the plan's training rows."""
+        scaling = fit_scaling(snapshot, plan, (config.target, *config.past))
+        return cls(config, window=plan.window, series=plan.series, scaling=scaling)
+
+    def build_model(self) -> nn.Module:
+        """A fresh model, its weights drawn from torch's current generator."""
+        config = self.config
+        return Forecaster(
+            features=len(self.columns),
+            calendar=Calendar.features,
+            context=self.window.context,
+            horizon=self.window.horizon,
+            hidden=config.hidden,
+            layers=config.layers,
+            dropout=config.dropout,
+            patch=config.patch,
+            lag=config.lag,
+            levels=config.quantiles,
+        )
+
+    def inputs(self, batch: Batch) -> Inputs:
+        """Tensors of a batch whose features are `columns`, in that order; of 0 windows too."""
+        context = self.window.context
+        past = batch.values[:, :context]
+        known = ~np.isnan(past)
+        scaled = np.where(known, np.arcsinh((past - self._mean_F) / self._std_F), np.float32(0))
+        target = batch.values[:, context:, 0]
+        return Inputs(
+            past=torch.from_numpy(scaled),
+            known=torch.from_numpy(known.astype(np.float32)),
+            calendar=torch.from_numpy(self.calendar.encode(batch.times)),
+            target=torch.from_numpy(np.nan_to_num(target)),
+            target_known=torch.from_numpy((~np.isnan(target)).astype(np.float32)),
+        )
+
+    def loss(self, model: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Sum of the pinball loss over known targets, and their count.
+
+        The loss is the mean over quantiles, in deviations of the target, so that a median is trained on the
+        very error that is reported. All parameters take part, also where no target is known.
+        """
+        error = pinball(self._forecast(model, inputs), inputs.target, self._levels).mean(-1)
+        loss = (error * inputs.target_known).sum() * (self.config.linear / self._unit)
+        return loss, inputs.target_known.sum()
+
+    @torch.inference_mode()
+    def predict(self, model: nn.Module, inputs: Inputs) -> NDArray[np.float32]:
+        """[B, H, Q] quantiles in natural units, rising along Q; leaves the model's mode as it is."""
+        training = model.training
+        model.eval()
+        forecast = self._forecast(model, inputs).numpy()
+        model.train(training)
+        return np.asarray(forecast, np.float32)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able; `from_state` restores it, exact to the bit."""
+        return {
+            "config": asdict(self.config),
+            "window": asdict(self.window),
+            "series": list(self.series),
+            "scaling": self.scaling.to_json(),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `state`, also after a trip through JSON text (tuples become lists there)."""
+        config: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in state["config"].items()
+        }
+        return cls(
+            ForecastConfig(**config),
+            window=WindowSpec(**state["window"]),
+            series=state["series"],
+            scaling=Scaling.from_json(state["scaling"]),
+        )
+
+    def _forecast(self, model: nn.Module, inputs: Inputs) -> Tensor:
+        """[B, H, Q] in natural units."""
+        raw: Tensor = model(inputs.past, inputs.known, inputs.calendar)
+        return torch.sinh(raw.clamp(-_LARGEST, _LARGEST)) * self._unit
+
+
+def _moments(scaling: Scaling) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
+    return scaling.columns, scaling.mean, scaling.std
