@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.config.model import StorageConfig
+from pipelines.config.storage import StorageConfig
 from pipelines.servers import folder_of
 from storage.checkpoints import Repository
 from storage.errors import UserError

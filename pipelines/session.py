@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipelines.config.model import StorageConfig
+from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.prefect_api import PrefectApi
 from pipelines.servers import Server, borrow

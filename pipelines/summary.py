@@ -48,7 +48,7 @@ def commit_details(run: str, restored: Restored) -> Iterable[str | Table]:
         yield f"plan {meta['plan_id']}; environment {meta['environment']}"
     for name, value in commit.metrics.items():
         yield f"{name}: {figure(value, 6)}"
-    yield f"{megabytes(commit.raw_bytes)} of tensors; this commit stored {megabytes(commit.new_bytes)} of them"
+    yield f"{megabytes(commit.raw_bytes)} of tensors, {megabytes(commit.new_bytes)} stored by this commit"
     table = Table("tensor", "type", "shape", "bytes", box=None)
     for name, tensor in sorted(restored.tensors.items()):
         table.add_row(name, tensor.dtype, str(list(tensor.shape)), f"{len(tensor.data):,}")

@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipelines.config import RunConfig, StorageConfig
+    from pipelines.config.model import RunConfig
+    from pipelines.config.storage import StorageConfig
 
 DEFAULT_CONFIG = Path("carousel.yaml")
 
@@ -51,18 +52,18 @@ def settings(context: typer.Context) -> Settings:
 
 def run_config(path: Path, assignments: list[str] | None) -> "RunConfig":
     """The run that the command is about."""
-    from pipelines.config import load
+    from pipelines.config.load import load
 
     return load(path, assignments=assignments or ())
 
 
 def storage_config(path: Path, assignments: list[str] | None) -> "StorageConfig":
     """Where the bucket is; without a file of settings, the embedded server."""
-    from pipelines.config import StorageConfig, load
+    from pipelines.config.storage import default_storage
 
-    if path == DEFAULT_CONFIG and not path.exists() and not assignments:
-        return StorageConfig()
-    return load(path, assignments=assignments or ()).storage
+    if path == DEFAULT_CONFIG and not path.exists():
+        return default_storage(assignments or ())
+    return run_config(path, assignments).storage
 
 
 def console() -> "Console":

@@ -18,7 +18,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write the demo's run as a YAML file that explains every key: a start for your own."""
-    from pipelines.config import ConfigError, template
+    from pipelines.config.template import template
+    from pipelines.config.text import ConfigError
     from pipelines.demo import demo_config
 
     if path.exists() and not force:
@@ -39,6 +40,6 @@ def check(config: ConfigPath = DEFAULT_CONFIG, assign: Assignments = None) -> No
 @commands.command()
 def schema() -> None:
     """Print the JSON schema of the YAML file; editors complete and check with it."""
-    from pipelines.config import schema as json_schema
+    from pipelines.config.template import schema as json_schema
 
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

@@ -4,52 +4,42 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableRef
 from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
+from pipelines.config.storage import Section, StorageConfig
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _duration(value: Any) -> Any:
-    """`30s`, `10min`, `1h`, `2d`; anything else is left to pydantic, which reads ISO 8601."""
+    """`30s`, `10min`, `1h`, `2d`; anything else is left for pydantic to refuse."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d)", value) if isinstance(value, str) else None
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]]) if found else value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+def _duration_text(value: timedelta | None) -> str | None:
+    """The inverse of `_duration`, in the largest unit that fits."""
+    if value is None:
+        return None
+    seconds = value.total_seconds()
+    unit = next((unit for unit, length in reversed(_UNITS.items()) if seconds % length == 0), "s")
+    return f"{seconds / _UNITS[unit]:.15g}{unit}"
 
 
-class CatalogConfig(_Section):
-    """An Iceberg catalog; its credential comes from `CAROUSEL_CATALOG_CREDENTIAL` (`id:secret`)."""
-
-    uri: str
-    """`https://...` is a REST catalog; anything else a database URL for pyiceberg's SQL catalog."""
-    warehouse: str | None = None
-    """The warehouse that the catalog is asked for."""
+Duration = Annotated[timedelta | None, BeforeValidator(_duration), PlainSerializer(_duration_text)]
 
 
-class StorageConfig(_Section):
-    """The bucket. Keys never stand here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the AWS chain."""
-
-    endpoint_url: Annotated[str, Field(pattern=r"^(aws|https?://\S+)$")] | None = None
-    """An S3-compatible server (`https://...`), or `aws`; null: the embedded server under `--root`."""
-    region: str = "us-east-1"
-    """The bucket's region."""
-    bucket: Annotated[str, Field(min_length=3, max_length=63)] = "lake"
-    """Bucket of the checkpoints, and of tables without one of their own."""
-    repository: Annotated[str, Field(min_length=1)] = "checkpoints"
-    """Prefix in the bucket under which the checkpoints of all runs are kept."""
-    catalog: CatalogConfig | None = None
-    """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
+def _text(value: Any) -> Any:
+    """A snapshot's id is text, though it may look like a number."""
+    return str(value) if type(value) is int else value
 
 
-class TableConfig(_Section):
+class TableConfig(Section):
     """The table to learn from."""
 
     uri: str
@@ -60,13 +50,13 @@ class TableConfig(_Section):
     """Column that tells series apart; null: the table is one series."""
     time: str
     """Column that orders the rows of a series."""
-    snapshot: str | None = None
+    snapshot: Annotated[str | None, BeforeValidator(_text)] = None
     """Snapshot to pin; null: the newest one when the run starts."""
-    max_gap: Annotated[timedelta | None, BeforeValidator(_duration)] = None
+    max_gap: Duration = None
     """Longest time between two rows of one segment (`1h`, `10min`, `2d`); null: never cut."""
 
 
-class PredictionsConfig(_Section):
+class PredictionsConfig(Section):
     """The table that forecasts are appended to."""
 
     uri: str
@@ -75,7 +65,7 @@ class PredictionsConfig(_Section):
     """Which kind of table to create."""
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """One run: what it reads, how it learns, where it keeps what it learned."""
 
     run: Annotated[str, Field(pattern=_NAME, max_length=100)]
@@ -86,7 +76,7 @@ class RunConfig(_Section):
     """What is read."""
     window: WindowSpec
     """How series are cut into windows."""
-    split: SplitSpec
+    split: SplitSpec = SplitSpec()
     """Which windows are for training, validation and test."""
     order: OrderSpec = OrderSpec()
     """In which order windows come."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from pipelines.config.checks import section
 from pipelines.config.model import RunConfig
 
 _WIDTH = 100
@@ -23,15 +24,6 @@ def template(config: RunConfig) -> str:
     The text comes from the parts' own docstrings; `load` reads it back to the same config.
     """
     return "\n".join(_lines(config)) + "\n"
-
-
-def section(node: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """The schema of the section that `node` refers to, or `node` itself."""
-    for option in (node, *node.get("anyOf", ())):
-        if "$ref" in option:
-            found: dict[str, Any] = whole["$defs"][option["$ref"].rpartition("/")[2]]
-            return found
-    return node
 
 
 def _lines(config: RunConfig) -> Iterator[str]:

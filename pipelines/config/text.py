@@ -113,13 +113,24 @@ def _put(values: dict[str, Any], origins: Origins, path: tuple[str, ...], text: 
     origins[path] = origin
 
 
-def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(
+    values: Mapping[str, Any], origins: Origins, environment: Mapping[str, str], assignments: Iterable[str]
+) -> tuple[dict[str, Any], Origins]:
+    """`values`, over them the environment's settings, over both the command line's."""
+    merged, where = dict(values), dict(origins)
+    for above, above_origins in (read_environment(environment), read_assignments(assignments)):
+        merged = _merge(merged, above)
+        where |= above_origins
+    return merged, where
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`below` with the values of `above` in their places; sections are merged key by key."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]  # `both` says dict
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]  # `both` says dict
     return merged
 
 

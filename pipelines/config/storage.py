@@ -1,0 +1,53 @@
+"""The section that says where the bucket is. Apart from the others, so that it is read without torch."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.config.checks import checked
+from pipelines.config.text import overridden
+
+
+class Section(BaseModel):
+    """Part of a run's settings: keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class CatalogConfig(Section):
+    """An Iceberg catalog; its credential comes from `CAROUSEL_CATALOG_CREDENTIAL` (`id:secret`)."""
+
+    uri: str
+    """`https://...` is a REST catalog; anything else a database URL for pyiceberg's SQL catalog."""
+    warehouse: str | None = None
+    """The warehouse that the catalog is asked for."""
+
+
+class StorageConfig(Section):
+    """The bucket. Keys never stand here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the AWS chain."""
+
+    endpoint_url: Annotated[str, Field(pattern=r"^(aws|https?://\S+)$")] | None = None
+    """An S3-compatible server (`https://...`), or `aws`; null: the embedded server under `--root`."""
+    region: str = "us-east-1"
+    """The bucket's region."""
+    bucket: Annotated[str, Field(min_length=3, max_length=63)] = "lake"
+    """Bucket of the checkpoints, and of tables without one of their own."""
+    repository: Annotated[str, Field(min_length=1)] = "checkpoints"
+    """Prefix in the bucket under which the checkpoints of all runs are kept."""
+    catalog: CatalogConfig | None = None
+    """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
+
+
+def default_storage(
+    assignments: Iterable[str] = (), environment: Mapping[str, str] | None = None
+) -> StorageConfig:
+    """The bucket where no file says anything: the embedded server, unless overridden.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+    variables = os.environ if environment is None else environment
+    merged, origins = overridden({}, {}, variables, assignments)
+    return checked(StorageConfig, merged.get("storage", {}), origins, ("storage",))

@@ -1,0 +1,177 @@
+"""Settings: one file, overridden by the environment and the command line; what is wrong is named."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from pipelines.config.load import load, validated
+from pipelines.config.storage import default_storage
+from pipelines.config.template import schema, template
+from pipelines.config.text import ConfigError, read_yaml
+
+BASE = """\
+run: flights
+table:
+  uri: s3://lake/flights
+  entity: series
+  time: time
+  max_gap: 1h
+window: {context: 168, horizon: 24}
+forecast:
+  target: delay
+  past: [departures, temp]
+predictions: {uri: s3://lake/predictions}
+"""
+
+
+def config(*assignments, text=BASE, environment=None):
+    return validated(*read_yaml(text, "run.yaml"), assignments=assignments, environment=environment or {})
+
+
+def complaint(*assignments, **options):
+    with pytest.raises(ConfigError) as caught:
+        config(*assignments, **options)
+    return str(caught.value)
+
+
+def test_sections_become_the_parts_own_dataclasses():
+    found = config()
+    assert found.window.context == 168
+    assert found.forecast.past == ("departures", "temp")
+    assert found.table.max_gap == timedelta(hours=1)
+    assert found.training.steps == type(found.training)().steps
+
+
+def test_the_command_line_overrides_the_environment_which_overrides_the_file():
+    text = BASE + "training: {steps: 1, seed: 1, ranks: 1}\n"
+    environment = {
+        "CAROUSEL_TRAINING__SEED": "2",
+        "CAROUSEL_TRAINING__RANKS": "2",
+        "CAROUSEL_ROOT": "elsewhere",
+    }
+    training = config("training.ranks=3", text=text, environment=environment).training
+    assert (training.steps, training.seed, training.ranks) == (1, 2, 3)
+
+
+def test_the_environment_is_read_where_no_file_is():
+    storage = default_storage(environment={"CAROUSEL_STORAGE__BUCKET": "elsewhere"})
+    assert (storage.bucket, storage.endpoint_url) == ("elsewhere", None)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [("1e-3", 0.001), ("5", 5.0), (".5", 0.5), ("+2.5e-1", 0.25)],
+)
+def test_numbers_are_read_as_people_write_them(assignment, value):
+    assert config(f"training.learning_rate={assignment}").training.learning_rate == value
+
+
+@pytest.mark.parametrize("word", ["no", "on", "1_000", "12:30", "2013-01-01", "0x1F"])
+def test_words_that_older_yaml_turned_into_something_else_stay_words(word):
+    assert config(f"table.entity={word}").table.entity == word
+
+
+def test_a_snapshot_that_looks_like_a_number_is_an_id():
+    assert config("table.snapshot=3").table.snapshot == "3"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "parts"),
+    [
+        ("training.stps=3", ["training.stps", "did you mean steps?", "[--set training.stps]"]),
+        ("trainin.steps=3", ["trainin", "did you mean training?"]),
+        ("training.steps=many", ["training.steps", '"many"', "whole number"]),
+        ("training.steps=true", ["training.steps", "true", "whole number"]),
+        ("training.steps='3'", ["training.steps", '"3"', "whole number"]),
+        ("window.context=1.5", ["window.context", "1.5", "whole number"]),
+        ("training.steps=0", ["training.steps must be >= 1, got 0", "[--set training.steps]"]),
+        ("split.test=0.9", ["split.validation + split.test", "0.15 + 0.9"]),
+        ("table.format=hudi", ["table.format", '"hudi"', "'delta' or 'iceberg'"]),
+        ("table.max_gap=soon", ["table.max_gap", '"soon"', "1h"]),
+        ("forecast.past=temp", ["forecast.past", '"temp"', "a list"]),
+        ("split=3", ["split: 3", "section"]),
+        ("run=a b", ["run", '"a b"', "letters"]),
+        ("storage.endpoint_url=localhost:9000", ["storage.endpoint_url", "https://"]),
+        ("training.steps", ["--set training.steps", "training.steps=100"]),
+        ("training.steps=[", ["--set training.steps", "not a YAML value"]),
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_key_its_value_and_what_is_allowed(assignment, parts):
+    message = complaint(assignment)
+    assert [part for part in parts if part not in message] == []
+    assert "pydantic" not in message
+
+
+def test_a_wrong_setting_is_told_with_its_line():
+    assert "[run.yaml line 7]" in complaint(text=BASE.replace("context: 168", "context: 0"))
+
+
+def test_a_wrong_variable_is_told_by_its_name():
+    message = complaint(environment={"CAROUSEL_TRAINING__STEPS": "x"})
+    assert "[environment variable CAROUSEL_TRAINING__STEPS]" in message
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    message = complaint("training.steps=x", "window.context=y")
+    assert message.startswith("2 settings are wrong:")
+
+
+def test_a_missing_key_is_told_with_its_meaning():
+    message = complaint(text=BASE.replace("context: 168, ", ""))
+    assert "window.context: is missing; expected: Rows the model sees" in message
+
+
+@pytest.mark.parametrize("key", ["storage.access_key", "storage.secret_key", "storage.aws_session_token"])
+def test_keys_to_the_bucket_are_refused_and_not_repeated(key):
+    message = complaint(f"{key}=hush")
+    assert "AWS_ACCESS_KEY_ID" in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("run: a\nrun: b\n", "run.yaml line 2: run is given twice (first on line 1)"),
+        ("- run\n", "run.yaml: expected sections with keys"),
+        ("run: [\n", "not YAML"),
+        ("", "settings are wrong"),
+    ],
+)
+def test_text_that_is_no_settings_file_is_refused(text, expected):
+    assert expected in complaint(text=text)
+
+
+def test_a_missing_file_is_told_with_what_makes_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"no such file.*carousel config init"):
+        load(tmp_path / "carousel.yaml")
+
+
+def test_the_template_explains_every_key_and_reads_back_as_the_same_config(tmp_path):
+    path = tmp_path / "carousel.yaml"
+    path.write_text(template(config()))
+    assert load(path, environment={}) == config()
+    lines = path.read_text().splitlines()
+    unexplained = [
+        line
+        for before, line in pairwise(lines)
+        if ":" in line and not line.lstrip().startswith("#") and "#" not in before
+    ]
+    assert unexplained == []
+
+
+def test_a_config_survives_the_trip_through_json():
+    found = config()
+    assert type(found).model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_schema_describes_every_section():
+    properties = schema()["properties"]
+    assert {"storage", "table", "window", "split", "order", "forecast", "training"} <= set(properties)
+    assert all("description" in node for node in properties.values())
+
+
+def test_the_job_pins_the_snapshot():
+    job = config().job("7")
+    assert (job.run, job.table.snapshot, job.table.max_gap_s) == ("flights", "7", 3600.0)
+    assert type(job).from_json(job.to_json()) == job
