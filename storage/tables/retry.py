@@ -1,0 +1,19 @@
+"""How often, and how fast, a commit is tried again after another writer won."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+_ATTEMPTS = 60
+_FIRST_S = 0.01
+_LONGEST_S = 1.0
+
+
+def attempts() -> Iterator[int]:
+    """Count attempts, with a random and growing wait between them: about half a minute in all."""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0, min(_LONGEST_S, _FIRST_S * 2**attempt)))  # noqa: S311 - no secret
+        yield attempt
