@@ -113,18 +113,25 @@ class ForecastTask:
         numbers = {name: (mean, std) for name, mean, std in zip(*_moments(scaling), strict=True)}
         if missing := [name for name in self.columns if name not in numbers]:
             raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(numbers)}")
-        self._mean_F = np.array([numbers[name][0] for name in self.columns], np.float32)
-        self._std_F = np.array([numbers[name][1] for name in self.columns], np.float32)
+        self._mean_F, self._std_F = (
+            np.array([numbers[name][moment] for name in self.columns], np.float32) for moment in (0, 1)
+        )
         if not np.isfinite([self._mean_F, self._std_F]).all():
             unknown = [name for name in self.columns if not np.isfinite(numbers[name]).all()]
             raise WrongForecast(
                 f"columns {unknown} hold no known value in the training rows; leave them out, "
                 "or give training a larger share"
             )
-        self._std_F[self._std_F == 0] = 1.0  # a constant column says nothing: it becomes 0
+        self._std_F[self._std_F == 0] = 1.0  # a constant column becomes 0: it says nothing
+        # The target keeps its zero, around which asinh is linear; instance scaling finds its level.
         self._unit = float(self._std_F[0]) * config.linear
-        self._mean_F[0], self._std_F[0] = 0.0, self._unit  # the target keeps its zero
+        self._origin_F, self._scale_F = self._mean_F.copy(), self._std_F.copy()
+        self._origin_F[0], self._scale_F[0] = 0.0, self._unit
         self._levels = torch.tensor(config.quantiles)
+
+    def means_and_deviations(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """[F] of the known values of training rows, in the order of `columns`; a constant deviates by 1."""
+        return self._mean_F, self._std_F
 
     @classmethod
     def fit(cls, config: ForecastConfig, snapshot: Snapshot, plan: Plan) -> Self:
@@ -153,7 +160,7 @@ class ForecastTask:
         context = self.window.context
         past = batch.values[:, :context]
         known = ~np.isnan(past)
-        scaled = np.where(known, np.arcsinh((past - self._mean_F) / self._std_F), np.float32(0))
+        scaled = np.where(known, np.arcsinh((past - self._origin_F) / self._scale_F), np.float32(0))
         target = batch.values[:, context:, 0]
         return Inputs(
             past=torch.from_numpy(scaled),

@@ -1,0 +1,75 @@
+"""A model beside four baselines on the same test windows."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from lstm.tasks.baselines import fit_baselines
+from lstm.tasks.forecast import ForecastTask, WrongForecast
+from lstm.tasks.metrics import Errors, QuantileErrors
+from lstm.windows.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Reports as `lstm.tasks.metrics` makes them: plain values, in the target's unit."""
+
+    target: str
+    windows: int
+    model: dict[str, Any]
+    baselines: dict[str, dict[str, Any]]
+
+    @property
+    def lost_to(self) -> tuple[str, ...]:
+        """Baselines whose mean absolute error over all is not above the model's, the best first."""
+        own = self.model["all"]["mae"]
+        errors = {name: report["all"]["mae"] for name, report in self.baselines.items()}
+        return tuple(sorted((name for name in errors if errors[name] <= own), key=errors.__getitem__))
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline with the lowest mean absolute error over all."""
+        return min(self.baselines, key=lambda name: self.baselines[name]["all"]["mae"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with what follows from it."""
+        return {**asdict(self), "best_baseline": self.best_baseline, "lost_to": list(self.lost_to)}
+
+
+def evaluate(
+    task: ForecastTask, model: nn.Module, *, test: Iterable[Batch], train: Iterable[Batch]
+) -> Evaluation:
+    """Fit the baselines on `train`, forecast `test` with them and with the model, compare.
+
+    Args:
+        test: every test window once; batches are of `task.columns`.
+        train: every training window once; the same windows in the same order give the same figures.
+
+    Raises:
+        WrongForecast: no target of the test windows is known.
+    """
+    baselines = fit_baselines(task, train)
+    series, horizon, context = len(task.series), task.window.horizon, task.window.context
+    own = QuantileErrors(series, horizon, task.config.quantiles)
+    others = {name: Errors(series, horizon) for name in baselines}
+    windows = 0
+    for batch in test:
+        windows += len(batch)
+        target = batch.values[:, context:, 0]
+        own.add(task.predict(model, task.inputs(batch)), target, batch.series)
+        for name, baseline in baselines.items():
+            others[name].add(baseline.predict(batch), target, batch.series)
+    if not own.count_SH.any():
+        raise WrongForecast(
+            f"none of the {windows} test windows has a known {task.config.target!r} in its horizon; "
+            "give the test split a larger share"
+        )
+    names = [str(name) for name in task.series]
+    return Evaluation(
+        target=task.config.target,
+        windows=windows,
+        model=own.report(names),
+        baselines={name: errors.report(names) for name, errors in others.items()},
+    )
