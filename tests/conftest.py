@@ -1,12 +1,34 @@
 """Real servers for the tests: one of each per session, on loopback, gone with the run however it ends."""
 
+import lzma
+import os
 import secrets
+import shutil
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from storage import daemon
 from storage.local import LocalServer
-from storage.objects import Bucket
+from storage.objects import Access, Bucket
+
+MINIO = Path(__file__).parents[2] / "shared" / "bin" / "minio.xz"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_credentials_of_this_machine() -> Iterator[None]:
+    """Nothing that the person who runs the tests has set up for S3 may leak into them, or out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [it for it in os.environ if it.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +41,57 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]
 
 @pytest.fixture
 def bucket(s3_server: LocalServer) -> Bucket:
-    """A bucket of its own for each test."""
-    fresh = Bucket(f"test-{secrets.token_hex(6)}", s3_server.access)
-    fresh.create()
-    return fresh
+    """A bucket of its own for each test, on the embedded server."""
+    return fresh_bucket(s3_server.access)
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A real MinIO, where its program is at hand."""
+    if not MINIO.exists():
+        pytest.skip(f"no MinIO at {MINIO}")
+    root = tmp_path_factory.mktemp("minio")
+    program = root / "minio"
+    with lzma.open(MINIO) as packed, program.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked)
+    program.chmod(0o700)
+    port, console = free_ports(2)
+    url, user, password = f"http://127.0.0.1:{port}", secrets.token_hex(8), secrets.token_hex(16)
+    options = ["--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"]
+    record = root / "server.json"
+    daemon.start(
+        record,
+        lambda: daemon.Launch(
+            command=[str(program), "server", str(root / "data"), *options],
+            env={"HOME": str(root), "MINIO_ROOT_USER": user, "MINIO_ROOT_PASSWORD": password},
+        ),
+        lambda _: _is_up(f"{url}/minio/health/ready"),
+        what="MinIO",
+        die_with_parent=True,
+    )
+    yield Access(endpoint_url=url, access_key=user, secret_key=password)
+    daemon.stop(record)
+
+
+def fresh_bucket(access: Access) -> Bucket:
+    """A new, empty bucket."""
+    bucket = Bucket(f"test-{secrets.token_hex(6)}", access)
+    bucket.create()
+    return bucket
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on right now."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+def _is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
