@@ -17,7 +17,7 @@ RECENT = 24
 PENALTY = 10.0
 """Ridge: rows that the belief in a zero weight is worth."""
 _EVERY = 5
-"""Of neighbouring windows, which share all rows but one, every fifth is enough (demo: 16.8 minutes; all: 16.6).
+"""Of neighbouring windows, which share all rows but one, every fifth does (demo: 16.8 minutes; all: 16.6).
 It has no factor in common with 24 or 7: with 8, each step would be fitted on three hours of the day only."""
 
 Array = NDArray[np.float64]
