@@ -44,12 +44,11 @@ def read_source(sources: Sequence[str]) -> Iterator[Rows]:
 
 
 def _read_file(path: Path) -> Rows:
-    reader = {".parquet": parquet.read_table, ".csv": csv.read_csv}.get(path.suffix)
-    if reader is None:
+    if path.suffix not in (".parquet", ".csv"):
         raise UserError(f"{path}: only .parquet and .csv files can be ingested, and `{FLIGHTS}`")
     try:
         digest = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
-        rows: pa.Table = reader(path)
+        rows: pa.Table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
     except FileNotFoundError:
         raise UserError(f"no such file: {path}") from None
     except (pa.ArrowInvalid, OSError, ValueError) as error:

@@ -1,11 +1,30 @@
 """Answers as tables: for the terminal (rich), and for Prefect's artifacts (plain rows)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from pipelines.progress import megabytes
-from storage.checkpoints import Commit, Head, Restored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lstm.tasks.evaluate import Evaluation
+    from pipelines.flows.demo import Shown
+    from pipelines.flows.score import Scored
+    from pipelines.flows.train import TrainedRun
+    from storage.checkpoints import Commit, Head, Restored
+
+NAMES = {
+    "same_hour_last_week": "same hour last week",
+    "ridge": "ridge",
+    "zero": "zero",
+    "median_by_hour_of_week": "median by hour of week",
+}
+"""What the baselines are called before people."""
 
 SHORT_ID = 12
 """Digits of a commit's id that are shown; any unique beginning names it."""
@@ -55,6 +74,85 @@ def commit_details(run: str, restored: Restored) -> Iterable[str | Table]:
     yield table
 
 
+def metric_rows(figures: Evaluation) -> list[dict[str, Any]]:
+    """The model and the baselines over all series, then the model by series."""
+    own = figures.model
+    rows = [{"forecast": "model", "series": "all", **_rounded(own["all"])}]
+    rows += [
+        {"forecast": name, "series": "all", **_rounded(report["all"])}
+        for name, report in figures.baselines.items()
+    ]
+    return rows + [
+        {"forecast": "model", "series": name, **_rounded(report)} for name, report in own["series"].items()
+    ]
+
+
+def metric_table(figures: Evaluation, *, by_series: bool = False) -> Table:
+    """The same for a terminal; by series beside the best baseline."""
+    share = f"in the {figures.model['nominal_coverage']:.0%} interval"
+    table = Table("forecast", "MAE", "pinball loss", share, box=None)
+    for name, report in {"model": figures.model, **figures.baselines}.items():
+        table.add_row(*_metric_cells(NAMES.get(name, name), report["all"]))
+    if by_series:
+        for name, report in figures.model["series"].items():
+            table.add_row(*_metric_cells(f"model, {name}", report))
+    return table
+
+
+def verdict(figures: Evaluation) -> str:
+    """Whether the model is worth its training, in plain words."""
+    own = figures.model["all"]["mae"]
+    if figures.lost_to:
+        lost = ", ".join(
+            f"{NAMES.get(name, name)} ({figure(figures.baselines[name]['all']['mae'])})"
+            for name in figures.lost_to
+        )
+        return f"The model ({figure(own)}) LOSES to: {lost}. Do not use it as it is."
+    best = figures.best_baseline
+    reference = figures.baselines[best]["all"]["mae"]
+    return (
+        f"The model beats all baselines: {figure(own)} against {figure(reference)} of the best, "
+        f"{NAMES.get(best, best)} ({1 - own / reference:.1%} less)."
+    )
+
+
+def trained_line(run: TrainedRun) -> str:
+    """How a run stands."""
+    return (
+        f"run {run.run}: {run.step} steps ({run.reason}), last commit {run.commit[:SHORT_ID]}; "
+        f"{run.commits} commits of {megabytes(run.raw_bytes)} take {megabytes(run.stored_bytes)} "
+        f"({_share(run.stored_bytes, run.raw_bytes)})"
+    )
+
+
+def scored_line(done: Scored) -> str:
+    """What was forecast."""
+    what = f"{done.rows:,} rows" if done.added else f"nothing new (its {done.rows:,} rows are there already)"
+    skipped = f"; too short for a context: {', '.join(done.skipped)}" if done.skipped else ""
+    return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
+
+
+def demo_summary(done: Shown, config: Path, seconds: float) -> Iterable[str | Table]:
+    """What the demo did, where it lies, and how to go on."""
+    run, ingested, figures = done.trained, done.ingested, done.evaluated.figures
+    yield ""
+    yield f"Mean departure delay, 1 to 24 hours ahead, {figures.windows:,} test windows, minutes:"
+    yield metric_table(figures)
+    yield verdict(figures)
+    yield ""
+    rows = f"{ingested.added:,} rows added" if ingested.added else f"{ingested.known:,} rows, none new"
+    yield f"table        {ingested.table} ({rows}), snapshot {run.snapshot}"
+    yield f"checkpoints  {trained_line(run)}"
+    yield f"predictions  {scored_line(done.scored)}"
+    yield ""
+    options = f"-c {config}"
+    yield f"look again   carousel ui | carousel tables list | carousel checkpoints list {run.run}"
+    yield f"go on        carousel evaluate {options} | carousel score {options} | carousel demo --fresh"
+    yield f"resume       carousel resume {run.run} (after Ctrl-C or kill -9; `carousel demo` does it too)"
+    yield "S3 server    carousel s3 start (ended now; your tools find its address and keys there)"
+    yield f"done in {seconds:.0f} s"
+
+
 def stored_and_raw(commits: Iterable[Commit]) -> tuple[int, int]:
     """Bytes that commits added to the repository, and bytes of the states they hold."""
     known = list(commits)
@@ -64,6 +162,20 @@ def stored_and_raw(commits: Iterable[Commit]) -> tuple[int, int]:
 def figure(value: float | None, digits: int = 2) -> str:
     """A number for people; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _metric_cells(name: str, report: Mapping[str, float | None]) -> tuple[str, str, str, str]:
+    coverage = report.get("coverage")
+    return (
+        name,
+        figure(report["mae"]),
+        figure(report.get("pinball")),
+        "" if coverage is None else f"{coverage:.0%}",
+    )
+
+
+def _rounded(report: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 4) for name, value in report.items()}
 
 
 def _share(stored: int, raw: int) -> str:

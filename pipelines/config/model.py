@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -11,6 +11,8 @@ from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableRef
 from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
 from pipelines.config.storage import Section, StorageConfig
+
+TableFormat = Literal["delta", "iceberg"]
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -44,7 +46,7 @@ class TableConfig(Section):
 
     uri: str
     """`s3://bucket/key`; for Iceberg also `namespace.name` or `s3://...metadata.json` (read only)."""
-    format: Literal["delta", "iceberg"] = "delta"
+    format: TableFormat = "delta"
     """Which kind of table it is."""
     entity: str | None = None
     """Column that tells series apart; null: the table is one series."""
@@ -61,7 +63,7 @@ class PredictionsConfig(Section):
 
     uri: str
     """`s3://bucket/key` (Iceberg: also `namespace.name`)."""
-    format: Literal["delta", "iceberg"] = "delta"
+    format: TableFormat = "delta"
     """Which kind of table to create."""
 
 
@@ -87,7 +89,11 @@ class RunConfig(Section):
     predictions: PredictionsConfig
     """Where forecasts go."""
 
-    def job(self, snapshot: str, table_uri: str | None = None) -> Job:
+    def named(self, run: str) -> Self:
+        """The same settings for a run of another name."""
+        return self.model_copy(update={"run": run})
+
+    def job(self, snapshot: str) -> Job:
         """The job that the ranks run: this config with its snapshot pinned."""
         table = self.table
         return Job(
@@ -95,7 +101,7 @@ class RunConfig(Section):
             bucket=self.storage.bucket,
             repository=self.storage.repository,
             table=TableRef(
-                uri=table_uri or table.uri,
+                uri=table.uri,
                 format=table.format,
                 snapshot=snapshot,
                 entity=table.entity,

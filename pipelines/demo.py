@@ -1,0 +1,88 @@
+"""The demo's run: New York's hourly departure delays, a week of context, a day ahead."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from lstm.tasks.forecast import ForecastConfig
+from lstm.training.config import TrainingConfig
+from lstm.training.job import Job
+from lstm.windows.spec import SplitSpec, WindowSpec
+from pipelines import flights
+from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig, TableFormat
+from pipelines.config.storage import StorageConfig
+from pipelines.config.template import template
+from storage.checkpoints import Repository
+
+RUN = "flights"
+CONFIG_FILE = "demo.yaml"
+"""Under the root: what the demo ran with, for the commands that look at it afterwards."""
+
+
+def demo_config(kind: TableFormat) -> RunConfig:
+    """The demo's settings, on a Delta or an Iceberg table in the embedded server's bucket."""
+    suffix = "" if kind == "delta" else f"-{kind}"
+    return RunConfig(
+        run=f"{RUN}{suffix}",
+        storage=StorageConfig(),
+        table=TableConfig(
+            uri=f"s3://lake/flights{suffix}",
+            format=kind,
+            entity=flights.ENTITY,
+            time=flights.TIME,
+            max_gap=timedelta(hours=1),
+        ),
+        window=WindowSpec(context=168, horizon=24),
+        split=SplitSpec(validation=0.15, test=0.15),
+        forecast=ForecastConfig(
+            target="delay", past=("departures", *flights.WEATHER), timezone="America/New_York"
+        ),
+        training=TrainingConfig(),
+        predictions=PredictionsConfig(uri=f"s3://lake/predictions{suffix}", format=kind),
+    )
+
+
+def next_name(run: str, job: Job, repository: Repository, *, fresh: bool) -> str:
+    """The name under which the demo goes on: that of a run of this very job, or the next one that is free.
+
+    `flights`, `flights-2`, `flights-3`, …: a run's job is frozen, so another job needs another name.
+    """
+    taken = set(repository.runs())
+    number = 1
+    while (name := run if number == 1 else f"{run}-{number}") in taken:
+        if not fresh and _same(job, name, repository):
+            return name
+        number += 1
+    return name
+
+
+def _same(job: Job, name: str, repository: Repository) -> bool:
+    if not repository.head(name).commits:
+        return True  # killed before its first commit: nothing is frozen yet
+    known = Job.from_json(repository.restore(name, names=()).meta["job"])
+    return known == Job.from_json({**job.to_json(), "run": name})
+
+
+@contextmanager
+def only_one(root: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the right to run the demo under `root`; where another has it, say so and wait."""
+    descriptor = os.open(root / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_config(config: RunConfig, root: Path) -> Path:
+    """Keep the demo's settings as a file that explains them."""
+    path = root / CONFIG_FILE
+    path.write_text(template(config))
+    return path

@@ -1,0 +1,51 @@
+"""The demo: ingest, train or go on training, evaluate, score."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+
+from pipelines.config.model import RunConfig
+from pipelines.connect import connect
+from pipelines.demo import next_name
+from pipelines.flows.evaluate import Evaluated, evaluate
+from pipelines.flows.ingest import Ingested, ingest
+from pipelines.flows.score import Scored, score
+from pipelines.flows.train import (
+    TrainedRun,
+    finished_run,
+    has_commits,
+    pinned_job,
+    resume,
+    train,
+)
+from pipelines.sources import FLIGHTS
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the demo did."""
+
+    ingested: Ingested
+    trained: TrainedRun
+    evaluated: Evaluated
+    scored: Scored
+
+
+@flow(flow_run_name="demo {config.table.format}")
+def demo(config: RunConfig, root: Path, fresh: bool = False) -> Shown:
+    """The whole path. A run that was cut short goes on; one that is finished is not trained again."""
+    ingested = ingest(config, root, [FLIGHTS])
+    connection = connect(config.storage, root)
+    job = pinned_job(config, connection)
+    config = config.named(next_name(config.run, job, connection.repository(), fresh=fresh))
+    trained = finished_run(connection, config.run)
+    if trained is None:
+        begun = has_commits(connection, config.run)
+        trained = resume(config.storage, config.run, root) if begun else train(config, root)
+    return Shown(
+        ingested=ingested,
+        trained=trained,
+        evaluated=evaluate(config.storage, trained.run, root),
+        scored=score(config, root),
+    )

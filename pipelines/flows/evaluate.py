@@ -1,0 +1,50 @@
+"""Evaluate: a commit's model beside four baselines, on the test windows of the run's own plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from lstm.tasks import evaluate as comparison
+from lstm.training.start import pinned_snapshot
+from lstm.training.trained import BEST, load_trained
+from lstm.windows import Split, WindowReader, WindowStream
+from pipelines.config.storage import StorageConfig
+from pipelines.connect import connect
+from pipelines.summary import metric_rows
+
+BATCH = 1024
+"""Windows of one batch: the figures do not depend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One commit's figures."""
+
+    run: str
+    commit: str
+    step: int
+    figures: comparison.Evaluation
+
+
+@flow(flow_run_name="evaluate {run}")
+def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -> Evaluated:
+    """Forecast every test window once with the model and with the baselines, and compare."""
+    connection = connect(storage, root)
+    trained = load_trained(connection.existing_repository(), run, commit)
+    snapshot = pinned_snapshot(trained.job, connection.lake)
+    trained.plan.check(snapshot)
+    reader = WindowReader(snapshot, trained.plan, trained.task.columns)
+
+    def windows(split: Split) -> WindowStream:
+        return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)
+
+    figures = comparison.evaluate(trained.task, trained.model, test=windows("test"), train=windows("train"))
+    create_table_artifact(
+        key="evaluation",
+        table=metric_rows(figures),
+        description=f"{figures.windows} test windows of {run}, commit {trained.commit.id}: mean absolute "
+        f"error of {figures.target!r}, pinball loss, coverage of the interval",
+    )
+    return Evaluated(run=run, commit=trained.commit.id, step=trained.commit.step, figures=figures)

@@ -1,0 +1,64 @@
+"""Ingest: append the rows of a source to the run's table, exactly once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+
+from pipelines.config.model import RunConfig
+from pipelines.connect import connect
+from pipelines.sources import read_source
+from storage.tables import create_table
+
+ROW_GROUP_ROWS = 8760
+"""A year of hours: one series of the demo. Small row groups let many ranks share a small table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What one ingest did."""
+
+    table: str
+    snapshot: str
+    added: int
+    """Rows that were not there before."""
+    known: int
+    """Rows whose append had landed before."""
+
+
+@flow(flow_run_name="ingest {config.table.uri}")
+def ingest(config: RunConfig, root: Path, sources: Sequence[str]) -> Ingested:
+    """Append files, or the demo's package, to the run's table; makes the table if it is new."""
+    connection = connect(config.storage, root)
+    appended, steps = None, []
+    for source in read_source(sources):
+        table = create_table(
+            connection.lake,
+            config.table.uri,
+            source.rows.schema,
+            format=config.table.format,
+            row_group_rows=ROW_GROUP_ROWS,
+        )
+        appended = table.append(source.rows, transaction=source.transaction)
+        outcome = "added" if appended.added else "known already"
+        get_run_logger().info("%s: %d rows, %s", source.name, appended.rows, outcome)
+        steps.append(
+            {
+                "source": source.name,
+                "rows": appended.rows,
+                "added": appended.added,
+                "snapshot": appended.snapshot_id,
+            }
+        )
+    assert appended is not None
+    create_table_artifact(
+        key="ingest", table=steps, description=f"Rows given to {config.table.uri} ({config.table.format})"
+    )
+    return Ingested(
+        table=config.table.uri,
+        snapshot=appended.snapshot_id,
+        added=sum(step["rows"] for step in steps if step["added"]),
+        known=sum(step["rows"] for step in steps if not step["added"]),
+    )

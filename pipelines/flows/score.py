@@ -1,0 +1,94 @@
+"""Score: forecast every series' next horizon with one commit, and append it to the predictions table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+
+from lstm.training.job import Job
+from lstm.training.trained import BEST, Trained, load_trained
+from lstm.windows import Plan, WindowReader, index_snapshot, last_contexts, make_plan
+from pipelines.config.model import RunConfig
+from pipelines.connect import Connection, connect
+from pipelines.predictions import prediction_rows, prediction_schema
+from storage.tables import Snapshot, create_table, open_table
+
+SHOWN = 500
+"""Rows of the artifact; the table holds them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One forecast of all series."""
+
+    table: str
+    snapshot: str
+    """Snapshot of the source table that the contexts come from."""
+    commit: str
+    rows: int
+    added: bool
+    """False: this commit had forecast this snapshot before, and nothing was added."""
+    skipped: tuple[str, ...]
+    """Series too short for a context."""
+    forecasts: pa.Table
+
+
+@flow(flow_run_name="score {config.run}")
+def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | None = None) -> Scored:
+    """Forecast from the newest rows of the table: of `snapshot`, or the newest one."""
+    connection = connect(config.storage, root)
+    trained = load_trained(connection.existing_repository(), config.run, commit)
+    source = open_table(connection.lake, trained.job.table.uri, format=trained.job.table.format)
+    pinned = source.snapshot(snapshot)
+    plan = _plan(trained, pinned, connection)
+    contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.columns))
+    levels = trained.task.config.quantiles
+    rows = prediction_rows(
+        trained.task.predict(trained.model, trained.task.inputs(contexts.batch)),
+        contexts.batch,
+        names=plan.series,
+        levels=levels,
+        snapshot=pinned.id,
+        commit=trained.commit.id,
+        run=config.run,
+    )
+    target = create_table(
+        connection.lake,
+        config.predictions.uri,
+        prediction_schema(levels),
+        format=config.predictions.format,
+    )
+    appended = target.append(rows, transaction=f"score {trained.commit.id} {source.uri} {pinned.id}")
+    create_table_artifact(
+        key="predictions",
+        table=rows.slice(0, SHOWN).select(rows.column_names[:-3]).to_pylist(),
+        description=f"Forecast of {config.run}/{trained.commit.id} from snapshot {pinned.id}; "
+        f"the first {min(SHOWN, rows.num_rows)} of {rows.num_rows} rows of {config.predictions.uri}",
+    )
+    return Scored(
+        table=config.predictions.uri,
+        snapshot=pinned.id,
+        commit=trained.commit.id,
+        rows=rows.num_rows,
+        added=appended.added,
+        skipped=tuple(str(name) for name in contexts.skipped),
+        forecasts=rows,
+    )
+
+
+def _plan(trained: Trained, snapshot: Snapshot, connection: Connection) -> Plan:
+    """The run's plan where it fits; on another snapshot, which has other rows, one of its own."""
+    job: Job = trained.job
+    if snapshot.id == job.table.snapshot:
+        trained.plan.check(snapshot)
+        return trained.plan
+    index = index_snapshot(
+        snapshot,
+        entity=job.table.entity,
+        time=job.table.time,
+        max_gap=job.table.max_gap,
+        cache=connection.bucket,
+    )
+    return make_plan(index, job.window, job.split, job.order)

@@ -1,0 +1,130 @@
+"""Train: pin the table's snapshot and follow the ranks; or go on with a run that was cut short."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from rich.console import Console
+
+from lstm.training.job import Job
+from lstm.training.launch import launch
+from pipelines.config.model import RunConfig
+from pipelines.config.storage import StorageConfig
+from pipelines.connect import Connection, connect
+from pipelines.progress import TrainingProgress
+from pipelines.summary import stored_and_raw
+from storage.tables import open_table
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """How a run stands at its end."""
+
+    run: str
+    commit: str
+    """Its last commit."""
+    step: int
+    reason: str
+    """`budget` or `early stopping`."""
+    snapshot: str
+    commits: int
+    stored_bytes: int
+    """Bytes that all its commits added to the repository."""
+    raw_bytes: int
+    """Bytes of the states that they hold."""
+
+
+@flow(flow_run_name="train {config.run}")
+def train(config: RunConfig, root: Path) -> TrainedRun:
+    """Train a new run on the newest snapshot of its table, or the one that the settings pin."""
+    connection = connect(config.storage, root)
+    return follow(pinned_job(config, connection), connection, root, resume=False)
+
+
+@flow(flow_run_name="resume {run}")
+def resume(storage: StorageConfig, run: str, root: Path, ranks: int | None = None) -> TrainedRun:
+    """Go on with a run from its newest complete commit, as if it had never stopped.
+
+    `ranks`: another number of them sees the same windows in the same batches, but not the same bits.
+    """
+    connection = connect(storage, root)
+    job = frozen_job(connection, run)
+    return follow(job if ranks is None else job.with_ranks(ranks), connection, root, resume=True)
+
+
+def pinned_job(config: RunConfig, connection: Connection) -> Job:
+    """The job of a new run: its snapshot is pinned here, and nothing later looks at "latest"."""
+    connection.repository()  # made if new; refuses a server that would lose checkpoints
+    table = open_table(connection.lake, config.table.uri, format=config.table.format)
+    return config.job(table.snapshot(config.table.snapshot).id)
+
+
+def frozen_job(connection: Connection, run: str) -> Job:
+    """The job that a run froze in its commits."""
+    return Job.from_json(connection.existing_repository().restore(run, names=()).meta["job"])
+
+
+def has_commits(connection: Connection, run: str) -> bool:
+    """Whether a run has begun. One that was killed before its first commit has not: `train` begins it."""
+    repository = connection.existing_repository()
+    return run in repository.runs() and bool(repository.head(run).commits)
+
+
+def finished_run(connection: Connection, run: str) -> TrainedRun | None:
+    """How a run ended, or None while it has steps left."""
+    if not has_commits(connection, run):
+        return None
+    newest = connection.existing_repository().restore(run, names=())
+    if not newest.meta["finished"]:
+        return None
+    job = Job.from_json(newest.meta["job"])
+    reason = "budget" if newest.commit.step >= job.training.steps else "early stopping"
+    return _ended(job, connection, newest.commit.id, newest.commit.step, reason)
+
+
+def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> TrainedRun:
+    """Start the ranks, show how they get on, and keep the curve as an artifact."""
+    attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
+    with TrainingProgress(Console(stderr=True)) as progress:
+        outcome = launch(
+            job,
+            connection.lake,
+            attempt=attempt,
+            resume=resume,
+            log=root / "logs" / f"{job.run}-{attempt}.log",
+            on_event=progress,
+        )
+    commits = connection.existing_repository().head(job.run).commits
+    create_table_artifact(
+        key="training",
+        table=[
+            {
+                "step": commit.step,
+                "commit": commit.id,
+                **{name: round(value, 6) for name, value in commit.metrics.items()},
+                "raw_bytes": commit.raw_bytes,
+                "new_bytes": commit.new_bytes,
+            }
+            for commit in commits
+        ],
+        description=f"Commits of run {job.run}: losses and stored bytes; ended by {outcome.reason}",
+    )
+    return _ended(job, connection, outcome.commit, outcome.step, outcome.reason)
+
+
+def _ended(job: Job, connection: Connection, commit: str, step: int, reason: str) -> TrainedRun:
+    commits = connection.existing_repository().head(job.run).commits
+    stored, raw = stored_and_raw(commits)
+    return TrainedRun(
+        run=job.run,
+        commit=commit,
+        step=step,
+        reason=reason,
+        snapshot=job.table.snapshot,
+        commits=len(commits),
+        stored_bytes=stored,
+        raw_bytes=raw,
+    )
