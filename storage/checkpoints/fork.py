@@ -5,7 +5,7 @@ from dataclasses import replace
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.restore import NEWEST, all_commits, find_commit
+from storage.checkpoints.restore import NEWEST, all_commits, dropped_meanwhile, find_commit
 from storage.checkpoints.shelf import Shelf
 
 
@@ -22,12 +22,9 @@ class Branch:
         """See `Content`. Raises CommitMissing, Damaged."""
         self.learned = self._shelf.newest_collection()  # before the head that tells what is reused
         commit = parent_commit(self._shelf, self._parent, self.id)
-        manifest = replace(
-            self._shelf.read_manifest(self._parent, commit),
-            run=self._run,
-            attempt=self._attempt,
-            created=self._shelf.clock(),
-        )
+        with dropped_meanwhile(self._shelf, self._parent, commit):
+            theirs = self._shelf.read_manifest(self._parent, commit)
+        manifest = replace(theirs, run=self._run, attempt=self._attempt, created=self._shelf.clock())
         name, size = self._shelf.write_manifest(self._run, manifest, self.learned)
         self.written[name] = manifest
         return replace(

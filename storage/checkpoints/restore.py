@@ -1,6 +1,7 @@
 """Choose a commit and read it back, passing over damaged ones only where the newest was asked for."""
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,14 +53,8 @@ def restore_one(shelf: Shelf, run: str, wanted: str, names: Collection[str] | No
     """Restore the commit that an id, its first digits, or a tag names. Raises as `Repository.restore`."""
     head, _ = shelf.read_head(run)
     commit = find_commit(run, all_commits(shelf, run, head), wanted)
-    try:
+    with dropped_meanwhile(shelf, run, commit):
         return _read(shelf, run, commit, names)
-    except Damaged as error:
-        if not _still_named(shelf, run, commit):
-            raise CommitMissing(
-                f"{run}/{commit.id} was dropped while it was read; pin a commit to keep it"
-            ) from error
-        raise
 
 
 def restore_newest(
@@ -107,6 +102,19 @@ def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None)
     manifest = shelf.read_manifest(run, commit)
     tensors = read_tensors(shelf.files, manifest, names, f"{run}/{commit.id}")
     return Restored(commit, tensors, dict(manifest.meta))
+
+
+@contextmanager
+def dropped_meanwhile(shelf: Shelf, run: str, commit: Commit) -> Iterator[None]:
+    """Tell a commit that retention has dropped since its head was read from a damaged one: CommitMissing."""
+    try:
+        yield
+    except Damaged as error:
+        if _still_named(shelf, run, commit):
+            raise
+        raise CommitMissing(
+            f"{run}/{commit.id} was dropped while it was read; choose another commit, or pin one to keep it"
+        ) from error
 
 
 def _still_named(shelf: Shelf, run: str, commit: Commit) -> bool:

@@ -1,0 +1,157 @@
+"""Lost answers, late and repeated requests, kills at every request: no commit is lost or doubled."""
+
+import pytest
+
+from storage.checkpoints import CommitFailed, Repository, RunWriter
+from storage.objects import OutcomeUnknown
+
+from .collector import PREFIX, Watch
+from .fake_store import Crash, FakeServer, FakeStore, Fault, at
+from .states import begun, repository, state
+
+CONDITIONAL = ("put_if_match", "put_if_absent")
+
+
+def saved_steps(server: FakeServer) -> list[int]:
+    return [commit.step for commit in repository(FakeStore(server)).head("run").commits]
+
+
+def requests_of_a_save(*, settled: bool) -> int:
+    server = FakeServer()
+    writer = begun(FakeStore(server))
+    if not settled:
+        writer = RunWriter.take_over(repository(FakeStore(server)), "run", "a2")
+    store = writer.repository.shelf.files.store
+    store.requests.clear()
+    writer.save(state(w=1, m=0), {"step": 1}, step=1)
+    return len(store.requests)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+def test_killed_at_any_request_of_a_save_resumes_from_a_complete_commit(settled, fault):
+    for number in range(requests_of_a_save(settled=settled)):
+        server = FakeServer()
+        watch = Watch(server)
+        store = FakeStore(server)
+        writer = begun(store)
+        if not settled:
+            writer = RunWriter.take_over(repository(store), "run", "a2")
+        store.fault = at(number, fault)
+        with pytest.raises(Crash):
+            writer.save(state(w=1, m=0), {"step": 1}, step=1)
+
+        successor = RunWriter.take_over(repository(FakeStore(server)), "run", "a3")
+        resumed = successor.resume()
+        landed = saved_steps(server) == [0, 1]
+        assert resumed.meta == {"step": int(landed)}
+        assert resumed.tensors == state(w=int(landed), m=0)
+        successor.save(state(w=1, m=0), {"step": 1}, step=1)  # as a resumed trainer that replays the step
+        assert saved_steps(server) == [0, 1]
+        assert successor.resume().tensors == state(w=1, m=0)
+        assert watch.losses == []
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+def test_killed_while_it_begins_a_run_or_takes_it_over_leaves_it_usable(fault):
+    for number in range(12):
+        server = FakeServer()
+        store = FakeStore(server)
+        opened = repository(store)
+        store.fault = at(number, fault)
+        try:
+            RunWriter.create(opened, "run", "a1").save(state(w=0), {}, step=0)
+            RunWriter.take_over(opened, "run", "a2")
+        except Crash:
+            pass
+        store.fault = at(-1, fault)
+        if f"{PREFIX}runs/run/head" in server.objects:
+            successor = RunWriter.take_over(opened, "run", "a3")
+        else:
+            successor = RunWriter.create(opened, "run", "a3")
+        successor.save(state(w=1), {}, step=1)
+        assert successor.resume().tensors == state(w=1)
+
+
+@pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.NEVER_ARRIVED, Fault.LATE, Fault.AGAIN])
+@pytest.mark.parametrize("deliver", ["at once", "at the next save", "at the end"])
+def test_commit_lands_once_whatever_happens_to_its_put(fault, deliver):
+    server = FakeServer()
+    store = FakeStore(server)
+    writer = begun(store)
+    fired = []
+
+    def once(request):
+        if server.late and deliver == "at once":
+            server.deliver()
+        if request.verb == "put_if_match" and not fired:
+            fired.append(request)
+            return fault
+        return None
+
+    store.fault = once
+    writer.save(state(w=1, m=0), {"step": 1}, step=1)
+    if deliver == "at the next save":
+        server.deliver()
+    writer.save(state(w=2, m=0), {"step": 2}, step=2)
+    server.deliver()
+    head = repository(FakeStore(server)).head("run")
+    assert [commit.step for commit in head.commits] == [0, 1, 2]
+    assert fired
+    for commit in head.commits:
+        assert writer.repository.restore("run", commit.id).meta == {"step": commit.step}
+
+
+@pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.NEVER_ARRIVED, Fault.LATE, Fault.AGAIN])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_beginning_and_taking_over_survive_any_fault_of_a_conditional_put(fault, which):
+    server = FakeServer()
+    store = FakeStore(server)
+    conditional = iter(range(1000))
+    store.fault = lambda request: (
+        fault if request.verb in CONDITIONAL and next(conditional) == which else None
+    )
+    opened = repository(store)  # the first conditional put
+    RunWriter.create(opened, "run", "a1")  # the second
+    server.deliver()
+    writer = RunWriter.take_over(opened, "run", "a2")  # the third
+    server.deliver()
+    writer.save(state(w=1), {}, step=1)
+    head = repository(FakeStore(server)).head("run")
+    assert (head.writer, [commit.step for commit in head.commits]) == ("a2", [1])
+
+
+def test_a_late_commit_of_a_killed_trainer_cannot_land_after_the_take_over():
+    server = FakeServer()
+    store = FakeStore(server)
+    writer = begun(store)
+    store.fault = lambda request: Fault.LATE if request.verb == "put_if_match" else None
+    with pytest.raises(CommitFailed):
+        writer.save(state(w=1), {}, step=1)
+    assert server.late
+    RunWriter.take_over(repository(FakeStore(server)), "run", "a2")
+    server.deliver()
+    assert saved_steps(server) == [0]
+
+
+def test_a_head_that_cannot_be_changed_is_told_with_the_number_of_tries():
+    store = FakeStore()
+    writer = begun(store)
+    store.fault = lambda request: Fault.AGAIN if request.verb == "put_if_match" else None
+    with pytest.raises(CommitFailed, match="25 times"):
+        writer.save(state(w=1), {}, step=1)
+    store.fault = lambda request: None
+    writer.save(state(w=1), {}, step=1)
+    assert saved_steps(store.server) == [0, 1]
+
+
+def test_an_upload_that_fails_fails_the_save_and_the_next_one_goes_on():
+    store = FakeStore()
+    writer = begun(store)
+    store.fault = lambda request: Fault.NEVER_ARRIVED if "/packs/" in request.key else None
+    with pytest.raises(OutcomeUnknown):
+        writer.save(state(w=1), {}, step=1)
+    store.fault = lambda request: None
+    writer.save(state(w=2), {}, step=2)
+    assert saved_steps(store.server) == [0, 2]
+    assert Repository.open(store, PREFIX).restore("run").tensors == state(w=2)
