@@ -1,0 +1,129 @@
+"""The `carousel` command: quick help, one message per mistake, exit codes that scripts can rely on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import run
+from pipelines.prefect_api import PrefectApi
+from pipelines.servers import folder_of
+
+COMMAND = [sys.executable, "-m", "pipelines.cli"]
+COMMANDS = [
+    "demo",
+    "ingest",
+    "train",
+    "resume",
+    "evaluate",
+    "score",
+    "ui",
+    "s3",
+    "tables",
+    "checkpoints",
+    "config",
+]
+
+
+def test_help_names_every_command(capsys):
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in text] == []
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "s3 start", "tables show", "checkpoints show", "config init"])
+def test_every_command_explains_itself(command, capsys):
+    assert run([*command.split(), "--help"]) == 0
+    assert "Usage: carousel" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from pipelines.cli import run; run(['--help']);"
+        "heavy = {'torch', 'prefect', 'pyarrow', 'boto3', 'pydantic', 'numpy'} & set(sys.modules);"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_answers_in_half_a_second():
+    def seconds() -> float:
+        began = time.perf_counter()
+        subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["train", "--no-such-option"], ["resume"], ["s3", "begin"]])
+def test_a_wrong_command_line_exits_with_2(arguments, capsys):
+    assert run(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_users_mistake_is_one_message_and_exit_code_2(capsys, tmp_path):
+    assert run(["train", "-c", str(tmp_path / "absent.yaml")]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"carousel: no such file: {tmp_path}/absent.yaml; `carousel config init`")
+    assert text.count("\n") == 1
+
+
+def test_our_mistake_is_exit_code_1_and_its_traceback_is_kept(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("pipelines.config.template.schema", lambda: {}["broken"])
+    assert run(["config", "schema"]) == 1
+    text = capsys.readouterr().err
+    assert "internal error: KeyError: 'broken'" in text
+    assert "Traceback" not in text
+    (kept,) = re.findall(r"the traceback is in (\S+)", text)
+    assert "KeyError: 'broken'" in Path(kept).read_text()
+    assert Path(kept).stat().st_mode & 0o777 == 0o600
+
+
+def test_debug_prints_the_traceback(capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.config.template.schema", lambda: {}["broken"])
+    assert run(["--debug", "config", "schema"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_config_init_writes_a_file_that_check_accepts(capsys, tmp_path):
+    path = str(tmp_path / "carousel.yaml")
+    assert run(["config", "init", path]) == 0
+    assert run(["config", "check", "-c", path, "-s", "training.steps=7"]) == 0
+    assert run(["config", "init", path]) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+def test_the_embedded_server_starts_answers_and_stops(capsys, tmp_path):
+    root = ["--root", str(tmp_path)]
+    assert run([*root, "s3", "status"]) == 1
+    assert run([*root, "s3", "start"]) == 0
+    try:
+        assert run([*root, "s3", "status"]) == 0
+        assert run([*root, "tables", "list"]) == 0
+        assert run([*root, "s3", "status"]) == 0  # started by hand: no command ends it
+    finally:
+        assert run([*root, "s3", "stop"]) == 0
+    assert run([*root, "s3", "status"]) == 1
+    text = capsys.readouterr().out
+    assert "no tables in s3://lake yet" in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_ends_the_server_it_started(number, tmp_path):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*COMMAND, "--root", str(tmp_path), "ui"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as ui:
+        assert ui.stdout is not None
+        assert "Prefect's UI: http://127.0.0.1:" in ui.stdout.readline()
+        ui.send_signal(number)
+        assert ui.wait(60) == 128 + number
+    assert PrefectApi.find(folder_of(PrefectApi, tmp_path)) is None
