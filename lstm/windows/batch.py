@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """The b windows of a global batch that one rank holds; b may be 0. T = context + horizon rows, F features.
+    """The b windows of a global batch that one rank holds (b may be 0), of T = context + horizon rows.
 
     The arrays are fresh for each batch, contiguous, and the consumer's to keep or change.
     """
@@ -21,7 +21,7 @@ class Batch:
     positions: NDArray[np.int64]
     """[b] position of each window in the epoch, ascending; the key of randomness per sample."""
     values: NDArray[np.float32]
-    """[b, T, F] features in the reader's order; NaN where unknown."""
+    """[b, T, F features] in the order of the reader's columns; NaN where unknown."""
     times: NDArray[np.int64]
     """[b, T] microseconds since 1970 UTC, or the table's own ordinals."""
     series: NDArray[np.int64]

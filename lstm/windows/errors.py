@@ -40,7 +40,7 @@ class EmptySplit(WindowError):
 
 
 class BudgetTooSmall(WindowError):
-    """A rank cannot hold the superblocks that the order of an epoch needs; the message says what would fit."""
+    """A rank cannot hold the superblocks that an epoch's order needs; the message says what would fit."""
 
 
 class TooManyRanks(WindowError):

@@ -1,52 +1,253 @@
-"""(Signatures first.) Everything that decides which windows there are and in which order; its hash is the plan id."""
+"""Everything that decides which windows there are and in which order; its hash is the plan id.
 
-from typing import Any, Self
+A plan is made once from a snapshot's index, and frozen in the first commit of a run (`to_bytes`). What a
+stream needs beyond its small records is derived from them, the same on every machine.
+"""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from lstm.windows.columns import Keys
+from lstm.windows.errors import EmptySplit, PlanMismatch, TooFewRows
 from lstm.windows.index import SequenceIndex
-from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.overlaps import check_overlaps
+from lstm.windows.runs import Entity
+from lstm.windows.segments import Pieces, Segments, chain
+from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.splits import Boundaries, Cut, boundaries_of, cut_at, first_rows, start_ranges
+from lstm.windows.superblocks import SplitWindows, Superblocks, cut_superblocks, lay_out, windows_of
+from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import Snapshot
 
+FORMAT = 1
+"""Changes whenever the same records would mean other windows or another order."""
 
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """Which windows there are."""
+    """Which windows there are. Made by `make_plan`, or read back by `from_bytes`."""
 
-    id: str
+    table: str
+    snapshot_id: str
+    files: tuple[str, ...]
+    """Identities of the snapshot's files."""
+    column_identities: tuple[str, ...]
+    """What the key columns mean inside the files."""
+    keys: Keys
     window: WindowSpec
     split: SplitSpec
     order: OrderSpec
-    snapshot_id: str
-    table: str
-    series: tuple[str | int | None, ...]
-    """Entities by series number; (None,) for a table without an entity column."""
+    series: tuple[Entity, ...]
+    """Entities by series number, ascending; (None,) for a table without an entity column."""
     interval: int
     """Usual time between two rows of a series, microseconds (or ordinals)."""
+    pieces: Pieces
+    splits: Boundaries
+    """Times [first, end) that a horizon of each split lies in wholly; None: open."""
+    cuts: Mapping[int, Cut]
+    """By time: where the splits' boundaries cut segments."""
+
+    @cached_property
+    def id(self) -> str:
+        """64 hexadecimal digits: BLAKE3 of the canonical JSON of all that decides windows and their order."""
+        window, split, order = asdict(self.window), asdict(self.split), asdict(self.order)
+        decides = {
+            "format": FORMAT,
+            "files": self.files,
+            "keys": [self.column_identities, self.keys.entity is not None, self.keys.ordinal],
+            "max_gap": self.keys.max_gap,
+            "segments": _digest(
+                self.pieces.series,
+                self.pieces.rows,
+                self.pieces.first_time,
+                self.pieces.last_time,
+                self.segments.first,
+            ),
+            "window": window,
+            "splits": {**split, "boundaries": self.splits, "rows": self._cut_digests()},
+            "nulls": "keep",
+            "sampling": "every window once",
+            "superblocks": _digest(self.superblocks.first),
+            "order": order,
+        }
+        return blake3(dumps(decides)).hexdigest()
+
+    def _cut_digests(self) -> list[list[Any]]:
+        return [[time, _digest(cut.segments, cut.rows)] for time, cut in sorted(self.cuts.items())]
+
+    @cached_property
+    def segments(self) -> Segments:
+        """Where segments and series lie."""
+        return chain(self.pieces, self.keys.max_gap)
+
+    @cached_property
+    def superblocks(self) -> Superblocks:
+        """The units of reading and of coarse shuffle."""
+        first = cut_superblocks(self.pieces.group_rows, self.order.lanes)
+        return lay_out(first, self.segments, self.window.length)
+
+    @cached_property
+    def _windows(self) -> dict[Split, SplitWindows]:
+        first_times = self.pieces.first_time[self.segments.chained[self.segments.first_piece[:-1]]]
+        cuts = {time: first_rows(time, cut, self.segments, first_times) for time, cut in self.cuts.items()}
+        return {
+            split: windows_of(
+                self.superblocks,
+                self.segments,
+                start_ranges(self.window, bounds, cuts, self.segments),
+                self.window.stride,
+            )
+            for split, bounds in self.splits.items()
+        }
+
+    def split_windows(self, split: Split) -> SplitWindows:
+        """The windows of one split, numbered in plan order."""
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        return self._windows[split]
 
     def windows(self, split: Split) -> int:
-        """Windows of one split."""
-        raise NotImplementedError
+        """How many windows a split has."""
+        return self.split_windows(split).total
 
-    def boundaries(self, split: Split) -> tuple[int | None, int | None]:
-        """Times [first, end) that a horizon of `split` lies in wholly; None: open."""
-        raise NotImplementedError
+    @property
+    def rows(self) -> int:
+        """Rows of the snapshot."""
+        return int(self.segments.first[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Plain facts for people: rows, series, segments, windows and boundaries by split, superblocks."""
-        raise NotImplementedError
+        """Plain facts for people."""
+        say = self.keys.say
+        return {
+            "plan_id": self.id,
+            "table": self.table,
+            "snapshot_id": self.snapshot_id,
+            "rows": self.rows,
+            "series": len(self.series),
+            "segments": len(self.segments.series),
+            "pieces": len(self.pieces),
+            "superblocks": len(self.superblocks),
+            "first_time": say(int(self.pieces.first_time.min())),
+            "last_time": say(int(self.pieces.last_time.max())),
+            "interval": self.interval if self.keys.ordinal else f"{self.interval / 1e6:g} s",
+            "splits": {
+                split: {
+                    "windows": self.windows(split),
+                    "horizons_from": None if first is None else say(first),
+                    "horizons_before": None if end is None else say(end),
+                }
+                for split, (first, end) in self.splits.items()
+            },
+            "lanes": self.order.lanes,
+            "pool": self.order.pool,
+            "last_batch": self.order.last,
+            "every_window_once": self.order.last == "short",
+        }
 
     def check(self, snapshot: Snapshot) -> None:
-        """Raise PlanMismatch unless `snapshot` holds the very files that were planned."""
-        raise NotImplementedError
+        """Make sure that a snapshot is the one that was planned.
+
+        Raises:
+            PlanMismatch: it holds other files, or its key columns mean something else.
+        """
+        files = tuple(file.identity for file in snapshot.files)
+        if files != self.files:
+            same = len(set(files) & set(self.files))
+            raise PlanMismatch(
+                f"plan {self.id[:12]} was made for snapshot {self.snapshot_id} of {self.table} with "
+                f"{len(self.files)} files; snapshot {snapshot.id} of {snapshot.table} has {len(files)}, "
+                f"{same} of them the same; pin the planned snapshot, or start a new run"
+            )
+        identities = tuple(snapshot.column_identity(column) for column in self.keys.columns)
+        if identities != self.column_identities:
+            raise PlanMismatch(
+                f"the columns {', '.join(self.keys.columns)} of {snapshot.table} were replaced by others of "
+                f"the same name since plan {self.id[:12]} was made; start a new run"
+            )
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON, compact: what a run freezes in its first commit."""
-        raise NotImplementedError
+        """Canonical JSON, compact (some 10 to 25 bytes per piece): what a run freezes in its first commit."""
+        from lstm.windows.frozen import freeze
+
+        return freeze(self)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """The inverse of `to_bytes`; raises PlanMismatch where the id does not come out the same."""
-        raise NotImplementedError
+    def from_bytes(cls, data: bytes) -> "Plan":
+        """The inverse of `to_bytes`.
+
+        Raises:
+            PlanMismatch: not a plan, one of another version, or its id does not come out the same.
+        """
+        from lstm.windows.frozen import thaw
+
+        return thaw(data)
 
 
 def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order: OrderSpec) -> Plan:
-    """Count windows per segment and split, cut superblocks."""
-    raise NotImplementedError
+    """Count windows per segment and split, and cut superblocks; costs per piece, not per row or window.
+
+    Raises:
+        DuplicateRows, UnsortedTable: row groups repeat or interleave rows of a series.
+        TooFewRows: no segment holds a window.
+        EmptySplit: training, or another split with a share, holds no window.
+    """
+    check_overlaps(index)
+    pieces = index.pieces
+    segments = chain(pieces, index.keys.max_gap)
+    longest = int(segments.rows.max())
+    if longest < window.length:
+        raise TooFewRows(
+            f"the longest of {len(segments.series)} segments has {longest} rows, but a window needs "
+            f"{window.length} (context {window.context} + horizon {window.horizon}); lower them, "
+            "or raise max_gap"
+        )
+    first, last = int(pieces.first_time.min()), int(pieces.last_time.max())
+    splits = boundaries_of(split, first, last, index.interval)
+    times = sorted({time for bounds in splits.values() for time in bounds if time is not None})
+    plan = Plan(
+        table=index.snapshot.table,
+        snapshot_id=index.snapshot.id,
+        files=tuple(file.identity for file in index.snapshot.files),
+        column_identities=tuple(index.snapshot.column_identity(column) for column in index.keys.columns),
+        keys=index.keys,
+        window=window,
+        split=split,
+        order=order,
+        series=index.series,
+        interval=index.interval,
+        pieces=pieces,
+        splits=splits,
+        cuts={time: cut_at(time, index, segments) for time in times},
+    )
+    _refuse_empty_splits(plan)
+    return plan
+
+
+def _refuse_empty_splits(plan: Plan) -> None:
+    shares: dict[Split, float] = {"train": 1, "validation": plan.split.validation, "test": plan.split.test}
+    for split, share in shares.items():
+        if share and not plan.windows(split):
+            say = plan.keys.say
+            first, end = (None if time is None else say(time) for time in plan.splits[split])
+            raise EmptySplit(
+                f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "
+                f"from {first or 'the first row'} to before {end or 'the end'}; the table spans "
+                f"{say(int(plan.pieces.first_time.min()))} to {say(int(plan.pieces.last_time.max()))}); "
+                "change the shares of the splits, lower context or horizon, or ingest more rows"
+            )
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    """BLAKE3 of arrays of numbers: their types, lengths and little-endian bytes."""
+    hasher = blake3()
+    for array in arrays:
+        plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        hasher.update(dumps([plain.dtype.str, len(plain)]))
+        hasher.update(plain.tobytes())
+    return hasher.hexdigest()

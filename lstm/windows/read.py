@@ -1,15 +1,112 @@
-"""(Signatures first.) Rows of a snapshot as float32 blocks."""
+"""Blocks of rows, decoded to float32, within a budget of bytes.
 
+Each row group is fetched whole, decoded, and kept while the budget has room beside what streams have
+reserved for their blocks. One row group per loading thread is in flight beyond the budget.
+"""
+
+import threading
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.columns import check_features
 from lstm.windows.plan import Plan
+from lstm.windows.row_groups import RowGroups, Rows, decode
+from lstm.windows.segments import Copies
 from storage.tables.protocol import Snapshot
 
 
 class WindowReader:
-    """Decodes superblocks with their halo; streams of one process may share it."""
+    """Reads a plan's rows; streams of one process may share it, from any thread."""
 
     def __init__(
         self, snapshot: Snapshot, plan: Plan, columns: Sequence[str], budget_bytes: int = 512 * 2**20
     ) -> None:
-        raise NotImplementedError
+        """Prepare to read.
+
+        Args:
+            snapshot: the very one that was planned.
+            plan: where rows lie.
+            columns: F features: numbers or booleans.
+            budget_bytes: what this process may hold: blocks of its streams, and decoded row groups.
+
+        Raises:
+            MissingColumn, WrongColumnType: a column cannot be a feature.
+            PlanMismatch: the plan was made for another snapshot.
+        """
+        check_features(snapshot.schema, list(columns))
+        plan.check(snapshot)
+        self.plan = plan
+        self.columns = tuple(columns)
+        self.budget_bytes = budget_bytes
+        self._reserved = 0
+        self._lock = threading.Lock()
+        self._groups = RowGroups(
+            lambda group: decode(snapshot, plan, group, self.columns),
+            lambda: self.budget_bytes - self._reserved,
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a decoded row: its features and its time."""
+        return 4 * len(self.columns) + 8
+
+    @property
+    def loads(self) -> int:
+        """Row groups fetched and decoded so far, each repetition counted."""
+        return self._groups.loads
+
+    def reserve(self, size: int) -> bool:
+        """Set `size` bytes of the budget aside for a stream's blocks; False: there is no room."""
+        with self._lock:
+            if self._reserved + size > self.budget_bytes:
+                return False
+            self._reserved += size
+            return True
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        with self._lock:
+            self._reserved -= size
+
+    @property
+    def unreserved(self) -> int:
+        """Bytes of the budget that no stream has reserved."""
+        return self.budget_bytes - self._reserved
+
+    def load_block(self, superblock: int, values: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+        """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock."""
+        layout = self.plan.superblocks
+        parts = slice(*layout.part_bounds[superblock : superblock + 2])
+        stored = layout.part_stored[parts]
+        held = stored > 0
+        copies = self.plan.segments.copies(
+            layout.part_first[parts][held], stored[held], layout.part_offset[parts][held]
+        )
+        self._copy(copies, values, times)
+
+    def read(self, first: NDArray[np.int64], count: int) -> Rows:
+        """Read `count` logical rows from each of `first` [k] on; k·count rows."""
+        total = len(first) * count
+        rows = Rows(np.empty((total, len(self.columns)), np.float32), np.empty(total, np.int64))
+        if total:
+            counts = np.full(len(first), count)
+            copies = self.plan.segments.copies(first, counts, np.arange(len(first)) * count)
+            self._copy(copies, rows.values, rows.times)
+        return rows
+
+    def _copy(self, copies: Copies, values: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+        order = np.argsort(copies.group, kind="stable")
+        held: int | None = None
+        for group, row, count, place in zip(
+            copies.group[order].tolist(),
+            copies.row[order].tolist(),
+            copies.count[order].tolist(),
+            copies.place[order].tolist(),
+            strict=True,
+        ):
+            if group != held:
+                rows, held = self._groups.get(group), group
+            values[place : place + count] = rows.values[row : row + count]
+            times[place : place + count] = rows.times[row : row + count]

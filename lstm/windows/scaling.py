@@ -1,32 +1,122 @@
-"""(Signatures first.) Mean and standard deviation of every feature, from training rows only."""
+"""Mean and standard deviation of every feature, from training rows only."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.columns import check_features
+from lstm.windows.errors import InfiniteValues
 from lstm.windows.plan import Plan
+from lstm.windows.row_groups import decode
 from storage.tables.protocol import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Per feature: mean and population standard deviation of the known values before the training boundary."""
+    """Per feature: count, mean and population standard deviation of the known values of training rows.
+
+    A feature that is never known there has count 0, mean 0 and deviation 0.
+    """
 
     columns: tuple[str, ...]
+    count: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    count: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; floats as hexadecimal text, exact to the bit."""
-        raise NotImplementedError
+        return {
+            "columns": list(self.columns),
+            "count": list(self.count),
+            "mean": [value.hex() for value in self.mean],
+            "std": [value.hex() for value in self.std],
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        raise NotImplementedError
+        return cls(
+            columns=tuple(values["columns"]),
+            count=tuple(values["count"]),
+            mean=tuple(float.fromhex(text) for text in values["mean"]),
+            std=tuple(float.fromhex(text) for text in values["std"]),
+        )
 
 
 def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Scaling:
-    """Measure training rows row group by row group, merged in plan order in float64."""
-    raise NotImplementedError
+    """Measure features as the model sees them (float32), NaN left out.
+
+    Training rows are those before the end of the training split, whatever segment they are in. Partial sums
+    of row groups, in float64, are merged in the snapshot's order: the same on any number of ranks.
+
+    Raises:
+        InfiniteValues: a feature holds infinities.
+        MissingColumn, WrongColumnType: a column cannot be a feature.
+    """
+    check_features(snapshot.schema, list(columns))
+    plan.check(snapshot)
+    moments = _Moments(len(columns))
+    for rows in _training_rows(snapshot, plan, columns):
+        for place, name in enumerate(columns):
+            known = rows[:, place].astype(np.float64)
+            known = known[~np.isnan(known)]
+            if not np.isfinite(known).all():
+                raise InfiniteValues(
+                    f"column {name!r} holds {int(np.isinf(known).sum())} infinite values (or beyond "
+                    "float32) in one row group of the training rows; make them null, or drop the "
+                    "column from the features"
+                )
+            moments.add(place, known)
+    return Scaling(tuple(columns), *moments.results())
+
+
+def _training_rows(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+    end = plan.splits["train"][1]
+    assert end is not None
+    pieces = plan.pieces
+    begins = np.minimum.reduceat(pieces.first_time, _first_pieces(plan))
+    groups = np.flatnonzero(pieces.group_rows)
+    for group, begin in zip(groups.tolist(), begins.tolist(), strict=True):
+        if begin >= end:
+            continue
+        rows = decode(snapshot, plan, group, columns)
+
+        yield rows.values[rows.times < end]
+
+
+def _first_pieces(plan: Plan) -> NDArray[np.int64]:
+    """First piece of each row group that has rows."""
+    held = np.flatnonzero(plan.pieces.group_rows)
+    return np.searchsorted(plan.segments.physical_first, plan.segments.group_first[held])
+
+
+class _Moments:
+    """Counts, means and sums of squared deviations, merged part by part.
+
+    Source: Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample variances
+    (1979).
+    """
+
+    def __init__(self, features: int) -> None:
+        self.count, self.mean, self.squares = [0] * features, [0.0] * features, [0.0] * features
+
+    def add(self, feature: int, known: NDArray[np.float64]) -> None:
+        if not len(known):
+            return
+        count = len(known)
+        mean = float(known.mean())
+        squares = float(np.square(known - mean).sum())
+        before, total = self.count[feature], self.count[feature] + count
+        delta = mean - self.mean[feature]
+        self.mean[feature] += delta * count / total
+        self.squares[feature] += squares + delta * delta * before * count / total
+        self.count[feature] = total
+
+    def results(self) -> tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
+        pairs = zip(self.squares, self.count, strict=True)
+        std = tuple(math.sqrt(squares / count) if count else 0.0 for squares, count in pairs)
+        return tuple(self.count), tuple(self.mean), std

@@ -1,24 +1,38 @@
-"""(Signatures first.) Batches of windows in the order of the epoch; state is one cursor."""
+"""Batches of windows in the order of the epoch; one cursor is all that a restart needs.
+
+The order is a pure function of (plan, seed, epoch); see `order`. A rank computes the windows of its lanes;
+every rank sees every batch, with no window of its own in some of them.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, Self
 
+from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
+from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
 from lstm.windows.plan import Plan
+from lstm.windows.pools import Pools
+from lstm.windows.prefetch import Prefetcher
 from lstm.windows.read import WindowReader
+from lstm.windows.schedule import Schedule
+from lstm.windows.shelf import Shelf
 from lstm.windows.spec import Split
+
+_LOADERS = 2
+"""Threads that load blocks ahead."""
 
 
 class WindowStream:
     """One rank's part of every batch.
 
     Each iteration (`for batch in stream`) yields the rest of the current epoch, counted from the cursor; when
-    it is exhausted the cursor moves to the next epoch. So a stream restored at the very end of an epoch yields
-    one empty iteration, as the uninterrupted one would have ended its loop there.
-    """
+    it is exhausted the cursor moves to the next epoch. So a stream restored at the very end of an epoch
+    yields one empty iteration, as the uninterrupted one would have ended its loop there.
 
-    waited_s: float
-    """Seconds that the consumer has waited for batches so far."""
+    Not for several consumers at once: all iterators of a stream share its cursor.
+    """
 
     def __init__(
         self,
@@ -33,30 +47,215 @@ class WindowStream:
         ordered: bool = False,
         prefetch: int = 2,
     ) -> None:
-        raise NotImplementedError
+        """Prepare to stream from the start of epoch 0.
 
-    def __iter__(self) -> Iterator[Batch]:
-        raise NotImplementedError
+        Args:
+            plan: which windows there are.
+            reader: of the same plan; streams may share it and its budget.
+            split: whose windows are streamed.
+            seed: decides the order of every epoch.
+            batch_size: windows of a global batch, over all ranks.
+            rank: this rank.
+            ranks: ranks in all, at most the plan's lanes.
+            ordered: nothing is shuffled: every lane walks through its superblocks in plan order, so each
+                window comes once per epoch, at the same place in each; nothing is read beyond the epoch.
+            prefetch: batches made ahead in a thread; 0: none.
+
+        Raises:
+            TooManyRanks: more ranks than lanes.
+            EmptySplit: the split makes no batch.
+            BudgetTooSmall: the reader's budget cannot hold the blocks that this rank needs.
+        """
+        if batch_size < 1 or prefetch < 0 or seed < 0 or not 0 <= rank < ranks:
+            raise ValueError(
+                "a stream needs batch_size >= 1, prefetch >= 0, seed >= 0 and 0 <= rank < ranks, got "
+                f"batch_size {batch_size}, prefetch {prefetch}, seed {seed}, rank {rank} of {ranks}"
+            )
+        if ranks > plan.order.lanes:
+            raise TooManyRanks(
+                f"{ranks} ranks cannot share {plan.order.lanes} lanes; start at most that many "
+                "ranks, or plan a new run with more lanes (order.lanes)"
+            )
+        self._make = {"seed": seed, "batch_size": batch_size, "rank": rank, "ranks": ranks}
+        self._plan, self._reader, self._split, self._ordered = plan, reader, split, ordered
+        self._schedule = self._new_schedule()
+        if not self._schedule.batches:
+            raise EmptySplit(
+                f"the {split} split has {self._schedule.windows.total} windows, too few for one batch "
+                f"of {batch_size} (order.last = {plan.order.last!r}); "
+                "change the shares of the splits, or the batch"
+            )
+        self._slots, self._slot_rows, self._reserved = self._reserve(ranks)
+        self._executor = ThreadPoolExecutor(_LOADERS, thread_name_prefix="blocks")
+        self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows)
+        self._pools = Pools(
+            self._shelf,
+            self._executor,
+            self._schedule.windows.superblocks,
+            self._schedule.order,
+            epochs=not ordered,
+        )
+        self._ahead = prefetch
+        self._prefetcher: Prefetcher[Batch] | None = None
+        self._waited_before = 0.0
+        self._epoch, self._consumed = 0, 0
+        self._closed = False
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        """Batches of an epoch."""
+        return self._schedule.batches
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the consumer has waited for batches so far."""
+        return self._waited_before + (self._prefetcher.waited_s if self._prefetcher else 0.0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the rest of the current epoch."""
+        epoch = self._epoch
+        while self._epoch == epoch and self._consumed < self._schedule.samples:
+            batch = self._next()
+            self._consumed = min(self._consumed + self._make["batch_size"], self._schedule.samples)
+            yield batch
+        if self._epoch == epoch:
+            self._epoch, self._consumed = epoch + 1, 0
+            if self._ordered:
+                self._reset()  # nothing was made beyond the epoch
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Replay one batch, without moving the cursor."""
-        raise NotImplementedError
+        """Replay one batch, without moving the cursor.
+
+        Raises:
+            IndexError: the epoch has no such batch.
+        """
+        if not (0 <= index < len(self) and epoch >= 0):
+            raise IndexError(f"no batch {index} in epoch {epoch}: an epoch has batches 0 to {len(self) - 1}")
+        part = self._replays.part(epoch, index)
+        return from_table(part, self._plan, self._replays.windows, self._reader)
 
     def state_dict(self) -> dict[str, Any]:
-        """The cursor: plan_id, seed, batch_size, epoch, samples_consumed (of batches that were returned)."""
-        raise NotImplementedError
+        """The cursor; samples_consumed counts the positions of batches that were returned."""
+        return {
+            "plan_id": self._plan.id,
+            "seed": self._make["seed"],
+            "batch_size": self._make["batch_size"],
+            "epoch": self._epoch,
+            "samples_consumed": self._consumed,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a cursor; raises CursorMismatch for another plan, seed or batch size."""
-        raise NotImplementedError
+        """Go on from a cursor, also one of another number of ranks.
+
+        Raises:
+            CursorMismatch: it belongs to another plan, seed or batch size, or lies inside a batch.
+        """
+        own = self.state_dict()
+        if state.keys() != own.keys():
+            raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
+        for name in ("plan_id", "seed", "batch_size"):
+            if state[name] != own[name]:
+                raise CursorMismatch(
+                    f"the cursor was taken with {name} {state[name]}, but this stream has {own[name]}; "
+                    "resume with the run's own config, or start a new run"
+                )
+        epoch, consumed = state["epoch"], state["samples_consumed"]
+        samples = self._schedule.samples
+        between = consumed % own["batch_size"] and consumed != samples
+        if epoch < 0 or not 0 <= consumed <= samples or between:
+            raise CursorMismatch(
+                f"no batch of {own['batch_size']} ends after {consumed} samples of epoch {epoch}: an epoch "
+                f"has {samples}"
+            )
+        self._go_to(epoch, consumed)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""
-        raise NotImplementedError
+        if epoch < 0:
+            raise ValueError(f"epochs count from 0, got {epoch}")
+        self._go_to(epoch, 0)
 
     def close(self) -> None:
-        """End the prefetching threads and give the reader's memory back; the stream cannot be used after."""
-        raise NotImplementedError
+        """End the threads and give the reader's memory back; the stream cannot be used after."""
+        if not self._closed:
+            self._reset()
+            self._closed = True
+            self._executor.shutdown(wait=True)
+            self._reader.release(self._reserved)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _next(self) -> Batch:
+        if self._closed:
+            raise ValueError("the stream is closed")
+        if self._prefetcher is None:
+            self._prefetcher = Prefetcher(self._produce(self._epoch, self._consumed), self._ahead)
+        try:
+            return self._prefetcher.next()
+        except BaseException:
+            self._reset()  # the next call starts afresh at the cursor
+            raise
+
+    def _produce(self, epoch: int, consumed: int) -> Iterator[Batch]:
+        """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
+        index = -(-consumed // self._make["batch_size"])
+        while True:
+            for number in range(index, self._schedule.batches):
+                part = self._schedule.part(epoch, number)
+                yield from_shelf(part, self._plan, self._schedule.windows, self._pools, self._shelf)
+            if self._ordered:
+                return
+            epoch, index = epoch + 1, 0
+
+    def _go_to(self, epoch: int, consumed: int) -> None:
+        if (epoch, consumed) != (self._epoch, self._consumed):
+            self._reset()
+            self._epoch, self._consumed = epoch, consumed
+
+    def _reset(self) -> None:
+        """Forget what was made ahead."""
+        if self._prefetcher is not None:
+            self._prefetcher.stop()
+            self._waited_before += self._prefetcher.waited_s
+            self._prefetcher = None
+        self._pools.clear()
+
+    @cached_property
+    def _replays(self) -> Schedule:
+        return self._new_schedule()  # a schedule of its own: the other one belongs to the prefetching thread
+
+    def _new_schedule(self) -> Schedule:
+        return Schedule(self._plan, self._split, **self._make, shuffled=not self._ordered)
+
+    def _reserve(self, ranks: int) -> tuple[int, int, int]:
+        """Slots, rows per slot and bytes of this rank's blocks, set aside from the reader's budget."""
+        order, windows = self._plan.order, self._schedule.windows
+        held, slot_rows = (
+            windows.superblocks,
+            int(self._plan.superblocks.block_rows[windows.superblocks].max()),
+        )
+        slot = slot_rows * self._reader.row_bytes
+        pool = 1 if self._ordered else order.pool
+
+        def slots(ranks: int, pool: int) -> int:
+            return min(len(held), 2 * -(-order.lanes // ranks) * pool)
+
+        need = slots(ranks, pool) * slot
+        if not self._reader.reserve(need):
+            free = self._reader.unreserved
+            fits = [f"a budget of {self._reader.budget_bytes - free + need:,} bytes"]
+            if smaller := [p for p in range(1, pool) if slots(ranks, p) * slot <= free]:
+                fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
+            enough = [r for r in range(ranks + 1, order.lanes + 1) if slots(r, pool) * slot <= free]
+            if enough:
+                fits.append(f"{enough[0]} ranks with this budget each")
+            raise BudgetTooSmall(
+                f"the {self._split} split needs {need:,} bytes on each of {ranks} ranks: 2 pools of {pool} "
+                f"superblocks in each of {-(-order.lanes // ranks)} lanes, {slot_rows} rows "
+                f"of {self._reader.row_bytes} bytes each; {free:,} bytes of the budget are free. What would "
+                "fit: " + "; or ".join(fits)
+            )
+        return slots(ranks, pool), slot_rows, need

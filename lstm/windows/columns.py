@@ -1,0 +1,172 @@
+"""Columns of a table as the arrays that windows are made of: entity, time, features.
+
+Times become int64 microseconds since 1970 UTC (a timestamp without a zone is taken as UTC); integers stay the
+ordinals they are. Features become float32, null becomes NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lstm.windows.errors import MissingColumn, WindowError, WrongColumnType
+
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which columns tell series apart and order them, and where a series is cut."""
+
+    entity: str | None
+    """None: the table is one series."""
+    time: str
+    ordinal: bool
+    """Times are the table's own integers, not microseconds."""
+    max_gap: int | None
+    """Microseconds (or ordinals) between two rows above which a series is cut; None: never."""
+
+    @property
+    def columns(self) -> list[str]:
+        """What a scan reads."""
+        return [self.time] if self.entity is None else [self.entity, self.time]
+
+    def say(self, time: int) -> str:
+        """A time as people read it."""
+        return say_time(time, ordinal=self.ordinal)
+
+
+def say_time(time: int, *, ordinal: bool) -> str:
+    """A time as people read it: ISO 8601 in UTC, or the ordinal."""
+    if ordinal:
+        return str(time)
+    try:
+        return (_EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # beyond the years 1 to 9999
+        return f"{time} microseconds since 1970"
+
+
+def keys_for(schema: pa.Schema, entity: str | None, time: str, max_gap: timedelta | int | None) -> Keys:
+    """Check that the columns can serve as keys.
+
+    Raises:
+        MissingColumn: there is no such column.
+        WrongColumnType: entities are not integers or text, times neither timestamps, dates nor integers.
+        WindowError: a gap that is not positive, or a duration where times are ordinals.
+    """
+    if entity is not None:
+        kind = _column(schema, entity).type
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_integer(value) or _is_text(value)):
+            raise WrongColumnType(
+                f"column {entity!r} is {kind}, but entities must be integers or text; "
+                "choose another entity column"
+            )
+    kind = _column(schema, time).type
+    ordinal = pa.types.is_integer(kind)
+    if not (ordinal or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise WrongColumnType(
+            f"column {time!r} is {kind}, but times must be timestamps, dates or integers; "
+            "convert it when the table is written, or choose another time column"
+        )
+    return Keys(entity, time, ordinal, _gap(max_gap, ordinal))
+
+
+def check_features(schema: pa.Schema, columns: list[str]) -> None:
+    """Check that columns are there and are numbers.
+
+    Raises:
+        MissingColumn: there is no such column.
+        WrongColumnType: a column holds no numbers.
+    """
+    for name in columns:
+        kind = _column(schema, name).type
+        if not (
+            pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_decimal(kind)
+        ):
+            raise WrongColumnType(f"column {name!r} is {kind}, but features must be numbers or booleans")
+
+
+def times_of(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int64]:
+    """[n] times of a column without nulls.
+
+    Raises:
+        WrongColumnType: times finer than a microsecond, or integers beyond 63 bits.
+    """
+    try:
+        if not pa.types.is_integer(column.type):
+            column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
+        return _numpy(column.cast(pa.int64()), np.int64)
+    except pa.ArrowInvalid as error:
+        raise WrongColumnType(
+            f"times of column {name!r} ({column.type}) must be whole microseconds that fit 64 bits: {error}"
+        ) from None
+
+
+def entities_of(column: pa.ChunkedArray[Any], name: str) -> tuple[NDArray[np.int64], list[Any]]:
+    """Codes [n] of a column without nulls, and the value that each code stands for.
+
+    Raises:
+        WrongColumnType: integers beyond 63 bits.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        column = column.cast(pa.int64() if pa.types.is_integer(column.type) else pa.large_string())
+    except pa.ArrowInvalid as error:
+        raise WrongColumnType(f"entities of column {name!r} must fit 64 bits with a sign: {error}") from None
+    encoded = column.combine_chunks().dictionary_encode()
+    return _numpy(encoded.indices.cast(pa.int64()), np.int64), encoded.dictionary.to_pylist()
+
+
+def features_of(table: pa.Table, columns: list[str]) -> NDArray[np.float32]:
+    """[n rows, F features], contiguous, of the named columns; null becomes NaN."""
+    values = np.empty((table.num_rows, len(columns)), np.float32)
+    for place, name in enumerate(columns):
+        column = table.column(name)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.float64())
+        # safe=False: rounding to float32 is what a feature is for.
+        column = column.cast(pa.float32(), safe=False)
+        if column.null_count:
+            column = column.fill_null(pa.scalar(float("nan"), pa.float32()))
+        values[:, place] = _numpy(column, np.float32)
+    return values
+
+
+def _column(schema: pa.Schema, name: str) -> pa.Field[Any]:
+    places = schema.get_all_field_indices(name)
+    if len(places) != 1:
+        raise MissingColumn(f"the table has no column {name!r}; it has: {', '.join(schema.names)}")
+    return schema.field(places[0])
+
+
+def _gap(max_gap: timedelta | int | None, ordinal: bool) -> int | None:
+    if max_gap is None:
+        return None
+    if isinstance(max_gap, timedelta) == ordinal:
+        raise WindowError(
+            f"max_gap must be {'an integer, as times are' if ordinal else 'a duration'}, got {max_gap!r}"
+        )
+    gap = max_gap // _MICROSECOND if isinstance(max_gap, timedelta) else max_gap
+    if gap < 1:
+        raise WindowError(f"max_gap must be positive, got {max_gap}")
+    return gap
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _numpy(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(flat.to_numpy(zero_copy_only=False), dtype)

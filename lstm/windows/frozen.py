@@ -1,0 +1,95 @@
+"""A plan as canonical JSON and back, with the same id."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lstm.windows.columns import Keys
+from lstm.windows.errors import PlanMismatch
+from lstm.windows.packing import pack, unpack
+from lstm.windows.plan import FORMAT, Plan
+from lstm.windows.segments import Pieces
+from lstm.windows.spec import SPLITS, OrderSpec, SplitSpec, WindowSpec
+from lstm.windows.splits import Cut
+from storage.checkpoints.canonical import dumps
+
+_PIECES: dict[str, type[np.generic]] = {
+    "group_file": np.int32,
+    "group_number": np.int32,
+    "group_rows": np.int64,
+    "series": np.int32,
+    "rows": np.int32,
+    "first_time": np.int64,
+    "last_time": np.int64,
+}
+
+
+def freeze(plan: Plan) -> bytes:
+    """Canonical JSON of a plan."""
+    return dumps(
+        {
+            "format": FORMAT,
+            "id": plan.id,
+            "table": plan.table,
+            "snapshot_id": plan.snapshot_id,
+            "files": plan.files,
+            "column_identities": plan.column_identities,
+            "keys": asdict(plan.keys),
+            "window": asdict(plan.window),
+            "split": asdict(plan.split),
+            "order": asdict(plan.order),
+            "series": plan.series,
+            "interval": plan.interval,
+            "pieces": {name: pack(getattr(plan.pieces, name)) for name in _PIECES},
+            "splits": plan.splits,
+            "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
+        }
+    )
+
+
+def thaw(data: bytes) -> Plan:
+    """The inverse of `freeze`.
+
+    Raises:
+        PlanMismatch: not a plan, one of another version, or its id does not come out the same.
+    """
+    try:
+        values = json.loads(data)
+        if values["format"] != FORMAT:
+            raise PlanMismatch(
+                f"the frozen plan has format {values['format']}, but this version reads {FORMAT}; go on with "
+                "the version of carousel that began the run, or start a new run"
+            )
+        plan = _plan_of(values)
+        same = plan.id == values["id"]
+    except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
+        raise PlanMismatch(f"the frozen plan is damaged ({error!r}); restore another commit") from None
+    if not same:
+        raise PlanMismatch(
+            f"the frozen plan says that its id is {values['id']}, but it comes out as {plan.id}: it is "
+            "damaged or was written by another version; restore another commit, or start a new run"
+        )
+    return plan
+
+
+def _plan_of(values: dict[str, Any]) -> Plan:
+    return Plan(
+        table=values["table"],
+        snapshot_id=values["snapshot_id"],
+        files=tuple(values["files"]),
+        column_identities=tuple(values["column_identities"]),
+        keys=Keys(**values["keys"]),
+        window=WindowSpec(**values["window"]),
+        split=SplitSpec(**values["split"]),
+        order=OrderSpec(**values["order"]),
+        series=tuple(values["series"]),
+        interval=values["interval"],
+        pieces=Pieces(**{name: unpack(values["pieces"][name], dtype) for name, dtype in _PIECES.items()}),
+        splits={split: (values["splits"][split][0], values["splits"][split][1]) for split in SPLITS},
+        cuts={
+            time: Cut(unpack(segments, np.int64), unpack(rows, np.int64))
+            for time, segments, rows in values["cuts"]
+        },
+    )

@@ -1,0 +1,103 @@
+"""Decoded row groups, kept while memory allows: superblocks that share one do not fetch it again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.columns import features_of, times_of
+from lstm.windows.errors import PlanMismatch
+from lstm.windows.plan import Plan
+from storage.tables.protocol import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Decoded rows."""
+
+    values: NDArray[np.float32]
+    """[n, F]"""
+    times: NDArray[np.int64]
+    """[n]"""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.values.nbytes + self.times.nbytes
+
+
+def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -> Rows:
+    """Read the rows of one row group, and check that they are the ones that were planned.
+
+    Raises:
+        PlanMismatch: other rows than the plan's index saw.
+    """
+    pieces, segments = plan.pieces, plan.segments
+    file = snapshot.files[pieces.group_file[group]]
+    number = int(pieces.group_number[group])
+    time = plan.keys.time
+    table = snapshot.read(file, number, list(dict.fromkeys([*columns, time])))
+    rows = Rows(features_of(table, list(columns)), times_of(table.column(time), time))
+    first, end = np.searchsorted(segments.physical_first, segments.group_first[group : group + 2])
+    starts = segments.physical_first[first:end] - segments.group_first[group]
+    ends = starts + pieces.rows[first:end]
+    if (
+        len(rows.times) != pieces.group_rows[group]
+        or not np.array_equal(rows.times[starts], pieces.first_time[first:end])
+        or not np.array_equal(rows.times[ends - 1], pieces.last_time[first:end])
+    ):
+        raise PlanMismatch(
+            f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
+            "files of a table must never be changed in place: restore the file, or start a new run"
+        )
+    return rows
+
+
+class RowGroups:
+    """A bounded cache of row groups for many threads; each is decoded by one of those that ask for it."""
+
+    def __init__(self, load: Callable[[int], Rows], room: Callable[[], int]) -> None:
+        """Keep what `load` gives while it fits into the bytes that `room` grants."""
+        self._load, self._room = load, room
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[int, Future[Rows]] = OrderedDict()
+        self._held = 0
+        self.loads = 0
+        """Row groups decoded so far, each repetition counted."""
+
+    def get(self, group: int) -> Rows:
+        """The rows of a row group."""
+        with self._lock:
+            entry = self._entries.get(group)
+            if mine := entry is None:
+                entry = self._entries[group] = Future()
+            else:
+                self._entries.move_to_end(group)
+        assert entry is not None
+        if mine:
+            self._fill(group, entry)
+        return entry.result()
+
+    def _fill(self, group: int, entry: "Future[Rows]") -> None:
+        try:
+            rows = self._load(group)
+        except BaseException as error:
+            with self._lock:
+                del self._entries[group]
+            entry.set_exception(error)
+            raise
+        with self._lock:
+            entry.set_result(rows)
+            self.loads += 1
+            self._held += rows.size
+            room = self._room()
+            for other, future in list(self._entries.items()):
+                if self._held <= room:
+                    break
+                if future.done():  # others are being decoded and count when they are
+                    del self._entries[other]
+                    self._held -= future.result().size

@@ -1,0 +1,68 @@
+"""Blocks in memory: slots of one array, so that a whole batch is gathered in one call."""
+
+import heapq
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.read import WindowReader
+
+
+@dataclass(slots=True)
+class _Held:
+    slot: int
+    users: int
+    loaded: "Future[None]"
+
+
+class Shelf:
+    """Holds blocks for as long as somebody uses them. Used by one thread; loads run on an executor."""
+
+    def __init__(self, reader: WindowReader, executor: Executor, slots: int, slot_rows: int) -> None:
+        """Make room for `slots` blocks of at most `slot_rows` rows; memory is taken as slots fill."""
+        self._reader, self._executor, self._slot_rows = reader, executor, slot_rows
+        self.values = np.empty((slots * slot_rows, len(reader.columns)), np.float32)
+        self.times = np.empty(slots * slot_rows, np.int64)
+        self._free = list(range(slots))  # a heap: low slots first, so that untouched memory stays untouched
+        self._held: dict[int, _Held] = {}
+        self._base = np.full(len(reader.plan.superblocks), -1, np.int64)
+
+    def request(self, superblocks: NDArray[np.int64]) -> None:
+        """Start to load the blocks that are not there; each request needs one `release`."""
+        for superblock in superblocks.tolist():
+            held = self._held.get(superblock)
+            if held is None:
+                slot = heapq.heappop(self._free)
+                rows = slice(slot * self._slot_rows, (slot + 1) * self._slot_rows)
+                load = self._executor.submit(
+                    self._reader.load_block, superblock, self.values[rows], self.times[rows]
+                )
+                self._held[superblock] = _Held(slot, 1, load)
+                self._base[superblock] = rows.start
+            else:
+                held.users += 1
+
+    def wait(self, superblocks: NDArray[np.int64]) -> None:
+        """Wait until requested blocks are there; raises what loading them raised."""
+        for superblock in superblocks.tolist():
+            self._held[superblock].loaded.result()
+
+    def release(self, superblocks: NDArray[np.int64]) -> None:
+        """Take one request back; a block that nobody uses gives up its slot."""
+        for superblock in superblocks.tolist():
+            held = self._held[superblock]
+            held.users -= 1
+            if not held.users:
+                if not held.loaded.cancel():
+                    held.loaded.exception()  # a load under way must not write into somebody else's slot
+                del self._held[superblock]
+                self._base[superblock] = -1
+                heapq.heappush(self._free, held.slot)
+
+    def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of `values` and `times` at which each block begins."""
+        rows = self._base[superblocks]
+        assert not len(rows) or rows.min() >= 0, "a window's superblock is not on the shelf"
+        return rows

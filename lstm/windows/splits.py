@@ -1,0 +1,110 @@
+"""Divide windows into training, validation and test by the time of their horizons, without leakage.
+
+A boundary is a time; for every segment it becomes the first row at or after it. A horizon lies wholly in a
+split if its first row is not before the split's first row and its last one before the split's end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.index import SequenceIndex
+from lstm.windows.segments import Segments
+from lstm.windows.spec import Split, SplitSpec, WindowSpec
+
+Boundaries = dict[Split, tuple[int | None, int | None]]
+"""Times [first, end) of each split; None: open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A boundary inside segments: the first row, counted from the segment's own, at or after it."""
+
+    segments: NDArray[np.int64]
+    """Segments with rows before and at or after the boundary; the others need no record."""
+    rows: NDArray[np.int64]
+
+
+def boundaries_of(spec: SplitSpec, first: int, last: int, interval: int) -> Boundaries:
+    """Divide the sampling times from `first` to `last`, `interval` apart, by their number.
+
+    The shares are taken as the decimal numbers that were written, so 0.15 of 8760 hours are 1314 of them.
+    """
+    times = (last - first) // interval + 1
+    test, validation = Fraction(repr(float(spec.test))), Fraction(repr(float(spec.validation)))
+    test_first = first + ceil(times * (1 - test)) * interval
+    validation_first = first + ceil(times * (1 - test - validation)) * interval
+    embargo = spec.embargo_rows * interval
+    return {
+        "train": (None, validation_first - embargo),
+        "validation": (validation_first, test_first - embargo),
+        "test": (test_first, None),
+    }
+
+
+def cut_at(time: int, index: SequenceIndex, segments: Segments) -> Cut:
+    """Find a boundary's row in every segment that it cuts. Reads times only inside irregular pieces."""
+    pieces, chained = index.pieces, segments.chained
+    starts, ends = segments.first_piece[:-1], segments.first_piece[1:]
+    segment_first = pieces.first_time[chained[starts]]
+    segment_last = pieces.last_time[chained[ends - 1]]
+    cut = np.flatnonzero((segment_first < time) & (segment_last >= time))
+    passed = np.add.reduceat(pieces.last_time[chained] < time, starts)[cut]  # pieces wholly before
+    place = starts[cut] + passed
+    piece = chained[place]
+    inside = _rows_before(time, piece, index, segments)
+    return Cut(cut, segments.chained_first[place] + inside - segments.first[cut])
+
+
+def _rows_before(
+    time: int, piece: NDArray[np.int64], index: SequenceIndex, segments: Segments
+) -> NDArray[np.int64]:
+    """[k] rows before `time` in each piece; all of them end at `time` or after it."""
+    pieces = index.pieces
+    first, rows = pieces.first_time[piece], pieces.rows[piece].astype(np.int64)
+    step = (pieces.last_time[piece] - first) // np.maximum(rows - 1, 1)
+    before = np.where(first < time, -(-(time - first) // np.maximum(step, 1)), 0)
+    irregular = np.flatnonzero(~index.piece_regular[piece] & (first < time))
+    physical = segments.physical_first[piece]
+    group = np.searchsorted(segments.group_first, physical, side="right") - 1
+    for number in np.unique(group[irregular]):
+        times = index.group_times(int(number))
+        for one in irregular[group[irregular] == number]:
+            row = int(physical[one] - segments.group_first[number])
+            before[one] = np.searchsorted(times[row : row + int(rows[one])], time)
+    return before
+
+
+def first_rows(
+    time: int, cut: Cut, segments: Segments, segment_first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[m] the first row of every segment at or after `time`: 0, its number of rows, or what `cut` says."""
+    rows = np.where(segment_first >= time, 0, segments.rows)
+    rows[cut.segments] = cut.rows
+    return rows
+
+
+def start_ranges(
+    window: WindowSpec,
+    bounds: tuple[int | None, int | None],
+    cuts: Mapping[int, NDArray[np.int64]],
+    segments: Segments,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last row of every segment at which a window of a split may start (none: last < first).
+
+    Args:
+        window: the spec; starts are multiples of its stride, counted from the segment's first row.
+        bounds: times of the split.
+        cuts: first row of every segment at or after each bounding time.
+        segments: the segments.
+    """
+    first_time, end_time = bounds
+    rows = segments.rows
+    first = np.zeros_like(rows) if first_time is None else np.maximum(cuts[first_time] - window.context, 0)
+    end = rows if end_time is None else cuts[end_time]
+    first = -(-first // window.stride) * window.stride
+    return first, (end - window.length) // window.stride * window.stride
