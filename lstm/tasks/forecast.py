@@ -73,6 +73,11 @@ class ForecastConfig:
         if not self.linear > 0:
             raise ValueError(f"ForecastConfig.linear must be > 0, got {self.linear}")
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `asdict`, also after a trip through JSON text, where tuples become lists."""
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
@@ -110,18 +115,18 @@ class ForecastTask:
                 f"a context of {window.context} rows cannot be cut into patches of {config.patch}; "
                 "choose a patch that divides it (1 always does)"
             )
-        numbers = {name: (mean, std) for name, mean, std in zip(*_moments(scaling), strict=True)}
-        if missing := [name for name in self.columns if name not in numbers]:
-            raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(numbers)}")
-        self._mean_F, self._std_F = (
-            np.array([numbers[name][moment] for name in self.columns], np.float32) for moment in (0, 1)
-        )
-        if not np.isfinite([self._mean_F, self._std_F]).all():
-            unknown = [name for name in self.columns if not np.isfinite(numbers[name]).all()]
+        if missing := [name for name in self.columns if name not in scaling.columns]:
+            raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(scaling.columns)}")
+        places = [scaling.columns.index(name) for name in self.columns]
+        if unknown := [scaling.columns[place] for place in places if not scaling.count[place]]:
             raise WrongForecast(
                 f"columns {unknown} hold no known value in the training rows; leave them out, "
                 "or give training a larger share"
             )
+        self._mean_F, self._std_F = (
+            np.array([moment[place] for place in places], np.float32)
+            for moment in (scaling.mean, scaling.std)
+        )
         self._std_F[self._std_F == 0] = 1.0  # a constant column becomes 0: it says nothing
         # The target keeps its zero, around which asinh is linear; instance scaling finds its level.
         self._unit = float(self._std_F[0]) * config.linear
@@ -200,12 +205,9 @@ class ForecastTask:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """The inverse of `state`, also after a trip through JSON text (tuples become lists there)."""
-        config: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in state["config"].items()
-        }
+        """The inverse of `state`, also after a trip through JSON text."""
         return cls(
-            ForecastConfig(**config),
+            ForecastConfig.from_json(state["config"]),
             window=WindowSpec(**state["window"]),
             series=state["series"],
             scaling=Scaling.from_json(state["scaling"]),
@@ -215,7 +217,3 @@ class ForecastTask:
         """[B, H, Q] in natural units."""
         raw: Tensor = model(inputs.past, inputs.known, inputs.calendar)
         return torch.sinh(raw.clamp(-_LARGEST, _LARGEST)) * self._unit
-
-
-def _moments(scaling: Scaling) -> tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]:
-    return scaling.columns, scaling.mean, scaling.std

@@ -1,6 +1,5 @@
 """PyTorch tensors on the CPU as the plain tensors that a repository stores, and back, bit for bit."""
 
-import numpy as np
 import torch
 
 from storage.checkpoints import Tensor
@@ -9,8 +8,8 @@ from storage.checkpoints import Tensor
 def to_plain(tensor: torch.Tensor) -> Tensor:
     """A view of `tensor`'s bytes where it is contiguous on the CPU, else of a copy of them."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    data = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
-    return Tensor(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), memoryview(data))
+    data = flat.view(torch.uint8).numpy().data if flat.numel() else b""
+    return Tensor(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data)
 
 
 def from_plain(plain: Tensor) -> torch.Tensor:

@@ -64,7 +64,6 @@ class Job:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_json`, also after a trip through JSON text (tuples become lists there)."""
-        forecast = {k: tuple(v) if isinstance(v, list) else v for k, v in values["forecast"].items()}
         return cls(
             run=values["run"],
             bucket=values["bucket"],
@@ -73,6 +72,6 @@ class Job:
             window=WindowSpec(**values["window"]),
             split=SplitSpec(**values["split"]),
             order=OrderSpec(**values["order"]),
-            forecast=ForecastConfig(**forecast),
+            forecast=ForecastConfig.from_json(values["forecast"]),
             training=TrainingConfig(**values["training"]),
         )

@@ -56,12 +56,6 @@ class Ranks:
         dist.all_reduce(values)
         return values
 
-    def sum_later(self, values: torch.Tensor) -> dist.Work:
-        """Begin `sum`; `values` holds the result once `wait()` of what this returns is over."""
-        work = dist.all_reduce(values, async_op=True)
-        assert work is not None
-        return work
-
     def share(self, text: str | None) -> str:
         """What rank 0 says, on every rank; the others pass None."""
         assert self.first == (text is not None)

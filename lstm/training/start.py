@@ -15,7 +15,7 @@ from lstm.training.early_stopping import EarlyStopping
 from lstm.training.environment import environment
 from lstm.training.job import Job
 from lstm.training.learner import Learner
-from lstm.windows import Plan, fit_scaling, index_snapshot, make_plan
+from lstm.windows import Plan, index_snapshot, make_plan
 from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
 from storage.errors import UserError
 from storage.objects import Bucket
@@ -102,8 +102,7 @@ def _first_commit(job: Job, lake: Lake, writer: RunWriter) -> str:
         cache=Bucket(job.bucket, lake.access),
     )
     plan = make_plan(index, job.window, job.split, job.order)
-    scaling = fit_scaling(snapshot, plan, ForecastTask.columns_of(job.forecast))
-    task = ForecastTask(job.forecast, window=job.window, series=plan.series, scaling=scaling)
+    task = ForecastTask.fit(job.forecast, snapshot, plan)
     torch.manual_seed(job.training.seed)
     learner = Learner.of(task.build_model(), job.training)
     tensors = {**learner.tensors(), "plan": plan_tensor(plan)}
