@@ -76,7 +76,10 @@ class ForecastConfig:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `asdict`, also after a trip through JSON text, where tuples become lists."""
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
