@@ -1,0 +1,51 @@
+"""Local time, against the standard library's."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from lstm.tasks.calendar import HARMONICS, Calendar
+
+
+def micros(*moments: datetime) -> np.ndarray:
+    return np.array([round(moment.timestamp() * 1e6) for moment in moments], np.int64)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"])
+def test_hour_of_week_is_the_wall_clocks_all_year_round(zone):
+    hours = [datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=h) for h in range(8760)]
+    local = [hour.astimezone(ZoneInfo(zone)) for hour in hours]
+    expected = [moment.weekday() * 24 + moment.hour for moment in local]
+    assert Calendar(zone).hour_of_week(micros(*hours)).tolist() == expected
+
+
+def test_offsets_are_found_in_any_order():
+    calendar = Calendar("America/New_York")
+    july, january = datetime(2013, 7, 1, 16, tzinfo=UTC), datetime(2013, 1, 1, 17, tzinfo=UTC)
+    for moment, later in ((july, 12), (january, 12), (datetime(1969, 12, 31, 17, tzinfo=UTC), 12)):
+        assert calendar.hour_of_week(micros(moment))[0] % 24 == later
+    assert calendar.hour_of_week(micros(january, july)).tolist() == [24 + 12, 12]  # a Tuesday, a Monday
+
+
+def test_encoding_is_sines_and_cosines_of_day_and_week():
+    tuesday_six = datetime(2013, 1, 1, 6, tzinfo=UTC)
+    encoded = Calendar("UTC").encode(micros(tuesday_six))[0]
+    assert encoded.shape == (Calendar.features,) == (4 * HARMONICS,)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded[:4], [1, 0, 0, -1], atol=1e-6)  # a quarter of a day, then a half
+    week = 2 * np.pi * 30 / 168
+    np.testing.assert_allclose(encoded[2 * HARMONICS :][:2], [np.sin(week), np.cos(week)], atol=1e-6)
+
+
+def test_encoding_keeps_the_shape_also_of_nothing():
+    calendar = Calendar("America/New_York")
+    assert calendar.encode(np.zeros((0, 5), np.int64)).shape == (0, 5, Calendar.features)
+    assert calendar.encode(np.zeros((2, 5), np.int64)).shape == (2, 5, Calendar.features)
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "America"])
+def test_an_unknown_zone_is_refused_by_name(name):
+    with pytest.raises(ValueError, match="no time zone"):
+        Calendar(name)
