@@ -1,4 +1,4 @@
-"""Create, open and list tables by uri. (Signatures first; the formats follow.)"""
+"""Create, open and list tables by uri. (Delta; Iceberg follows.)"""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from storage.local import LocalServer
 from storage.objects import Access
+from storage.tables.delta import DeltaTable
+from storage.tables.errors import TableExists, UnsupportedTable
 from storage.tables.protocol import Table
 
 Format = Literal["delta", "iceberg"]
@@ -33,7 +35,14 @@ class Lake:
 
 def lake_for(server: LocalServer) -> Lake:
     """The embedded server as a lake: its object store and its Iceberg catalog."""
-    raise NotImplementedError
+    return Lake(
+        access=server.access,
+        catalog=CatalogSettings(
+            uri=server.catalog_uri,
+            warehouse=server.catalog_bucket,
+            credential=f"{server.access.access_key}:{server.access.secret_key}",
+        ),
+    )
 
 
 def create_table(
@@ -46,12 +55,21 @@ def create_table(
     row_group_rows: int = 131_072,
 ) -> Table:
     """Create an empty table, or open the one that is there if it has the same format and columns."""
-    raise NotImplementedError
+    if format != "delta":
+        raise UnsupportedTable(f"{uri}: {format} tables cannot be created yet")
+    try:
+        return DeltaTable.create(uri, lake.access, schema, row_group_rows)
+    except TableExists:
+        if not exist_ok:
+            raise
+        return DeltaTable(uri, lake.access)
 
 
 def open_table(lake: Lake, uri: str, *, format: Format | None = None) -> Table:  # noqa: A002
     """Open a table by `s3://bucket/key`, `s3://….metadata.json` (read-only) or `namespace.name` (Iceberg)."""
-    raise NotImplementedError
+    if format == "iceberg":
+        raise UnsupportedTable(f"{uri}: iceberg tables cannot be opened yet")
+    return DeltaTable(uri, lake.access)
 
 
 def list_tables(lake: Lake, bucket: str, prefix: str = "") -> list[tuple[str, Format]]:
