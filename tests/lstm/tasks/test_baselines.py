@@ -1,0 +1,129 @@
+"""The four baselines, by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lstm.tasks.baselines import MedianByHourOfWeek, SameHourLastWeek, Zero, fit_baselines
+from lstm.tasks.calendar import Calendar
+from lstm.tasks.ridge import Ridge
+from lstm.tasks.training_rows import TrainingRows
+from lstm.windows.batch import Batch
+
+CONTEXT, HORIZON, LENGTH = 48, 6, 54
+HOUR_US = 3_600_000_000
+
+
+def windows_of(batch, target: np.ndarray, starts: list[int], series: int = 0) -> Batch:
+    """Windows of one series whose target at row r is target[r]; the input beside it is never known."""
+    values = np.full((len(starts), LENGTH, 2), np.nan, np.float32)
+    for number, start in enumerate(starts):
+        values[number, :, 0] = target[start : start + LENGTH]
+    return batch(starts, series=[series] * len(starts), values=values)
+
+
+def test_training_rows_hold_every_row_once_whatever_the_overlap(batch):
+    target = np.arange(100, dtype=np.float32)
+    target[[3, 60]] = np.nan
+    rows = TrainingRows()
+    for starts in ([40, 0], [1, 2, 30]):
+        rows.add(windows_of(batch, target, starts))
+    known, times = rows.of(0)
+    covered = [r for r in range(94) if r not in (3, 60)]
+    assert known.tolist() == covered
+    assert (times // HOUR_US).tolist() == covered
+    assert rows.mean() == pytest.approx(np.mean(covered))
+    assert len(rows.of(1)[0]) == 0
+
+
+def test_zero_is_zero(batch):
+    assert not Zero(HORIZON).predict(batch([0, 1])).any()
+
+
+def test_same_hour_last_week_is_found_by_time_not_by_row(batch):
+    """Rows of four hours each: a week is 42 of them."""
+    windows = batch([0])
+    four_hourly = replace(windows, times=np.arange(LENGTH)[None] * 4 * HOUR_US)
+    values = four_hourly.values.copy()
+    values[0, :, 0] = np.arange(LENGTH)
+    values[0, 48 + 2 - 42, 0] = np.nan  # what step 2 looks for is not known
+    forecast = SameHourLastWeek(-1.0, CONTEXT).predict(replace(four_hourly, values=values))
+    assert forecast.tolist() == [[6.0, 7.0, -1.0, 9.0, 10.0, 11.0]]
+
+
+def test_a_context_without_last_week_gives_the_training_mean(batch):
+    assert (SameHourLastWeek(12.5, CONTEXT).predict(batch([0, 9])) == 12.5).all()
+
+
+def test_the_median_is_of_the_series_and_the_local_hour_of_the_week(batch):
+    """Three weeks of hours; a row of series 0 holds its week's number: 1, 10 or 2, so the median is 2."""
+    weeks = np.repeat([1.0, 10.0, 2.0], 168).astype(np.float32)
+    rows = TrainingRows()
+    rows.add(windows_of(batch, weeks, [*range(0, 504 - LENGTH, 30), 504 - LENGTH]))
+    rows.add(windows_of(batch, np.full(504, 7.0, np.float32), [0], series=1))
+    baseline = MedianByHourOfWeek(rows, 3, Calendar("America/New_York"), CONTEXT)
+    asked = batch([1000, 1000, 1000], series=[0, 1, 2])
+    forecast = baseline.predict(asked)
+    assert (forecast[0] == 2.0).all()
+    assert (forecast[1] == 7.0).all()  # hours that training does not know: the series' median
+    assert (forecast[2] == 2.0).all()  # a series that training does not know: the median of all
+
+
+def test_ridge_finds_a_linear_rule(batch, task):
+    """The target repeats every 24 rows with a drift of 3: linear in the value one lag before."""
+    rng = np.random.default_rng(0)
+    day = rng.normal(10, 40, 24)
+    target = np.concatenate([day + 3 * n for n in range(60)]).astype(np.float32)
+    ridge = Ridge(task)
+    for first in range(0, 1000, 100):
+        ridge.add(windows_of(batch, target, list(range(first, first + 100))))
+    ridge.solve()
+    asked = windows_of(batch, target, [1203, 1300])
+    np.testing.assert_allclose(ridge.predict(asked), asked.values[:, CONTEXT:, 0], atol=4.0)  # of hundreds
+
+
+def test_ridge_is_least_squares_with_a_penalty(batch, task):
+    """Against numpy's solver on the stacked system, for one step."""
+    rng = np.random.default_rng(1)
+    target = rng.normal(10, 40, 600).astype(np.float32)
+    target[rng.random(600) < 0.3] = np.nan
+    ridge, starts = Ridge(task), list(range(0, 500, 5))
+    windows = windows_of(batch, target, starts)
+    ridge.add(windows)
+    ridge.solve()
+    inputs = ridge._inputs(windows.values, windows.times)[2]
+    labels = windows.values[:, CONTEXT + 2, 0].astype(np.float64)
+    known = ~np.isnan(labels)
+    penalty = np.sqrt(10.0) * np.eye(inputs.shape[1])
+    penalty[0, 0] = 0
+    stacked = np.concatenate([inputs[known], penalty])
+    weights = np.linalg.lstsq(stacked, np.concatenate([labels[known], np.zeros(len(penalty))]), rcond=None)[0]
+    np.testing.assert_allclose(ridge.predict(windows)[:, 2], inputs @ weights, rtol=1e-6, atol=1e-6)
+
+
+def test_ridge_does_not_depend_on_how_windows_are_batched(batch, task):
+    rng = np.random.default_rng(2)
+    target = rng.normal(10, 40, 400).astype(np.float32)
+    whole, parts = Ridge(task), Ridge(task)
+    whole.add(windows_of(batch, target, list(range(200))))
+    for first in (0, 1, 101):
+        parts.add(windows_of(batch, target, list(range(first, {0: 1, 1: 101, 101: 200}[first]))))
+    whole.solve()
+    parts.solve()
+    asked = windows_of(batch, target, [300])
+    np.testing.assert_allclose(parts.predict(asked), whole.predict(asked), rtol=1e-9)
+
+
+def test_no_baseline_looks_into_the_horizon(batch, task):
+    rng = np.random.default_rng(3)
+    target = rng.normal(10, 40, 900).astype(np.float32)
+    baselines = fit_baselines(task, [windows_of(batch, target, list(range(100)))])
+    assert sorted(baselines) == ["median_by_hour_of_week", "ridge", "same_hour_last_week", "zero"]
+    asked = windows_of(batch, target, [500, 600])
+    values = asked.values.copy()
+    values[:, CONTEXT:] = 1e6
+    for baseline in baselines.values():
+        forecast = baseline.predict(asked)
+        assert forecast.shape == (2, HORIZON)
+        assert np.array_equal(baseline.predict(replace(asked, values=values)), forecast)
