@@ -13,18 +13,27 @@ from numpy.typing import NDArray
 
 from lstm.windows import Batch
 
+_OTHERS = ("series", "time", "snapshot_id", "commit_id", "run")
+INSTANT = pa.timestamp("us", tz="UTC")
+
 
 def quantile_column(level: float) -> str:
     """The column of a quantile's level."""
     return f"q{f'{level:.10f}'.partition('.')[2].rstrip('0').ljust(2, '0')}"
 
 
-def prediction_schema(levels: Sequence[float]) -> pa.Schema:
-    """The columns of a table of forecasts."""
+def prediction_schema(levels: Sequence[float], source_time: pa.DataType = INSTANT) -> pa.Schema:
+    """The columns of a table of forecasts.
+
+    Args:
+        levels: of the quantiles.
+        source_time: type of the source table's time; a table of ordinals gets forecasts at ordinals.
+    """
+    time = pa.int64() if pa.types.is_integer(source_time) else INSTANT
     return pa.schema(
         [
             pa.field("series", pa.string()),
-            pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+            pa.field("time", time, nullable=False),
             *(pa.field(quantile_column(level), pa.float32(), nullable=False) for level in levels),
             pa.field("snapshot_id", pa.string(), nullable=False),
             pa.field("commit_id", pa.string(), nullable=False),
@@ -38,7 +47,7 @@ def prediction_rows(
     batch: Batch,
     *,
     names: Sequence[str | int | None],
-    levels: Sequence[float],
+    schema: pa.Schema,
     snapshot: str,
     commit: str,
     run: str,
@@ -49,7 +58,7 @@ def prediction_rows(
         forecast_BHQ: quantiles in natural units.
         batch: the windows that were forecast.
         names: entities by series number.
-        levels: the Q levels.
+        schema: of `prediction_schema`, for the Q levels.
         snapshot: id of the snapshot that the contexts come from.
         commit: id of the model's commit.
         run: the run it belongs to.
@@ -59,14 +68,14 @@ def prediction_rows(
     rows = windows * horizon
     columns = {
         "series": pa.array([name for name in series for _ in range(horizon)], pa.string()),
-        "time": pa.array(batch.times[:, -horizon:].reshape(-1)).cast(pa.timestamp("us", tz="UTC")),
+        "time": pa.array(batch.times[:, -horizon:].reshape(-1)).cast(schema.field("time").type),
         **{
-            quantile_column(level): pa.array(np.ascontiguousarray(forecast_BHQ[..., q]).reshape(-1))
-            for q, level in enumerate(levels)
+            name: pa.array(np.ascontiguousarray(forecast_BHQ[..., q]).reshape(-1))
+            for q, name in enumerate(name for name in schema.names if name not in _OTHERS)
         },
         "snapshot_id": pa.repeat(snapshot, rows),
         "commit_id": pa.repeat(commit, rows),
         "run": pa.repeat(run, rows),
     }
-    table = pa.table(columns, schema=prediction_schema(levels))
+    table = pa.table(columns, schema=schema)
     return table.sort_by([("series", "ascending"), ("time", "ascending")])

@@ -44,12 +44,14 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     pinned = source.snapshot(snapshot)
     plan = _plan(trained, pinned, connection)
     contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.columns))
-    levels = trained.task.config.quantiles
+    schema = prediction_schema(
+        trained.task.config.quantiles, pinned.schema.field(trained.job.table.time).type
+    )
     rows = prediction_rows(
         trained.task.predict(trained.model, trained.task.inputs(contexts.batch)),
         contexts.batch,
         names=plan.series,
-        levels=levels,
+        schema=schema,
         snapshot=pinned.id,
         commit=trained.commit.id,
         run=config.run,
@@ -57,7 +59,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     target = create_table(
         connection.lake,
         config.predictions.uri,
-        prediction_schema(levels),
+        schema,
         format=config.predictions.format,
     )
     appended = target.append(rows, transaction=f"score {trained.commit.id} {source.uri} {pinned.id}")
