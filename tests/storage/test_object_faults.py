@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fake_s3
 import pytest
 from conftest import free_ports
-from fake_s3 import FakeS3
 
 from storage.errors import UserError
 from storage.objects import (
@@ -29,6 +27,9 @@ from storage.objects import (
     Unreachable,
     UnsafeServer,
 )
+
+from . import fake_s3
+from .fake_s3 import FakeS3
 
 SECRET = "very-secret"
 
