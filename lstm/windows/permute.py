@@ -25,11 +25,11 @@ def seed_of(key: Sequence[int | str]) -> int:
     return int.from_bytes(blake3(dumps(list(key))).digest(length=8), "little")
 
 
-def hashes(key: Sequence[int | str], n: int) -> NDArray[np.uint64]:
-    """[n] hash of each i in 0 … n-1 under a key."""
+def splitmix64(seed: int, n: int) -> NDArray[np.uint64]:
+    """[n] the first outputs of the generator that starts at `seed`."""
     z = np.arange(1, n + 1, dtype=np.uint64)
     z *= _GAMMA  # unsigned array arithmetic wraps modulo 2**64, as wanted
-    z += np.uint64(seed_of(key))
+    z += np.uint64(seed)
     z ^= z >> np.uint64(30)
     z *= _MIX_1
     z ^= z >> np.uint64(27)
@@ -40,4 +40,5 @@ def hashes(key: Sequence[int | str], n: int) -> NDArray[np.uint64]:
 
 def permutation(key: Sequence[int | str], n: int) -> NDArray[np.int64]:
     """[n] which thing stands at each place."""
-    return np.argsort(hashes(key, n), kind="stable").astype(np.int64, copy=False)
+    order = np.argsort(splitmix64(seed_of(key), n), kind="stable")
+    return order.astype(np.int64, copy=False)
