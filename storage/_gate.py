@@ -21,7 +21,10 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    os.execv(command[0], command)  # noqa: S606 - this file's whole purpose; no shell
+    try:
+        os.execv(command[0], command)  # noqa: S606 - this file's whole purpose; no shell
+    except OSError as error:
+        sys.exit(f"cannot run {command[0]}: {error.strerror}")
 
 
 def _die_with(parent: int) -> None:

@@ -228,9 +228,9 @@ def _end_strays(record: Path) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                strays.append((process.pid, _identity(process.pid)))
                 process.kill()  # psutil compares the start time first
-                strays.append(process)
-    psutil.wait_procs(strays, timeout=5)
+    _wait(lambda: not any(identity == _identity(pid) for pid, identity in strays if identity), timeout_s=5)
 
 
 def _mark(record: Path) -> str:

@@ -12,7 +12,9 @@ Measured on 2 cores: ready in 0.8 s, ended in 1.2 s, 120 MB of memory when idle.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import http.client
 import json
 import os
 import random
@@ -139,6 +141,9 @@ def _launch(root: Path) -> daemon.Launch:
         "s3.port.lance": "0",
         "s3.autoCreateBucket": "false",  # a bucket's name with a typo is a mistake, not a wish
         "master.telemetry": "false",
+        # What the master must know it learns from its only volume server. If it resumes its own state, it now
+        # and then keeps that one waiting for 5 s, in which nothing can be read.
+        "master.resumeState": "false",
         # Each bucket has its own volumes, files that grow as they fill: small ones, and enough of them.
         "master.volumeSizeLimitMB": "256",
         "volume.max": "10000",
@@ -215,7 +220,7 @@ def _listening(pid: int) -> set[tuple[str, int]]:
 
 
 def _answers(running: daemon.Daemon) -> bool:
-    """Whether our server serves: it knows our keys, and the catalog, made last, has its bucket."""
+    """Whether our server serves: S3 knows our keys, the catalog has its bucket, and volumes can be read."""
     ports = running.details["ports"]
     listening = _listening(running.pid)
     if strange := listening - {(HOST, port) for port in ports.values()}:
@@ -224,9 +229,16 @@ def _answers(running: daemon.Daemon) -> bool:
     if not {(HOST, ports["s3.port"]), (HOST, ports["s3.port.iceberg"])} <= listening:
         return False
     try:
-        return Bucket(CATALOG_BUCKET, _access(running)).exists()
-    except ObjectError:
+        return Bucket(CATALOG_BUCKET, _access(running)).exists() and _has_volumes(ports["master.port"])
+    except (ObjectError, OSError, http.client.HTTPException):
         return False
+
+
+def _has_volumes(master_port: int) -> bool:
+    """Whether the server's master knows its volumes: it says how many more of them it could make."""
+    with contextlib.closing(http.client.HTTPConnection(HOST, master_port, timeout=5)) as connection:
+        connection.request("GET", "/dir/status")
+        return int(json.load(connection.getresponse())["Topology"]["Free"]) > 0
 
 
 def _unix_sockets(ports: dict[str, int]) -> list[Path]:

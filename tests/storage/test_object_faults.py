@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import free_ports
 
 from storage.errors import UserError
 from storage.objects import (
@@ -28,6 +27,7 @@ from storage.objects import (
     UnsafeServer,
 )
 
+from ..conftest import free_ports
 from . import fake_s3
 from .fake_s3 import FakeS3
 
