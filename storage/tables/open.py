@@ -1,48 +1,54 @@
-"""Create, open and list tables by uri. (Delta; Iceberg follows.)"""
+"""Create, open and list tables by uri.
 
-from dataclasses import dataclass, field
+- `s3://bucket/key` opens the Delta table there; else the Iceberg table of that address in the catalog; else the
+  Iceberg table that lies there, to read only.
+- `s3://bucket/….metadata.json` opens the Iceberg table of that metadata file, to read only.
+- `namespace.name` opens the Iceberg table of the catalog.
+
+How an address becomes a catalog's name: `iceberg_names.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
-from storage.local import LocalServer
-from storage.objects import Access
+from storage import uri as uris
+from storage.objects import Bucket
+from storage.tables import iceberg_open
 from storage.tables.delta import DeltaTable
-from storage.tables.errors import TableExists, UnsupportedTable
+from storage.tables.errors import TableExists, TableMissing
+from storage.tables.iceberg_catalog import connect, translated
+from storage.tables.iceberg_names import ADDRESS, is_address
+from storage.tables.lake import CatalogSettings, Lake, lake_for
 from storage.tables.protocol import Table
+from storage.tables.rows import portable
+from storage.tables.writing import ROW_GROUP_ROWS
+
+__all__ = [
+    "CatalogSettings",
+    "Format",
+    "Lake",
+    "ListedTable",
+    "create_table",
+    "lake_for",
+    "list_tables",
+    "open_table",
+]
 
 Format = Literal["delta", "iceberg"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CatalogSettings:
-    """How to reach an Iceberg catalog."""
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class ListedTable:
+    """One table of a lake."""
 
-    uri: str = field(repr=False)
-    """`http(s)://…` is a REST catalog, anything else a database for pyiceberg's SQL catalog."""
-    warehouse: str | None = None
-    credential: str | None = field(default=None, repr=False)
-    """REST only: `id:secret`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lake:
-    """How tables are reached: the object store, and the Iceberg catalog if there is one."""
-
-    access: Access
-    catalog: CatalogSettings | None = None
-
-
-def lake_for(server: LocalServer) -> Lake:
-    """The embedded server as a lake: its object store and its Iceberg catalog."""
-    return Lake(
-        access=server.access,
-        catalog=CatalogSettings(
-            uri=server.catalog_uri,
-            warehouse=server.catalog_bucket,
-            credential=f"{server.access.access_key}:{server.access.secret_key}",
-        ),
-    )
+    uri: str
+    """What `open_table` takes."""
+    format: Format
 
 
 def create_table(
@@ -52,26 +58,106 @@ def create_table(
     *,
     format: Format = "delta",  # noqa: A002 - the word that users know
     exist_ok: bool = True,
-    row_group_rows: int = 131_072,
+    row_group_rows: int = ROW_GROUP_ROWS,
 ) -> Table:
-    """Create an empty table, or open the one that is there if it has the same format and columns."""
-    if format != "delta":
-        raise UnsupportedTable(f"{uri}: {format} tables cannot be created yet")
+    """Create an empty table, or open the one that is there if it has the same format and columns.
+
+    Args:
+        lake: where.
+        uri: `s3://bucket/key`, or for Iceberg also `namespace.name`.
+        schema: columns; of types that both formats hold.
+        format: `delta` or `iceberg`.
+        exist_ok: an existing table is fine, if it is such a one.
+        row_group_rows: rows of each row group that appends will write.
+
+    Raises:
+        SchemaMismatch: a column has a type that not every format holds.
+        TableExists: another table is there (or any, without `exist_ok`).
+    """
+    if row_group_rows < 1:
+        raise ValueError(f"row_group_rows must be >= 1, got {row_group_rows}")
+    wanted = portable(schema)
+    other = _format_at(lake, uri) if is_address(uri) else None
+    if other is not None and other != format:
+        raise TableExists(f"{uri} is a table of the format {other} already; choose another address")
     try:
-        return DeltaTable.create(uri, lake.access, schema, row_group_rows)
+        if format == "delta":
+            table: Table = DeltaTable.create(uri, lake.access, wanted, row_group_rows)
+        else:
+            table = iceberg_open.create(lake, uri, wanted, row_group_rows)
     except TableExists:
         if not exist_ok:
             raise
-        return DeltaTable(uri, lake.access)
+        table = open_table(lake, uri, format=format)
+    if not table.schema.equals(wanted):
+        raise TableExists(
+            f"{uri} is a table with other columns already: it has {_brief(table.schema)}, wanted is "
+            f"{_brief(wanted)}; choose another address"
+        )
+    return table
 
 
 def open_table(lake: Lake, uri: str, *, format: Format | None = None) -> Table:  # noqa: A002
-    """Open a table by `s3://bucket/key`, `s3://….metadata.json` (read-only) or `namespace.name` (Iceberg)."""
-    if format == "iceberg":
-        raise UnsupportedTable(f"{uri}: iceberg tables cannot be opened yet")
-    return DeltaTable(uri, lake.access)
+    """Open a table; `format` None: whichever is there.
+
+    Raises:
+        TableMissing: there is none; the message says where it was looked for.
+        UnsupportedTable: its metadata cannot be read.
+    """
+    if not is_address(uri):
+        return iceberg_open.in_catalog(lake, uri)
+    if uri.endswith(".metadata.json"):
+        return iceberg_open.by_metadata(lake, uri)
+    looked = []
+    for kind in ("delta", "iceberg") if format is None else (format,):
+        try:
+            return DeltaTable(uri, lake.access) if kind == "delta" else _open_iceberg(lake, uri)
+        except TableMissing as error:
+            looked.append(str(error))
+    raise TableMissing("; ".join(looked))
 
 
-def list_tables(lake: Lake, bucket: str, prefix: str = "") -> list[tuple[str, Format]]:
-    """List (uri, format) of the tables under a prefix of a bucket and in the catalog."""
-    raise NotImplementedError
+def list_tables(lake: Lake, bucket: str, prefix: str = "") -> list[ListedTable]:
+    """The tables under a prefix of a bucket, and all of the catalog. Cost: lists every object there."""
+    found = {ListedTable(uri=uri, format="delta") for uri in _delta_tables(lake, bucket, prefix)}
+    if lake.catalog is not None:
+        found.update(ListedTable(uri=uri, format="iceberg") for uri in _catalog_tables(lake, lake.catalog))
+    return sorted(found)
+
+
+def _open_iceberg(lake: Lake, uri: str) -> Table:
+    if lake.catalog is not None:
+        try:
+            return iceberg_open.in_catalog(lake, uri)
+        except TableMissing:
+            pass  # perhaps a foreign table, which no catalog of ours knows
+    return iceberg_open.by_location(lake, uri)
+
+
+def _format_at(lake: Lake, uri: str) -> Format | None:
+    try:
+        found = open_table(lake, uri)
+    except TableMissing:
+        return None
+    return "delta" if found.format == "delta" else "iceberg"
+
+
+def _delta_tables(lake: Lake, bucket: str, prefix: str) -> Iterator[str]:
+    mark = "/_delta_log/"
+    for info in Bucket(bucket, lake.access).list(prefix):
+        root, separator, _ = info.key.partition(mark)
+        if separator:
+            yield uris.build(bucket, root)
+
+
+def _catalog_tables(lake: Lake, settings: CatalogSettings) -> Iterator[str]:
+    catalog = connect(settings, lake.access)
+    with translated("the Iceberg catalog"):
+        for namespace in catalog.list_namespaces():
+            for identifier in catalog.list_tables(namespace):
+                properties = catalog.load_table(identifier).metadata.properties
+                yield properties.get(ADDRESS, ".".join(identifier))
+
+
+def _brief(schema: pa.Schema) -> str:
+    return ", ".join(f"{it.name} {it.type}{'' if it.nullable else ' not null'}" for it in schema)

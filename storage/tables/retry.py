@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Iterator
 
-_ATTEMPTS = 60
+_ATTEMPTS = 100
 _FIRST_S = 0.01
-_LONGEST_S = 1.0
+_LONGEST_S = 0.5
 
 
 def attempts() -> Iterator[int]:

@@ -1,0 +1,126 @@
+"""Connect to an Iceberg catalog: REST (the embedded server's, or any), or a database.
+
+pyiceberg's catalogs, with our file access and with time limits; what they raise becomes our errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import ValidationError
+from pyiceberg import exceptions as theirs
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import FileIO
+from requests.adapters import HTTPAdapter
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage.objects import Access, AccessDenied, Unreachable
+from storage.tables.errors import TableError, TableMissing, UnsupportedTable
+from storage.tables.iceberg_io import BucketIO
+from storage.tables.lake import CatalogSettings
+
+_TIMEOUT_S = (5, 60)
+"""To connect, and of silence."""
+_LOCK = threading.Lock()
+
+
+class NoCatalog(TableError):
+    """An Iceberg table was asked for by name, and no catalog is configured."""
+
+
+def connect(settings: CatalogSettings, access: Access) -> Catalog:
+    """The catalog; one per settings and process.
+
+    Raises:
+        Unreachable: nothing answers there.
+        AccessDenied: it refuses the credential.
+        TableMissing: it has no such warehouse.
+    """
+    with _LOCK, translated(f"the Iceberg catalog (warehouse {settings.warehouse!r})"):
+        return _connect(settings, access)
+
+
+@functools.lru_cache(maxsize=8)
+def _connect(settings: CatalogSettings, access: Access) -> Catalog:
+    properties = {"uri": settings.uri}
+    if settings.warehouse is not None:
+        properties["warehouse"] = settings.warehouse
+    if not settings.is_rest:
+        return _Sql(BucketIO(access), "carousel", properties)
+    if settings.credential is not None:
+        properties["credential"] = settings.credential
+        properties["oauth2-server-uri"] = f"{settings.uri.rstrip('/')}/v1/oauth/tokens"
+    return _Rest(BucketIO(access), "carousel", properties)
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn what pyiceberg and its transports raise into our errors. Commit outcomes pass through."""
+    try:
+        yield
+    except (theirs.CommitFailedException, theirs.CommitStateUnknownException):
+        raise
+    except (theirs.NoSuchTableError, theirs.NoSuchNamespaceError, theirs.NoSuchIcebergTableError) as error:
+        raise TableMissing(f"{what}: the catalog has no such table ({error}); check its name") from error
+    except (theirs.OAuthError, theirs.UnauthorizedError, theirs.ForbiddenError) as error:
+        raise AccessDenied(f"{what}: the catalog refuses the credential ({error})") from error
+    except (theirs.ServerError, theirs.ServiceUnavailableError, requests.RequestException) as error:
+        raise Unreachable(f"{what}: the catalog does not answer ({_brief(error)}); is it up?") from error
+    except SQLAlchemyError as error:
+        raise Unreachable(f"{what}: the catalog's database fails ({_brief(error)}); is it up?") from error
+    except theirs.RESTError as error:
+        raise TableError(f"{what}: the catalog refuses ({error})") from error
+    except ValidationError as error:
+        details = "; ".join(str(it["msg"]) for it in error.errors())
+        raise UnsupportedTable(f"{what}: its metadata have something unknown here ({details})") from error
+
+
+def _brief(error: Exception) -> str:
+    """The kind of failure only: the whole text may hold an address with a password."""
+    return type(error).__name__
+
+
+class _Rest(RestCatalog):
+    def __init__(self, file_io: BucketIO, name: str, properties: Mapping[str, str]) -> None:
+        self._file_io = file_io
+        super().__init__(name, **properties)
+
+    def _load_file_io(
+        self, properties: Mapping[str, Any] | None = None, location: str | None = None
+    ) -> FileIO:
+        return self._file_io
+
+    def _create_session(self) -> requests.Session:
+        session = super()._create_session()
+        session.mount("http://", _Limited())
+        session.mount("https://", _Limited())
+        if urlsplit(self.uri).hostname in ("127.0.0.1", "localhost"):
+            session.trust_env = False  # a proxy of the environment cannot reach our loopback
+        return session
+
+
+class _Sql(SqlCatalog):
+    def __init__(self, file_io: BucketIO, name: str, properties: Mapping[str, str]) -> None:
+        self._file_io = file_io
+        super().__init__(name, **properties)
+
+    def _load_file_io(
+        self, properties: Mapping[str, Any] | None = None, location: str | None = None
+    ) -> FileIO:
+        return self._file_io
+
+
+class _Limited(HTTPAdapter):
+    """Requests wait for ever by default."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["timeout"] = kwargs.get("timeout") or _TIMEOUT_S
+        return super().send(*args, **kwargs)
