@@ -1,0 +1,230 @@
+"""A hostile repository can fail a restore. It cannot run code, lead elsewhere, or exhaust the host."""
+
+import json
+import math
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from storage.checkpoints import CommitMissing, Damaged, Tensor, TooLarge, UnsupportedRepository, canonical
+from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.head import Head
+from storage.checkpoints.manifest import Manifest
+
+from .collector import PREFIX
+from .fake_store import FakeStore
+from .states import begun, state
+
+BIG = Tensor("uint8", (5000,), bytes(range(250)) * 20)
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    store = FakeStore()
+    writer = begun(store)
+    writer.save({**state(w=1), "tiny": Tensor("int64", (), bytes(8)), "a/b": BIG}, {"step": 1}, step=1)
+    store.writer = writer
+    return store
+
+
+def manifest_of(store: FakeStore) -> tuple[str, dict]:
+    commit = store.writer.head.commits[-1]
+    key = f"{PREFIX}runs/run/manifests/{commit.manifest}"
+    return key, json.loads(store.server.objects[key])
+
+
+def put(*path, value):
+    def change(target):
+        for step in path[:-1]:
+            target = target[step]
+        target[path[-1]] = value
+
+    return change
+
+
+def drop(*path):
+    def change(target):
+        for step in path[:-1]:
+            target = target[step]
+        del target[path[-1]]
+
+    return change
+
+
+HOSTILE_MANIFESTS = {
+    "name leads out": lambda m: m["tensors"].update({"../../etc/passwd": m["tensors"].pop("w")}),
+    "name is absolute": lambda m: m["tensors"].update({"/etc/passwd": m["tensors"].pop("w")}),
+    "name has a control character": lambda m: m["tensors"].update({"w\x00": m["tensors"].pop("w")}),
+    "name is empty": lambda m: m["tensors"].update({"": m["tensors"].pop("w")}),
+    "name is endless": lambda m: m["tensors"].update({"w" * 2000: m["tensors"].pop("w")}),
+    "pack leads out": put("packs", 0, 0, value="../runs/run/head"),
+    "pack name is a number": put("packs", 0, 0, value=7),
+    "pack is larger than any": put("packs", 0, 1, value=2**40),
+    "pack is there twice": lambda m: m["packs"].append(m["packs"][0]),
+    "no packs": put("packs", value=[]),
+    "shape does not fit": put("tensors", "w", "shape", value=[8, 63]),
+    "shape is endless": put("tensors", "w", "shape", value=[2**61]),
+    "shape overflows": put("tensors", "w", "shape", value=[2**62, 2**62]),
+    "shape is negative": put("tensors", "w", "shape", value=[-8, -64]),
+    "shape is no integer": put("tensors", "w", "shape", value=[8.0, 64]),
+    "shape is true": put("tensors", "w", "shape", value=[True, 512]),
+    "shape has many axes": put("tensors", "w", "shape", value=[1] * 40 + [512]),
+    "gate block of zero rows": put("tensors", "w", "block_rows", value=0),
+    "gate blocks do not fit": put("tensors", "w", "block_rows", value=1),
+    "inlined bytes of another size": put("tensors", "tiny", "inline", value="AAAA"),
+    "inlined bytes are no base64": put("tensors", "tiny", "inline", value="AAAAAAAAA!=="),
+    "inlined and chunked": put("tensors", "w", "inline", value=""),
+    "neither inlined nor chunked": drop("tensors", "w", "chunks"),
+    "chunk number is negative": put("tensors", "w", "chunks", value=[-1]),
+    "chunk number is too large": put("tensors", "w", "chunks", value=[99]),
+    "chunk of another tensor": put("tensors", "w", "chunks", value=[0]),
+    "one chunk too many": lambda m: m["tensors"]["w"]["chunks"].append(0),
+    "chunk id is no hash": put("chunks", 0, 0, value="x" * 64),
+    "chunk is there twice": lambda m: m["chunks"].append(m["chunks"][0]),
+    "chunk in no pack": put("chunks", 0, 1, value=5),
+    "chunk beyond its pack": put("chunks", 0, 2, value=10**6),
+    "chunk is larger than its pack": put("chunks", 0, 3, value=10**6),
+    "codec is no text": put("chunks", 0, 4, value=None),
+    "meta is a list": put("meta", value=[]),
+    "meta has changed": put("meta", "step", value=2),
+    "step has changed": put("step", value=2),
+    "step is a fraction": put("step", value=1.5),
+    "a field too many": put("pickle", value="gANj"),
+    "a field too few": drop("run"),
+    "tensors are a list": put("tensors", value=[]),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_MANIFESTS)
+def test_hostile_manifest_is_refused(store, what):
+    key, manifest = manifest_of(store)
+    HOSTILE_MANIFESTS[what](manifest)
+    data = canonical.dumps(manifest)
+    store.server.objects[key] = data
+    commit = replace(store.writer.head.commits[-1], manifest_bytes=len(data))
+    with pytest.raises(Damaged):
+        store.writer.repository.shelf.read_manifest("run", commit)
+
+
+def test_intact_manifest_is_accepted(store):
+    _, manifest = manifest_of(store)
+    parsed = Manifest.from_bytes(canonical.dumps(manifest), "manifest")
+    assert parsed.commit_id == store.writer.head.commits[-1].id
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[" * 10**6,
+        pickle.dumps({"a": 1}),
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    ],
+)
+def test_what_is_no_manifest_or_head_is_damaged(data):
+    for parse in (Manifest.from_bytes, Head.from_bytes):
+        with pytest.raises(Damaged, match="thing"):
+            parse(data, "thing")
+
+
+def test_values_of_a_newer_version_are_told_apart_from_damage(store):
+    for change in (put("chunks", 0, 4, value="xor"), put("tensors", "w", "dtype", value="float4")):
+        _, manifest = manifest_of(store)
+        change(manifest)
+        with pytest.raises(UnsupportedRepository, match="newer version"):
+            Manifest.from_bytes(canonical.dumps(manifest), "manifest")
+
+
+def test_one_chunk_named_very_often_cannot_exhaust_memory(store):
+    """A dedup bomb: a small manifest of a tensor larger than this host."""
+    row, rows = 2**24, 10**5
+    store.writer.save({"zeros": Tensor("uint8", (1, row), bytes(row))}, {}, step=2)
+    key, manifest = manifest_of(store)
+    manifest["tensors"]["zeros"] = {"dtype": "uint8", "shape": [rows, row], "chunks": [0] * rows}
+    data = canonical.dumps(manifest)
+    parsed = Manifest.from_bytes(data, "manifest")
+    commit = store.writer.head.commits[-1]
+    head = json.loads(store.server.objects[f"{PREFIX}runs/run/head"])
+    head["commits"][-1] |= {
+        "id": parsed.commit_id,
+        "manifest": [commit.manifest, len(data)],
+        "raw_bytes": parsed.raw_bytes,
+    }
+    store.server.objects[f"{PREFIX}runs/run/head"] = canonical.dumps(head)
+    store.server.objects[key] = data
+    with pytest.raises(TooLarge, match=str(row * rows)):
+        store.writer.repository.restore("run")
+
+
+HOSTILE_HEADS = {
+    "manifest leads out": put("commits", 0, "manifest", 0, value="../../../packs/x"),
+    "manifest is larger than any": put("commits", 0, "manifest", 1, value=2**40),
+    "id is no hash": put("commits", 0, "id", value="../x"),
+    "commit is there twice": lambda h: h["commits"].append(h["commits"][0]),
+    "step is negative": put("commits", 0, "step", value=-1),
+    "metric is a text": put("commits", 0, "metrics", value={"loss": "low"}),
+    "metric is true": put("commits", 0, "metrics", value={"loss": True}),
+    "tag is a number": put("commits", 0, "tags", value=[1]),
+    "writer leads out": put("writer", value="../a"),
+    "parent leads out": put("parent", value={"run": "..", "commit": "x"}),
+    "page leads out": put("pages", value=[["../../x", 10]]),
+    "version is a fraction": put("version", value=1.0),
+    "damaged is a number": put("commits", 0, "damaged", value=0),
+    "a field too many": put("more", value=1),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_HEADS)
+def test_hostile_head_is_refused(store, what):
+    key = f"{PREFIX}runs/run/head"
+    head = json.loads(store.server.objects[key])
+    HOSTILE_HEADS[what](head)
+    store.server.objects[key] = canonical.dumps(head)
+    with pytest.raises(Damaged):
+        store.writer.repository.restore("run")
+
+
+def test_bytes_that_changed_in_a_pack_are_found_at_every_place(store):
+    repository = store.writer.repository
+    commit = store.writer.head.commits[-1]
+    manifest = repository.shelf.read_manifest("run", commit)
+    for pack in manifest.packs:
+        key = f"{PREFIX}packs/{pack}"
+        intact = store.server.objects[key]
+        for place in range(0, len(intact), 97):
+            rotten = bytearray(intact)
+            rotten[place] ^= 0x10
+            store.server.objects[key] = bytes(rotten)
+            with pytest.raises(Damaged):
+                repository.restore("run", commit.id)
+        store.server.objects[key] = intact
+    assert repository.restore("run").commit.id == commit.id
+
+
+def test_unknown_tensor_is_refused_by_name(store):
+    with pytest.raises(CommitMissing, match=r"'nothing'.*a/b, tiny, w"):
+        store.writer.repository.restore("run", names=["nothing"])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_metrics_that_are_not_finite_come_back(store, value):
+    commit = store.writer.save(state(w=5), {}, step=5, metrics={"loss": value, "other": 1})
+    back = store.writer.repository.head("run").find(commit.id).metrics
+    assert repr(back) == repr({"loss": value, "other": 1.0})
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "a/b", "a b", "-a", "ä", "a" * 129, "a\n", "a/../b"])
+def test_names_that_could_lead_elsewhere_are_refused(store, run):
+    repository = store.writer.repository
+    for attempt in (
+        lambda: repository.head(run),
+        lambda: repository.restore(run),
+        lambda: repository.fork("run", "newest", run, "b1"),
+        lambda: type(store.writer).create(repository, run, "b1"),
+        lambda: type(store.writer).create(repository, "fine", run),
+        lambda: type(store.writer).take_over(repository, "run", run),
+    ):
+        with pytest.raises(CheckpointError, match="must be 1 to 128"):
+            attempt()
