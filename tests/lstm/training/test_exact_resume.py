@@ -49,7 +49,7 @@ class Runner:
         """Launch; once `step` is done, SIGKILL the launcher (`torchrun`) or a rank (its number)."""
 
         def kill(event: Event) -> None:
-            if event["event"] == "progress" and event["step"] >= step:
+            if event["event"] == "progress" and event["step"] == step:
                 (family.torchrun() if victim == "torchrun" else family.ranks()[int(victim)]).kill()
 
         self._dies(job, kill)
