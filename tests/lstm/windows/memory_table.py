@@ -12,8 +12,8 @@ from storage.tables.protocol import DataFile, Traffic
 class MemorySnapshot:
     """Files given as lists of row groups; counts what is read."""
 
-    def __init__(self, files, id="1"):
-        self.id, self.table, self.format = id, "s3://memory/table", "memory"
+    def __init__(self, files, version="1"):
+        self.id, self.table, self.format = version, "s3://memory/table", "memory"
         self.schema = files[0][0].schema if files else pa.schema([])
         self.created = datetime(2026, 1, 1, tzinfo=UTC)
         self.traffic = Traffic(0, 0)

@@ -1,6 +1,7 @@
 """Random tables of sequence data, and a naive reading of them to compare with."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -55,10 +56,7 @@ def _cut(rows, layout, random):
         files = [[row for row in rows if row[0] == name] for name in names]
     else:
         bounds = [-1, *sorted(random.integers(0, 200, 3).tolist()), 10**9]
-        files = [
-            [row for row in rows if low < row[1] <= high]
-            for low, high in zip(bounds, bounds[1:], strict=False)
-        ]
+        files = [[row for row in rows if low < row[1] <= high] for low, high in pairwise(bounds)]
         return [[file] for file in files]  # a row group holds all entities of a stretch of time
     return [_slices(file, random, 3) for file in files]
 
@@ -85,7 +83,7 @@ def _float(value):
 
 
 def naive_windows(rows, window, max_gap, bounds):
-    """{(series number, start row in its series): (times, values)} of a split whose horizons lie in `bounds`."""
+    """{(series number, start row in its series): (times, values)} of horizons inside `bounds`."""
     series = {}
     for name, time, *values in rows:
         series.setdefault(name, []).append((time, values))

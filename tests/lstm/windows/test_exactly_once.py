@@ -1,5 +1,7 @@
 """Every window comes exactly once per epoch, with the table's own bits, whatever the layout and the ranks."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -100,10 +102,7 @@ def superblocks_of(sample, plan):
         (physical[series, times[0]], (series, start)) for (series, start), (times, _) in windows.items()
     )
     bounds = plan.superblocks.first.tolist()
-    return [
-        [name for row, name in first_rows if low <= row < high]
-        for low, high in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [[name for row, name in first_rows if low <= row < high] for low, high in pairwise(bounds)]
 
 
 @given(samples(), WINDOWS, st.data())

@@ -1,0 +1,186 @@
+"""Tables and budgets that cannot serve are refused with what, the numbers, and a remedy."""
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from lstm.windows import OrderSpec, SplitSpec, WindowSpec, WindowStream, index_snapshot, make_plan
+from lstm.windows.errors import (
+    BudgetTooSmall,
+    DuplicateRows,
+    EmptyTable,
+    MissingColumn,
+    NullKey,
+    TooFewRows,
+    TooManyRanks,
+    UnsortedTable,
+    WindowError,
+    WrongColumnType,
+)
+from storage.errors import UserError
+
+from .memory_table import MemorySnapshot
+
+
+def rows(names, times, **columns):
+    return pa.table({"name": names, "t": times, **columns})
+
+
+def made(files, entity="name", time="t", max_gap=None, window=None):
+    index = index_snapshot(MemorySnapshot(files), entity=entity, time=time, max_gap=max_gap)
+    return make_plan(
+        index,
+        window or WindowSpec(context=1, horizon=1),
+        SplitSpec(validation=0, test=0),
+        OrderSpec(),
+    )
+
+
+GOOD = rows(["a"] * 4 + ["b"] * 4, [*range(4), *range(4)])
+
+BAD = {
+    "no rows": (
+        {"files": [[GOOD.slice(0, 0)]]},
+        EmptyTable,
+        "has no rows at snapshot 1",
+    ),
+    "missing entity": (
+        {"files": [[GOOD]], "entity": "nam"},
+        MissingColumn,
+        "no column 'nam'; it has: name, t",
+    ),
+    "missing time": ({"files": [[GOOD]], "time": "time"}, MissingColumn, "no column 'time'"),
+    "text as time": ({"files": [[GOOD]], "time": "name"}, WrongColumnType, "'name' is string"),
+    "float as entity": (
+        {"files": [[rows([1.0, 2.0], [1, 2])]]},
+        WrongColumnType,
+        "'name' is double, but entities must be",
+    ),
+    "float as time": ({"files": [[rows(["a"], [1.0])]]}, WrongColumnType, "'t' is double"),
+    "too fine times": (
+        {"files": [[rows(["a"], pa.array([1], pa.timestamp("ns")))]]},
+        WrongColumnType,
+        "whole microseconds",
+    ),
+    "too large entities": (
+        {"files": [[rows(pa.array([2**63], pa.uint64()), [1])]]},
+        WrongColumnType,
+        "fit 64 bits with a sign",
+    ),
+    "null entity": ({"files": [[rows(["a", None], [1, 2])]]}, NullKey, "1 of 2 rows .* column 'name'"),
+    "null time": ({"files": [[rows(["a", "a"], [1, None])]]}, NullKey, "1 of 2 rows .* column 't'"),
+    "time goes back": (
+        {"files": [[rows(["a"] * 4, [1, 3, 2, 4])]]},
+        UnsortedTable,
+        r"time goes back 1 times in row group 0 of s3://memory/table/0.parquet, first from 3 in row 1 to 2 "
+        r"in row 2 of name 'a'; .*carousel ingest",
+    ),
+    "newest first": ({"files": [[rows(["a"] * 4, [4, 3, 2, 1])]]}, UnsortedTable, "time goes back 3 times"),
+    "sorted by time alone": (
+        {"files": [[rows(["a", "b"] * 3, [1, 1, 2, 2, 3, 3])]]},
+        UnsortedTable,
+        "6 runs of 2 entities, .* row 2 is one more run of name 'a'; .*carousel ingest",
+    ),
+    "interleaved files": (
+        {"files": [[rows(["a"] * 3, [1, 3, 5])], [rows(["a"] * 3, [2, 4, 6])]]},
+        UnsortedTable,
+        "rows of name 'a' alternate between row group 0 of .*/0.parquet and row group 0 of .*/1.parquet: one "
+        "holds 1 to 5, the other 2 to 6, and 1 such pairs",
+    ),
+    "twice in a row group": (
+        {"files": [[rows(["a"] * 4, [1, 2, 2, 2])]]},
+        DuplicateRows,
+        r"3 rows of name 'a' have the same time 2 in row group 0 of .*/0.parquet \(row 1",
+    ),
+    "twice in scattered rows": (
+        {"files": [[rows(["a", "b", "a"], [1, 1, 1])]]},
+        DuplicateRows,
+        "2 rows of name 'a' have the same time 1",
+    ),
+    "ingested twice": (
+        {"files": [[GOOD], [GOOD]]},
+        DuplicateRows,
+        "2 rows of name 'a' have the same time 0, in .*; 4 times occur in both, and 2 such pairs",
+    ),
+    "twice without an entity": (
+        {"files": [[GOOD.slice(0, 4)], [GOOD.slice(3, 1)]], "entity": None},
+        DuplicateRows,
+        "2 rows have the same time 3",
+    ),
+    "too few rows": (
+        {"files": [[GOOD]], "window": WindowSpec(context=4, horizon=2)},
+        TooFewRows,
+        r"longest of 2 segments has 4 rows, but a window needs 6 \(context 4 \+ horizon 2\)",
+    ),
+    "a duration for ordinals": (
+        {"files": [[GOOD]], "max_gap": timedelta(hours=1)},
+        WindowError,
+        "an integer",
+    ),
+    "no gap at all": ({"files": [[GOOD]], "max_gap": 0}, WindowError, "must be positive"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_tables_are_refused_with_a_clear_message(arguments, error, message):
+    with pytest.raises(error, match=message) as refused:
+        made(**arguments)
+    assert isinstance(refused.value, UserError)
+
+
+def test_times_in_messages_are_readable():
+    times = pa.array([0, 0], pa.timestamp("us", "UTC"))
+    with pytest.raises(DuplicateRows, match="time 1970-01-01T00:00:00Z"):
+        made([[rows(["a", "a"], times)]])
+
+
+def test_entities_may_stand_in_any_order_as_long_as_each_stands_together():
+    plan = made([[rows(["b", "b", "a", "a"], [1, 2, 1, 2])]])
+    assert plan.series == ("a", "b")
+    assert plan.windows("train") == 2
+
+
+def test_a_budget_that_is_too_small_says_what_would_fit(two_series):
+    plan, reader = two_series(lanes=4, pool=2, group_rows=2, budget=1000)
+    with pytest.raises(BudgetTooSmall) as refused:
+        WindowStream(plan, reader, "train", seed=0, batch_size=4)
+    message = str(refused.value)
+    slot_rows = int(plan.superblocks.block_rows.max())
+    need = 2 * 4 * 2 * slot_rows * reader.row_bytes
+    assert f"needs {need:,} bytes on each of 1 ranks" in message
+    assert f"a budget of {need:,} bytes" in message
+    assert "order.pool 1 (now 2)" in message
+    assert "2 ranks with this budget each" in message
+    WindowStream(plan, reader, "train", seed=0, batch_size=4, ranks=2).close()
+    reader.budget_bytes = need
+    WindowStream(plan, reader, "train", seed=0, batch_size=4).close()
+
+
+def test_streams_share_a_readers_budget(two_series):
+    plan, reader = two_series()
+    reader.budget_bytes = 0
+    with pytest.raises(BudgetTooSmall) as refused:
+        WindowStream(plan, reader, "train", seed=0, batch_size=4)
+    needed = int(str(refused.value).split("a budget of ")[1].split(" bytes")[0].replace(",", ""))
+    reader.budget_bytes = needed
+    with WindowStream(plan, reader, "train", seed=0, batch_size=4), pytest.raises(BudgetTooSmall):
+        WindowStream(plan, reader, "train", seed=0, batch_size=4)
+    WindowStream(plan, reader, "train", seed=0, batch_size=4).close()
+
+
+def test_more_ranks_than_lanes_are_refused(two_series):
+    plan, reader = two_series(lanes=4)
+    with pytest.raises(TooManyRanks, match="5 ranks cannot share 4 lanes"):
+        WindowStream(plan, reader, "train", seed=0, batch_size=4, ranks=5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"prefetch": -1}, {"seed": -1}, {"rank": 2, "ranks": 2}]
+)
+def test_streams_refuse_what_makes_no_sense(two_series, wrong):
+    plan, reader = two_series()
+    with pytest.raises(ValueError, match="a stream needs"):
+        WindowStream(plan, reader, "train", **{"seed": 0, "batch_size": 4} | wrong)
+    with pytest.raises(ValueError, match="one of train, validation, test"):
+        WindowStream(plan, reader, "tests", seed=0, batch_size=4)

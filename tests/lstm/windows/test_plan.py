@@ -1,0 +1,172 @@
+"""A plan's id names all that decides windows and their order, and nothing else; it can be frozen."""
+
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm.windows import (
+    OrderSpec,
+    Plan,
+    SplitSpec,
+    WindowReader,
+    WindowSpec,
+    WindowStream,
+    index_snapshot,
+    make_plan,
+)
+from lstm.windows.errors import PlanMismatch
+from lstm.windows.superblocks import cut_superblocks
+
+from .conftest import in_groups, sorted_table
+from .memory_table import MemorySnapshot
+from .tables import samples
+from .test_exactly_once import GAPS, WINDOWS, plan_for
+
+WINDOW = WindowSpec(context=4, horizon=2)
+SPLIT = SplitSpec(validation=0.2, test=0.2)
+ORDER = OrderSpec(lanes=4, pool=2)
+
+
+def planned(snapshot=None, window=WINDOW, split=SPLIT, order=ORDER, max_gap=None, entity="name"):
+    snapshot = snapshot or in_groups(sorted_table(), 25)
+    return make_plan(index_snapshot(snapshot, entity=entity, time="t", max_gap=max_gap), window, split, order)
+
+
+def test_the_same_table_and_specs_give_the_same_id():
+    assert planned().id == planned().id
+    assert len(planned().id) == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"window": replace(WINDOW, context=5)},
+        {"window": replace(WINDOW, stride=2)},
+        {"split": replace(SPLIT, test=0.25)},
+        {"split": replace(SPLIT, embargo_rows=1)},
+        {"order": replace(ORDER, lanes=5)},
+        {"order": replace(ORDER, pool=3)},
+        {"order": replace(ORDER, last="drop")},
+        {"snapshot": in_groups(sorted_table(), 20)},
+        {"snapshot": in_groups(sorted_table(first=1), 25)},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_what_decides_the_order_changes_the_id(change):
+    assert planned(**change).id != planned().id
+
+
+def test_batch_size_ranks_seed_and_budget_do_not_change_the_id(two_series):
+    ids = set()
+    for ranks, batch_size, budget in [(1, 3, 2**20), (2, 7, 2**30)]:
+        plan, reader = two_series(budget=budget)
+        with WindowStream(plan, reader, "train", seed=ranks, batch_size=batch_size, ranks=ranks) as stream:
+            ids.add(stream.state_dict()["plan_id"])
+    assert len(ids) == 1
+
+
+@given(samples(), WINDOWS, GAPS)
+@settings(deadline=None, max_examples=40)
+def test_a_frozen_plan_comes_back_with_its_id(sample, window, max_gap):
+    plan = plan_for(sample, window, SplitSpec(validation=0, test=0.2), OrderSpec(lanes=3), max_gap)
+    data = plan.to_bytes()
+    again = Plan.from_bytes(data)
+    assert again.id == plan.id
+    assert again.to_bytes() == data
+    assert again.describe() == plan.describe()
+    assert again.series == plan.series
+
+
+def test_a_frozen_plan_is_compact():
+    names = [f"entity {number:03}" for number in range(200)]
+    plan = planned(in_groups(sorted_table(hours=50, names=names), 100))
+    assert len(plan.pieces) == 200
+    assert len(plan.to_bytes()) < 200 * 40
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda plan: b"\x00", "damaged"),
+        (lambda plan: b"{}", "damaged"),
+        (lambda plan: plan.to_bytes()[:-20], "damaged"),
+        (lambda plan: edited(plan, format=99), "format 99"),
+        (lambda plan: edited(plan, window={"context": 3, "horizon": 2, "stride": 1}), "comes out as"),
+        (lambda plan: edited(plan, window={"context": 0, "horizon": 2, "stride": 1}), "damaged"),
+        (lambda plan: edited(plan, id="0" * 64), "comes out as"),
+    ],
+)
+def test_a_damaged_or_foreign_frozen_plan_is_refused(damage, message):
+    with pytest.raises(PlanMismatch, match=message):
+        Plan.from_bytes(damage(planned()))
+
+
+def edited(plan, **changes):
+    return json.dumps(json.loads(plan.to_bytes()) | changes).encode()
+
+
+def test_a_plan_fits_its_own_snapshot_only():
+    plan = planned()
+    plan.check(in_groups(sorted_table(), 25))
+    groups = [sorted_table().slice(at, 25) for at in range(0, 80, 25)]
+    grown = MemorySnapshot([groups, [sorted_table(first=100)]])
+    with pytest.raises(PlanMismatch, match=r"1 files; snapshot 1 of .+ has 2, 1 of them the same"):
+        plan.check(grown)
+
+
+def test_rows_that_changed_in_place_are_noticed(two_series):
+    plan, _ = two_series()
+    changed = in_groups(sorted_table(first=1), 25)
+    changed.files = tuple(
+        replace(file, identity=identity) for file, identity in zip(changed.files, plan.files, strict=True)
+    )
+    changed._groups = dict(zip(plan.files, changed._groups.values(), strict=True))
+    reader = WindowReader(changed, plan, ("x",))
+    with (
+        WindowStream(plan, reader, "train", seed=0, batch_size=4) as stream,
+        pytest.raises(PlanMismatch, match=r"never be changed in place"),
+    ):
+        next(iter(stream))
+
+
+def test_renamed_key_columns_are_noticed():
+    plan = planned()
+    snapshot = in_groups(sorted_table(), 25)
+    snapshot.column_identity = lambda column: f"another {column}"
+    with pytest.raises(PlanMismatch, match="replaced by others of the same name"):
+        plan.check(snapshot)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 12))
+@settings(deadline=None)
+def test_superblocks_tile_the_rows_and_never_cross_a_row_group(group_rows, lanes):
+    rows = sum(group_rows)
+    if not rows:
+        return
+    first = cut_superblocks(pa.array(group_rows, pa.int64()).to_numpy(), lanes).tolist()
+    assert first[0] == 0
+    assert first[-1] == rows
+    assert first == sorted(set(first))
+    bounds = {sum(group_rows[:n]) for n in range(len(group_rows) + 1)}
+    assert bounds <= set(first)
+    held = len([n for n in group_rows if n])
+    if held >= 4 * lanes:
+        assert len(first) - 1 == held
+    else:
+        assert len(first) - 1 >= min(4 * lanes, rows)
+
+
+def test_a_plan_describes_itself():
+    facts = planned().describe()
+    assert facts["series"] == 2
+    assert facts["splits"]["test"] == {
+        "windows": 14,
+        "horizons_from": "1970-01-02T08:00:00Z",
+        "horizons_before": None,
+    }
+    assert facts["interval"] == "3600 s"
+    json.dumps(facts, allow_nan=False)

@@ -1,0 +1,56 @@
+"""Work ahead in a thread changes nothing but when it is done."""
+
+import threading
+
+import pytest
+
+from lstm.windows.prefetch import Prefetcher
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 4])
+def test_items_come_in_order_and_end(ahead):
+    prefetcher = Prefetcher(iter(range(20)), ahead)
+    assert [prefetcher.next() for _ in range(20)] == list(range(20))
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            prefetcher.next()
+    prefetcher.stop()
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_what_the_iterator_raises_comes_after_the_items_before_it(ahead):
+    def items():
+        yield 1
+        raise OSError("disk")
+
+    prefetcher = Prefetcher(items(), ahead)
+    assert prefetcher.next() == 1
+    with pytest.raises(OSError, match="disk"):
+        prefetcher.next()
+    prefetcher.stop()
+
+
+def test_it_works_ahead_by_no_more_than_asked():
+    made, enough = [], threading.Semaphore(0)
+
+    def items():
+        for number in range(100):
+            made.append(number)
+            enough.release()
+            yield number
+
+    prefetcher = Prefetcher(items(), 2)
+    for _ in range(2):
+        assert enough.acquire(timeout=30)
+    assert prefetcher.next() == 0
+    assert enough.acquire(timeout=30)
+    prefetcher.stop()
+    assert made == [0, 1, 2]
+
+
+def test_stopping_ends_the_thread_at_once_while_nobody_takes():
+    before = threading.active_count()
+    prefetcher = Prefetcher(iter(range(100)), 1)
+    assert prefetcher.next() == 0
+    prefetcher.stop()
+    assert threading.active_count() == before

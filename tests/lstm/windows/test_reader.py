@@ -1,0 +1,141 @@
+"""Row groups are fetched once while memory allows, and memory is bounded by superblocks."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from lstm.windows import (
+    OrderSpec,
+    SplitSpec,
+    WindowReader,
+    WindowSpec,
+    WindowStream,
+    index_snapshot,
+    make_plan,
+)
+from lstm.windows.gather import gather
+from lstm.windows.row_groups import RowGroups, Rows
+from storage.tables.errors import SnapshotDamaged
+
+from .conftest import in_groups, sorted_table
+
+
+def feature_reads(snapshot):
+    return {key: count for key, count in snapshot.reads.items() if "x" in key[2]}
+
+
+def planned(snapshot, **order):
+    return make_plan(
+        index_snapshot(snapshot, entity="name", time="t"),
+        WindowSpec(context=4, horizon=2),
+        SplitSpec(validation=0, test=0),
+        OrderSpec(**order),
+    )
+
+
+def test_each_row_group_is_fetched_once_where_memory_allows():
+    snapshot = in_groups(sorted_table(), 25)
+    plan = planned(snapshot, lanes=4, pool=2)
+    assert len(plan.superblocks) > len(snapshot.row_groups(snapshot.files[0]))
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    with WindowStream(plan, reader, "train", seed=0, batch_size=4) as stream:
+        for _ in range(3):
+            assert sum(len(batch) for batch in stream) == plan.windows("train")
+    assert set(feature_reads(snapshot).values()) == {1}
+    assert reader.loads == 4
+
+
+def test_ranks_fetch_only_what_their_lanes_need():
+    """Each superblock is a row group here: one rank reads its own row groups, and halos of the next ones."""
+    snapshot = in_groups(sorted_table(hours=480, names=("a",)), 24)
+    plan = planned(snapshot, lanes=4, pool=1)
+    assert len(plan.superblocks) == 20
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    with WindowStream(plan, reader, "train", seed=0, batch_size=16, rank=0, ranks=4, ordered=True) as stream:
+        list(stream)
+    own = len(feature_reads(snapshot))
+    assert own <= 2 * len(plan.superblocks) // 4
+
+
+def test_memory_stays_within_the_budget():
+    snapshot = in_groups(sorted_table(hours=2000), 20)
+    plan = planned(snapshot, lanes=2, pool=1)
+    slot = int(plan.superblocks.block_rows.max()) * (4 * 2 + 8)
+    reader = WindowReader(snapshot, plan, ("x", "y"), budget_bytes=2 * 2 * slot + 20 * 16)
+    with WindowStream(plan, reader, "train", seed=0, batch_size=32) as stream:
+        for _ in stream:
+            assert reader._groups._held <= 20 * 16
+        assert stream._shelf.values.nbytes + stream._shelf.times.nbytes <= 2 * 2 * slot
+    assert reader.unreserved == reader.budget_bytes
+
+
+def test_a_failed_read_is_raised_and_can_be_tried_again():
+    snapshot = in_groups(sorted_table(), 25)
+    plan = planned(snapshot, lanes=4, pool=2)
+    read, broken = snapshot.read, threading.Event()
+
+    def flaky(file, row_group, columns):
+        if broken.is_set():
+            raise SnapshotDamaged("gone")
+        return read(file, row_group, columns)
+
+    snapshot.read = flaky
+    reader = WindowReader(snapshot, plan, ("x",))
+    with WindowStream(plan, reader, "train", seed=0, batch_size=4) as stream:
+        broken.set()
+        with pytest.raises(SnapshotDamaged):
+            next(iter(stream))
+        broken.clear()
+        assert sum(len(batch) for batch in stream) == plan.windows("train")
+
+
+def test_threads_that_want_one_row_group_decode_it_once():
+    started, go = threading.Barrier(4), threading.Event()
+    loads = []
+
+    def load(group):
+        loads.append(group)
+        assert go.wait(30)
+        return Rows(np.zeros((1, 1), np.float32), np.zeros(1, np.int64))
+
+    groups = RowGroups(load, lambda: 10**6)
+    found = []
+
+    def want():
+        started.wait(30)
+        found.append(groups.get(7))
+
+    threads = [threading.Thread(target=want) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    started.wait(30)
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert loads == [7]
+    assert len({id(rows) for rows in found}) == 1
+
+
+def test_waiting_is_measured():
+    snapshot = in_groups(sorted_table(), 25)
+    plan = planned(snapshot, lanes=4, pool=2)
+    with WindowStream(plan, WindowReader(snapshot, plan, ("x",)), "train", seed=0, batch_size=4) as stream:
+        assert stream.waited_s == 0
+        list(stream)
+        first = stream.waited_s
+        assert first > 0
+        stream.set_epoch(5)
+        assert stream.waited_s == first
+
+
+def test_gather_copies_windows_and_checks_their_bounds():
+    rows = np.arange(20.0).reshape(10, 2)
+    windows = gather(rows, np.array([7, 0, 7]), 3)
+    assert windows.tolist() == [rows[7:].tolist(), rows[:3].tolist(), rows[7:].tolist()]
+    windows[:] = 0
+    assert rows[0, 1] == 1.0
+    assert gather(rows, np.array([], np.int64), 3).shape == (0, 3, 2)
+    for outside in (-1, 8):
+        with pytest.raises(IndexError, match="of 10"):
+            gather(rows, np.array([outside]), 3)

@@ -1,0 +1,167 @@
+"""Splits are made by the time of whole horizons, and the future never reaches training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lstm.windows import (
+    SPLITS,
+    OrderSpec,
+    SplitSpec,
+    WindowReader,
+    WindowSpec,
+    WindowStream,
+    fit_scaling,
+    index_snapshot,
+    make_plan,
+)
+from lstm.windows.errors import EmptySplit
+from lstm.windows.splits import boundaries_of
+
+from .conftest import HOUR, in_groups, sorted_table
+from .drain import drain
+
+
+@pytest.mark.parametrize("hours", [8760, 40, 7])
+@pytest.mark.parametrize("share", [0.15, 0.1, 0.3])
+def test_a_share_is_a_number_of_hours_and_decimal(hours, share):
+    bounds = boundaries_of(SplitSpec(validation=share, test=share), 5, 5 + (hours - 1) * HOUR, HOUR)
+    test_hours = hours - (bounds["test"][0] - 5) // HOUR
+    both = hours - (bounds["validation"][0] - 5) // HOUR
+    assert (test_hours, both) == (
+        int(round(share * 100) * hours // 100),
+        int(round(share * 200) * hours // 100),
+    )
+    assert bounds["train"] == (None, bounds["validation"][0])
+    assert bounds["validation"][1] == bounds["test"][0]
+    assert bounds["test"][1] is None
+
+
+def test_the_last_15_percent_of_a_years_hours_are_1314_of_them():
+    bounds = boundaries_of(SplitSpec(validation=0.15, test=0.15), 0, 8759 * HOUR, HOUR)
+    assert bounds["test"][0] == (8760 - 1314) * HOUR
+    assert bounds["validation"][0] == (8760 - 2628) * HOUR
+
+
+def test_an_embargo_ends_the_earlier_split_sooner():
+    plain = boundaries_of(SplitSpec(validation=0.2, test=0.2), 0, 99 * HOUR, HOUR)
+    apart = boundaries_of(SplitSpec(validation=0.2, test=0.2, embargo_rows=3), 0, 99 * HOUR, HOUR)
+    assert apart["train"] == (None, plain["train"][1] - 3 * HOUR)
+    assert apart["validation"] == (plain["validation"][0], plain["validation"][1] - 3 * HOUR)
+    assert apart["test"] == plain["test"]
+
+
+def test_each_horizon_lies_wholly_in_its_split_and_straddlers_in_none(two_series):
+    plan, reader = two_series()
+    starts = {}
+    for split in SPLITS:
+        first, end = plan.splits[split]
+        with WindowStream(plan, reader, split, seed=0, batch_size=100, ordered=True) as stream:
+            (batch,) = stream
+        horizons = batch.times[:, plan.window.context :]
+        assert first is None or horizons.min() >= first
+        assert end is None or horizons.max() < end
+        starts[split] = set(batch.starts.tolist())
+        assert len(batch) == plan.windows(split)
+    # 40 hours: training to 24, validation to 32, test to 40; a horizon takes rows 4 and 5 of a window.
+    assert starts == {
+        "train": set(range(19)),
+        "validation": set(range(20, 27)),
+        "test": set(range(28, 35)),
+    }
+
+
+def poisoned(table, after):
+    """The same table with every value from a time on replaced."""
+    times = table.column("t").cast(pa.int64()).to_numpy()
+    late = times >= after
+    for name in ("x", "y"):
+        column = table.column(name).to_numpy(zero_copy_only=False).copy()
+        column[late] = 1e30
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(column, from_pandas=True))
+    return table
+
+
+def test_poisoned_future_changes_nothing_before_it(two_series):
+    plan, reader = two_series(group_rows=25)
+    expected = drain(plan, reader, "train", ranks=2, seed=1, batch_size=7)
+    scaling = fit_scaling(reader_snapshot(25), plan, ("x", "y"))
+
+    table = poisoned(sorted_table(), plan.splits["train"][1])
+    snapshot = in_groups(table, 25)
+    other, other_reader = two_series(snapshot=snapshot)
+    assert other.splits == plan.splits
+    assert drain(other, other_reader, "train", ranks=2, seed=1, batch_size=7) == expected
+    assert fit_scaling(snapshot, other, ("x", "y")) == scaling
+    (_, _, _, validation), *_ = drain(other, other_reader, "validation", ranks=1, seed=1, batch_size=7)
+    poison = np.float32(1e30).tobytes()
+    assert all(poison in values for *_, values in validation)
+
+
+def reader_snapshot(rows):
+    return in_groups(sorted_table(), rows)
+
+
+def test_a_split_without_a_window_is_refused(two_series):
+    with pytest.raises(EmptySplit, match="validation split") as refused:
+        two_series(split=SplitSpec(validation=0.01, test=0.2))
+    assert "change the shares" in str(refused.value)
+
+
+def test_a_split_of_share_zero_is_refused_by_streams_only(two_series):
+    plan, reader = two_series(split=SplitSpec(validation=0, test=0.2))
+    assert plan.windows("validation") == 0
+    with pytest.raises(EmptySplit, match="validation split has 0 windows"):
+        WindowStream(plan, reader, "validation", seed=0, batch_size=1)
+
+
+def test_boundaries_fall_right_inside_irregular_pieces():
+    """Times are read again only for the pieces whose steps differ."""
+    times = np.cumsum([1, 1, 2, 1, 5, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    table = pa.table({"t": times, "x": np.arange(20.0)})
+    snapshot = in_groups(table, 10)
+    index = index_snapshot(snapshot, entity=None, time="t")
+    plan = make_plan(
+        index, WindowSpec(context=1, horizon=1), SplitSpec(validation=0, test=0.7), OrderSpec(lanes=2)
+    )
+    assert index.interval == 1
+    end = plan.splits["train"][1]
+    before = int((times < end).sum())
+    assert plan.windows("train") == before - 1
+    assert plan.windows("test") == 20 - before
+    reads = [key for key in snapshot.reads.elements() if key[2] == ("t",)]
+    assert len(reads) == 2 + 1  # the scan, and the one row group that the boundary cuts
+
+
+def test_context_may_reach_back_into_an_earlier_split(two_series):
+    plan, reader = two_series()
+    with WindowStream(plan, reader, "test", seed=0, batch_size=100, ordered=True) as stream:
+        (batch,) = stream
+    assert batch.times[:, 0].min() < plan.splits["validation"][1]
+
+
+def test_columns_of_a_reader_decide_the_features(two_series):
+    plan, _ = two_series()
+    snapshot = reader_snapshot(25)
+    narrow = WindowReader(snapshot, plan, ("y",))
+    wide = WindowReader(snapshot, plan, ("x", "y"))
+    one = WindowStream(plan, narrow, "train", seed=0, batch_size=100)
+    two = WindowStream(plan, wide, "train", seed=0, batch_size=100)
+    with one, two:
+        assert one.batch(0, 0).values.tobytes() == two.batch(0, 0).values[..., 1:].tobytes()
+
+
+def test_specs_refuse_what_makes_no_sense():
+    for wrong in ({"context": 0}, {"horizon": 0}, {"stride": 0}):
+        with pytest.raises(ValueError, match="must be >= 1 row"):
+            replace(WindowSpec(context=1, horizon=1), **wrong)
+    for wrong in ({"validation": 1.0}, {"test": -0.1}, {"validation": float("nan")}, {"embargo_rows": -1}):
+        with pytest.raises(ValueError, match=r"SplitSpec\."):
+            replace(SplitSpec(), **wrong)
+    with pytest.raises(ValueError, match="leave a share for training"):
+        SplitSpec(validation=0.5, test=0.5)
+    for wrong in ({"lanes": 0}, {"pool": 0}, {"last": "half"}):
+        with pytest.raises(ValueError, match=r"OrderSpec\."):
+            replace(OrderSpec(), **wrong)
