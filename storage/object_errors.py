@@ -101,9 +101,8 @@ def passes(error: sdk.BotoCoreError | sdk.ClientError) -> bool:
 
 def is_trouble(error: sdk.ClientError) -> bool:
     """Whether the server failed, or gave up on the request, rather than refused it."""
-    return (
-        status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in ("RequestTimeout", "SlowDown")
-    )
+    status, code = status_of(error), code_of(error)
+    return (status >= 500 and status != 501) or status == 429 or code in ("RequestTimeout", "SlowDown")
 
 
 def status_of(error: sdk.ClientError) -> int:
@@ -130,6 +129,8 @@ def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectErr
         return TryAgain(f"could not {where}: a concurrent request is in the way; {said}")
     if status == 416:
         return Truncated(f"could not {where}: the object ends before that; {said}")
+    if status == 501:
+        return UnsafeServer(f"could not {where}: the server does not know how; {said}; use another server")
     if is_trouble(error):
         return Unreachable(f"could not {where}: the server keeps failing; {said}")
     return ObjectError(f"could not {where}: {said}: {error.response.get('Error', {}).get('Message', '')}")

@@ -7,8 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from botocore import exceptions as sdk
-
+from storage.object_calls import Calls
 from storage.object_errors import (
     Exists,
     LostRace,
@@ -21,7 +20,6 @@ from storage.object_errors import (
 )
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import LifecycleRuleOutputTypeDef
 
     from storage.objects import Bucket
@@ -88,20 +86,21 @@ def _scratch(bucket: Bucket) -> Iterator[list[str]]:
                 bucket.delete(key)
 
 
-def cautions(s3: S3Client, name: str) -> list[str]:
+def cautions(calls: Calls) -> list[str]:
     """Warnings about settings that cost money or destroy data, as far as they may be read."""
-    found = []
-    with contextlib.suppress(sdk.ClientError):
-        if s3.get_bucket_versioning(Bucket=name).get("Status") == "Enabled":
+    name, found = calls.bucket, []
+    with contextlib.suppress(ObjectError):
+        versions = calls.at_once("look at", "", lambda s3: s3.get_bucket_versioning(Bucket=name))
+        if versions.get("Status") == "Enabled":
             found.append(
                 f"bucket {name!r} keeps old versions: deleting frees nothing until a rule removes them"
             )
-    with contextlib.suppress(sdk.ClientError):
-        rules = s3.get_bucket_lifecycle_configuration(Bucket=name).get("Rules", [])
+    with contextlib.suppress(ObjectError):
+        rules = calls.at_once("look at", "", lambda s3: s3.get_bucket_lifecycle_configuration(Bucket=name))
         found += [
             f"lifecycle rule {rule.get('ID', '')!r} of bucket {name!r} deletes or moves objects by age;"
             " keep it away from tables and checkpoints, which are needed at any age"
-            for rule in rules
+            for rule in rules["Rules"]
             if _is_harmful(rule)
         ]
     return found

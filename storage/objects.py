@@ -4,7 +4,7 @@ Plain calls are sent again while the server does not answer. Conditional puts ne
 its own first try and take it for another's. An answer that is lost there is raised as `OutcomeUnknown`; the
 caller reads to find out.
 
-ETags are opaque text, quotes included. Why so: ARCHITECTURE.md#objects
+ETags are opaque text, quotes included.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from botocore import exceptions as sdk
 
 from storage import object_probe
-from storage.object_access import Access, client
+from storage.object_access import Access
 from storage.object_calls import Calls
 from storage.object_errors import (
     AccessDenied,
@@ -248,7 +248,7 @@ class Bucket:
 
     def cautions(self) -> Sequence[str]:
         """Settings of the bucket that a person should know about, in plain words."""
-        return object_probe.cautions(client(self.access, retried=True), self.name)
+        return object_probe.cautions(self._calls)
 
     def _look(self, s3: S3Client) -> None:
         s3.list_objects_v2(Bucket=self.name, MaxKeys=1)  # unlike HEAD, its answer says what is wrong

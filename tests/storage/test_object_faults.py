@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,6 +183,11 @@ class TestProbe:
         assert isinstance(caught.value, UserError)
         assert not fake.objects
 
+    def test_a_server_that_knows_no_conditions_is_refused(self, fake: FakeS3) -> None:
+        fake.faults += [501]
+        with pytest.raises(UnsafeServer, match="501"):
+            bucket_of(fake, patience_s=30).probe("repo")
+
     def test_a_writer_without_the_right_to_delete_passes(self, fake: FakeS3) -> None:
         fake.denied.add("DELETE")
         bucket_of(fake).probe("repo")
@@ -224,7 +230,11 @@ class TestMessages:
         assert url in str(caught.value)
         assert "s3://lake" in str(caught.value)
 
-    def test_no_such_host(self) -> None:
+    def test_no_such_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)  # asks no name server
         access = Access(
             endpoint_url="http://no-such-host.invalid", access_key="AK", secret_key=SECRET, patience_s=0
         )
