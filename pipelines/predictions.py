@@ -6,6 +6,7 @@ least two: 0.1 is `q10`, 0.5 is `q50`, 0.025 is `q025`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstm.windows import Batch
 
-_OTHERS = ("series", "time", "snapshot_id", "commit_id", "run")
+_ORIGIN = ("snapshot_id", "commit_id", "run")
 INSTANT = pa.timestamp("us", tz="UTC")
 
 
@@ -71,7 +72,7 @@ def prediction_rows(
         "time": pa.array(batch.times[:, -horizon:].reshape(-1)).cast(schema.field("time").type),
         **{
             name: pa.array(np.ascontiguousarray(forecast_BHQ[..., q]).reshape(-1))
-            for q, name in enumerate(name for name in schema.names if name not in _OTHERS)
+            for q, name in enumerate(schema.names[2 : -len(_ORIGIN)])
         },
         "snapshot_id": pa.repeat(snapshot, rows),
         "commit_id": pa.repeat(commit, rows),
@@ -79,3 +80,11 @@ def prediction_rows(
     }
     table = pa.table(columns, schema=schema)
     return table.sort_by([("series", "ascending"), ("time", "ascending")])
+
+
+def shown_rows(rows: pa.Table) -> list[dict[str, Any]]:
+    """The forecasts themselves as plain values, for people."""
+    return [
+        {name: str(value) if name == "time" else value for name, value in row.items() if name not in _ORIGIN}
+        for row in rows.to_pylist()
+    ]

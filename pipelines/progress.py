@@ -75,4 +75,4 @@ class TrainingProgress:
             self._say(f"step {event['step']}/{event['steps']} · {figures}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"  {text}", highlight=False, markup=False)
+        self._console.print(f"  {text}")

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from pipelines.config.model import RunConfig
     from pipelines.config.storage import StorageConfig
 
@@ -64,10 +62,3 @@ def storage_config(path: Path, assignments: list[str] | None) -> "StorageConfig"
     if path == DEFAULT_CONFIG and not path.exists():
         return default_storage(assignments or ())
     return run_config(path, assignments).storage
-
-
-def console() -> "Console":
-    """Where answers go: standard output."""
-    from rich.console import Console
-
-    return Console(highlight=False)

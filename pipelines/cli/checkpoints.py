@@ -8,10 +8,10 @@ from pipelines.cli.app import (
     DEFAULT_CONFIG,
     Assignments,
     ConfigPath,
-    console,
     settings,
     storage_config,
 )
+from pipelines.terminal import console
 
 commands = typer.Typer(help="Checkpoints of the repository: list, show.", no_args_is_help=True)
 

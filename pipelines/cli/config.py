@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, console, run_config
+from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config
+from pipelines.terminal import console
 
 commands = typer.Typer(help="Write, check and describe a run's YAML file.", no_args_is_help=True)
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import Assignments, console, settings
+from pipelines.cli.app import Assignments, settings
+from pipelines.terminal import console
 
 
 class Kind(StrEnum):

@@ -8,11 +8,11 @@ from pipelines.cli.app import (
     DEFAULT_CONFIG,
     Assignments,
     ConfigPath,
-    console,
     run_config,
     settings,
     storage_config,
 )
+from pipelines.terminal import console
 
 Run = Annotated[str, typer.Argument(help="The run's name.")]
 RunOrNone = Annotated[str | None, typer.Argument(help="A run; the config's own if not given.")]

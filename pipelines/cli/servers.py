@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import console, settings
+from pipelines.cli.app import settings
+from pipelines.terminal import console
 
 commands = typer.Typer(help="The embedded S3 server: start, stop, status.", no_args_is_help=True)
 

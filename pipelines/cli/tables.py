@@ -9,10 +9,10 @@ from pipelines.cli.app import (
     DEFAULT_CONFIG,
     Assignments,
     ConfigPath,
-    console,
     settings,
     storage_config,
 )
+from pipelines.terminal import console
 
 commands = typer.Typer(help="Tables of the lake: list, show, snapshots.", no_args_is_help=True)
 

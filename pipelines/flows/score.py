@@ -12,7 +12,7 @@ from lstm.training.trained import BEST, Trained, load_trained
 from lstm.windows import Plan, WindowReader, index_snapshot, last_contexts, make_plan
 from pipelines.config.model import RunConfig
 from pipelines.connect import Connection, connect
-from pipelines.predictions import prediction_rows, prediction_schema
+from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
 from storage.tables import Snapshot, create_table, open_table
 
 SHOWN = 500
@@ -65,7 +65,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     appended = target.append(rows, transaction=f"score {trained.commit.id} {source.uri} {pinned.id}")
     create_table_artifact(
         key="predictions",
-        table=rows.slice(0, SHOWN).select(rows.column_names[:-3]).to_pylist(),
+        table=shown_rows(rows.slice(0, SHOWN)),
         description=f"Forecast of {config.run}/{trained.commit.id} from snapshot {pinned.id}; "
         f"the first {min(SHOWN, rows.num_rows)} of {rows.num_rows} rows of {config.predictions.uri}",
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from rich.console import Console
 
 from lstm.training.job import Job
 from lstm.training.launch import launch
@@ -16,6 +15,7 @@ from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
+from pipelines.terminal import console
 from storage.tables import open_table
 
 
@@ -88,7 +88,7 @@ def finished_run(connection: Connection, run: str) -> TrainedRun | None:
 def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> TrainedRun:
     """Start the ranks, show how they get on, and keep the curve as an artifact."""
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
-    with TrainingProgress(Console(stderr=True)) as progress:
+    with TrainingProgress(console(stderr=True)) as progress:
         outcome = launch(
             job,
             connection.lake,
