@@ -4,7 +4,7 @@ Only known targets count. Sums are float64 and kept by series and by hour ahead,
 for one series, for one step of the horizon, or over all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -97,11 +97,6 @@ class QuantileErrors(Errors):
 
     def _sums(self) -> tuple[Array, ...]:
         return *super()._sums(), self.pinball_SHQ, self.covered_SH
-
-
-def better_than(figures: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
-    """Whether a forecast's mean absolute error is below each of the others'."""
-    return {name: figures["all"]["mae"] < other["all"]["mae"] for name, other in others.items()}
 
 
 def _ratio(total: float, count: float) -> float | None:
