@@ -118,7 +118,8 @@ def _set(bounds: dict[str, Any], name: str, value: Any, *, is_max: bool) -> None
     elif isinstance(value, date):
         value = value.isoformat()
     elif isinstance(value, Decimal):
-        value = float(value) if float(value) == value else None  # JSON has only one kind of number
+        number = float(value)  # JSON has no decimals, but a number's digits may be a decimal's
+        value = number if Decimal(repr(number)) == value else None
     elif not isinstance(value, (bool, int, float)):
         return
     if value is not None:

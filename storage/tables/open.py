@@ -1,7 +1,7 @@
 """Create, open and list tables by uri.
 
-- `s3://bucket/key` opens the Delta table there; else the Iceberg table of that address in the catalog; else the
-  Iceberg table that lies there, to read only.
+- `s3://bucket/key` opens the Delta table there; else the Iceberg table of that address in the catalog; else
+  the Iceberg table that lies there, to read only.
 - `s3://bucket/….metadata.json` opens the Iceberg table of that metadata file, to read only.
 - `namespace.name` opens the Iceberg table of the catalog.
 
