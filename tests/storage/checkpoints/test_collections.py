@@ -211,6 +211,16 @@ def test_a_save_in_flight_survives_a_collection_that_heeds_generations_without_a
     assert watch.losses == []
 
 
+def test_names_carry_the_newest_collection_that_the_writer_knows():
+    server = FakeServer()
+    writer = begun(FakeStore(server))
+    collect(FakeStore(server))
+    one = writer.save(state(w=1), {}, step=1)  # meets the collection only when it commits
+    two = writer.save(state(w=2), {}, step=2)
+    three = RunWriter.take_over(writer.repository, "run", "a2").save(state(w=3), {}, step=3)
+    assert [commit.manifest[:8] for commit in (one, two, three)] == ["00000000", "00000001", "00000001"]
+
+
 def test_memory_forgets_what_retention_has_dropped():
     server = FakeServer()
     store = FakeStore(server)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from storage.checkpoints import CommitFailed, Repository, RunWriter
+from storage.checkpoints import CommitFailed, Head, Repository, RunWriter
 from storage.objects import OutcomeUnknown
 
-from .collector import PREFIX, Watch
-from .fake_store import Crash, FakeServer, FakeStore, Fault, at
+from .collector import PREFIX, Watch, drop
+from .fake_store import Crash, FakeServer, FakeStore, Fault, Request, at
 from .states import begun, repository, state
 
 CONDITIONAL = ("put_if_match", "put_if_absent")
@@ -100,6 +100,35 @@ def test_commit_lands_once_whatever_happens_to_its_put(fault, deliver):
     assert fired
     for commit in head.commits:
         assert writer.repository.restore("run", commit.id).meta == {"step": commit.step}
+
+
+def test_what_landed_without_our_knowing_is_still_reused():
+    store = FakeStore()
+    writer = begun(store)
+    lost = iter([Fault.ANSWER_LOST])
+    store.fault = lambda request: next(lost, None) if request.verb == "put_if_match" else None
+    writer.save(state(w=1), {}, step=1)
+    commit = writer.save(state(w=1), {}, step=2)
+    assert commit.new_bytes == commit.manifest_bytes
+
+
+def test_no_two_contents_of_a_head_are_alike_and_versions_grow():
+    """Else an ETag could come back, and a late request land twice."""
+    server = FakeServer()
+    heads: list[Head] = []
+
+    def note(server: FakeServer, request: Request) -> None:
+        if request.key.endswith("/head"):
+            heads.append(Head.from_bytes(server.objects[request.key], "head"))
+
+    server.watchers.append(note)
+    writer = begun(FakeStore(server))
+    for step in (1, 2):
+        writer.save(state(w=step), {}, step=step)
+        drop(FakeStore(server), "run")
+    RunWriter.take_over(repository(FakeStore(server)), "run", "a2").save(state(w=1), {}, step=1, tags=["x"])
+    assert [head.version for head in heads] == list(range(8))
+    assert len({head.nonce for head in heads}) == 8
 
 
 @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.NEVER_ARRIVED, Fault.LATE, Fault.AGAIN])

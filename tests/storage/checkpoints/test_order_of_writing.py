@@ -122,6 +122,12 @@ def test_run_of_the_same_name_is_refused_with_its_writer(store):
         RunWriter.create(repository(store), "run", "a9")
 
 
+def test_the_same_attempt_cannot_create_a_run_twice(store):
+    begun(store)
+    with pytest.raises(RunExists):
+        RunWriter.create(repository(store), "run", "a1")
+
+
 def test_take_over_of_no_run_is_refused(store):
     with pytest.raises(RunMissing, match="'nothing'"):
         RunWriter.take_over(repository(store), "nothing", "a1")

@@ -1,7 +1,7 @@
 """Write the fixture `format-1/`: a small repository of the first format, which every later version must read.
 
-Run as `python -m tests.storage.checkpoints.write_format_1` from the root of the project. It was run once, when
-the format was new; a change of the format gets another fixture beside this one.
+Run by `python -m tests.storage.checkpoints.write_format_1` in the project's root. It was run once, when the
+format was new; a change of the format gets another fixture beside this one.
 """
 
 import itertools
