@@ -51,7 +51,14 @@ class Outcome:
 
 
 def launch(
-    job: Job, lake: Lake, *, attempt: str, resume: bool, log: Path, on_event: Callable[[Event], None]
+    job: Job,
+    lake: Lake,
+    *,
+    attempt: str,
+    resume: bool,
+    log: Path,
+    on_event: Callable[[Event], None],
+    worker: str = "lstm.training.worker",
 ) -> Outcome:
     """Train `job` to its end; blocks, and calls `on_event` for every event of rank 0.
 
@@ -62,6 +69,7 @@ def launch(
         resume: go on from the newest complete commit; False refuses a run that has commits.
         log: file that takes everything the ranks print which is no event.
         on_event: see `lstm.training.events`.
+        worker: module that each rank runs.
 
     Raises:
         UserError: a rank met a mistake that the user can mend.
@@ -83,7 +91,7 @@ def launch(
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
             "PYTHONUNBUFFERED": "1",
         }
-        with _torchrun(job.training.ranks, meeting, environment, sink.fileno()) as process:
+        with _torchrun(job.training.ranks, worker, meeting, environment, sink.fileno()) as process:
             assert process.stdout is not None
             finished, errors = None, list[Event]()
             for line in process.stdout:
@@ -112,7 +120,7 @@ def _failure(errors: list[Event], status: int, log: Path) -> Exception:
 
 @contextmanager
 def _torchrun(
-    ranks: int, meeting: str, environment: dict[str, str], errors: int
+    ranks: int, worker: str, meeting: str, environment: dict[str, str], errors: int
 ) -> Iterator[subprocess.Popen[str]]:
     """torchrun as a child that cannot outlive us; whatever happens, none of its ranks is left."""
     arguments = [
@@ -124,7 +132,7 @@ def _torchrun(
         "--rdzv-conf=store_type=file",
         "--local-addr=127.0.0.1",
         "-m",
-        "lstm.training.worker",
+        worker,
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", "lstm.training.agent", *arguments],

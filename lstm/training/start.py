@@ -15,7 +15,7 @@ from lstm.training.early_stopping import EarlyStopping
 from lstm.training.environment import environment
 from lstm.training.job import Job
 from lstm.training.learner import Learner
-from lstm.windows import Plan, index_snapshot, make_plan
+from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
 from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
 from storage.errors import UserError
 from storage.objects import Bucket
@@ -83,6 +83,7 @@ def constant_meta(job: Job, task: ForecastTask, plan: Plan) -> dict[str, Any]:
         "task": task.state(),
         "plan_id": plan.id,
         "snapshot": {"table": plan.table, "id": plan.snapshot_id},
+        "windows": {split: plan.windows(split) for split in SPLITS},
         "environment": environment(job.training.ranks),
     }
 

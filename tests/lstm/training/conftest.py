@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from lstm.windows import OrderSpec, SplitSpec, WindowSpec
 from storage.local import LocalServer
 from storage.objects import Bucket
 from storage.tables import Lake, create_table, lake_for
+
+from .runner import Runner
 
 SERIES, HOURS = 5, 260
 
@@ -63,6 +66,11 @@ def _rows() -> pa.Table:
             )
         )
     return pa.concat_tables(parts)
+
+
+@pytest.fixture
+def runner(lake: Lake, tmp_path: Path) -> Runner:
+    return Runner(lake, tmp_path / "ranks.log")
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""A launch leaves nothing behind, opens nothing to the network, and yields to whoever takes its run over."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lstm.training.events import Event
+from lstm.training.job import Job
+from lstm.training.launch import launch
+from lstm.training.start import RunHasCommits
+from storage.errors import UserError
+from storage.tables import Lake
+
+from . import family
+from .runner import Runner
+
+
+def test_nothing_listens_beyond_loopback(runner: Runner, make_job: Callable[..., Job]) -> None:
+    listening: set[str] = set()
+
+    def look(event: Event) -> None:
+        if event["event"] == "progress":
+            for process in [family.torchrun(), *family.ranks().values()]:
+                connections = process.net_connections("inet")
+                listening.update(c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN)
+
+    runner.launch(make_job("ports", steps=2), look)
+    assert listening == {"127.0.0.1"}
+
+
+def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: Callable[..., Job]) -> None:
+    job = make_job("taken-over")
+    asleep = threading.Event()
+    sleepers: list[psutil.Process] = []
+    outcome: list[BaseException] = []
+
+    def sleep(event: Event) -> None:
+        if event["event"] == "progress" and event["step"] == 10:
+            sleepers.extend(family.ranks().values())
+            for process in sleepers:
+                process.suspend()
+            asleep.set()
+
+    def older() -> None:
+        try:
+            runner.launch(job, sleep)
+        except UserError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=older)
+    thread.start()
+    assert asleep.wait(120)
+    newer = runner.launch(job)
+    commits = runner.repository(job).head(job.run).commits
+    for process in sleepers:
+        process.resume()
+    thread.join(120)
+
+    assert "was taken over by attempt 'taken-over-2'" in str(outcome[0])
+    assert newer.step == job.training.steps
+    assert runner.repository(job).head(job.run).commits == commits
+
+
+def test_starting_a_run_that_has_commits_is_refused(
+    runner: Runner, make_job: Callable[..., Job], lake: Lake, tmp_path: Path
+) -> None:
+    job = make_job("twice", steps=2)
+    runner.launch(job)
+    with pytest.raises(UserError, match="run 'twice' has 2 commits already, the newest of step 2"):
+        launch(job, lake, attempt="again", resume=False, log=tmp_path / "log", on_event=lambda event: None)
+    assert issubclass(RunHasCommits, UserError)
+
+
+def _launch_in_child(
+    job: Job, lake: Lake, log: Path, progress: "multiprocessing.connection.Connection"
+) -> None:
+    def tell(event: Event) -> None:
+        if event["event"] == "progress":
+            progress.send([family.torchrun().pid, *(p.pid for p in family.ranks().values())])
+
+    launch(job, lake, attempt="child", resume=True, log=log, on_event=tell)
+
+
+def test_ranks_die_with_the_process_that_launched_them(
+    make_job: Callable[..., Job], lake: Lake, tmp_path: Path
+) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    job = make_job("orphans", steps=100_000, patience=0)
+    parent = multiprocessing.get_context("spawn").Process(
+        target=_launch_in_child, args=(job, lake, tmp_path / "log", sender)
+    )
+    parent.start()
+    assert receiver.poll(120)
+    processes = [psutil.Process(pid) for pid in receiver.recv()]
+    assert len(processes) == 3
+    parent.kill()
+    parent.join()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
