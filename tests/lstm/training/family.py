@@ -10,8 +10,5 @@ def torchrun() -> psutil.Process:
 
 def ranks() -> dict[int, psutil.Process]:
     """Its ranks that have got as far as running, by number."""
-    found = {}
-    for child in torchrun().children():
-        if "lstm.training.worker" in child.cmdline():
-            found[int(child.environ()["RANK"])] = child
-    return found
+    environments = {child: child.environ() for child in torchrun().children()}
+    return {int(environ["RANK"]): child for child, environ in environments.items() if "RANK" in environ}
