@@ -1,5 +1,6 @@
 """A state on its way into a repository: cut, hashed, named by its logical content. Nothing is written yet."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -25,6 +26,7 @@ class Draft:
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int) -> Self:
         """Raises InvalidName, ValueError (meta that JSON cannot hold, a negative step)."""
+        step = operator.index(step)
         if step < 0:
             raise ValueError(f"a step is >= 0, got {step}")
         plain_meta = canonical.loads(canonical.dumps(dict(meta)), "meta")  # as a restore will give it back

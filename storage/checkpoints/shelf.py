@@ -128,6 +128,9 @@ class Shelf:
         return data
 
 
+_JITTER = random.Random()  # noqa: S311 - no secret; our own, because a trainer's generators must not be touched
+
+
 class Retries:
     """Counts the tries of one change of a head, and waits longer from one to the next."""
 
@@ -146,5 +149,5 @@ class Retries:
                 " and does nothing else keep changing the run?"
             ) from error
         longest = min(self._LONGEST_S, self._FIRST_S * 2**self._tries)
-        self._pause(longest * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+        self._pause(longest * _JITTER.uniform(0.5, 1))
         return self

@@ -172,7 +172,8 @@ class RunWriter:
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step)
-            notes = dict(metrics or {}), tuple(dict.fromkeys(tags))
+            numbers = {name: float(value) for name, value in (metrics or {}).items()}
+            notes = numbers, tuple(dict.fromkeys(tags))
             return self._land(State(self._claim, self._memory, draft, *notes), *notes)
 
     def adopt(self, content: Content) -> Commit:

@@ -1,6 +1,7 @@
 """Opening, naming, counting, saving again: what a user of a repository relies on."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from storage.checkpoints import (
     DTYPES,
+    CommitFailed,
     CommitMissing,
     Damaged,
     InvalidName,
@@ -209,6 +211,22 @@ def test_tensor_names_that_would_lead_elsewhere_are_refused(store):
     for name in ("", "/a", "a//b", "../a", "a/..", "a\\b", "a\nb", "x" * 1025):
         with pytest.raises(InvalidName, match="tensor name"):
             writer.save({name: Tensor("uint8", (), b"1")}, {}, step=1)
+
+
+def test_numpy_numbers_are_taken_as_steps_and_metrics(store):
+    commit = begun(store).save(state(w=1), {}, step=np.int64(7), metrics={"loss": np.float32(0.5)})
+    assert repository(store).head("run").commits[-1] == commit
+    assert (commit.step, commit.metrics) == (7, {"loss": 0.5})
+
+
+def test_a_save_that_waits_leaves_the_generators_of_the_process_alone(store):
+    writer = begun(store)
+    store.server.etag = lambda key: "another"
+    random.seed(1)
+    before = random.getstate()
+    with pytest.raises(CommitFailed):
+        writer.save(state(w=1), {}, step=1)
+    assert random.getstate() == before
 
 
 def test_a_thousand_commits_in_one_head_are_fine(store):
