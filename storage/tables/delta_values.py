@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import types
 
@@ -18,6 +19,7 @@ from storage.tables.errors import UnsupportedTable
 from storage.tables.protocol import ColumnStatistics
 
 Parsed = Mapping[str, Any]
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def parse_statistics(stats: str | Parsed | None) -> Parsed:
@@ -71,8 +73,12 @@ def _bound(value: Any, type_: pa.DataType, *, is_max: bool = False) -> Any:
         bound = _parse(value, type_)
     except (ValueError, TypeError, ArithmeticError):
         return None
-    if isinstance(bound, float) and math.isnan(bound):
-        return None
+    if isinstance(bound, float):
+        if math.isnan(bound):
+            return None
+        # The shortest text of a float32 may lie on either side of its value.
+        near = float(np.float32(bound)) if abs(bound) < _FLOAT32_MAX else bound
+        return max(bound, near) if is_max else min(bound, near)
     if is_max and isinstance(bound, datetime) and bound.microsecond % 1000 == 0:
         return bound + timedelta(microseconds=999)  # Spark cuts to milliseconds
     return bound

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from storage.objects import Access, AccessDenied, Unreachable
 from storage.tables.errors import TableError, TableMissing, UnsupportedTable
-from storage.tables.iceberg_io import BucketIO
+from storage.tables.iceberg_io import ACCESS, BucketIO
 from storage.tables.lake import CatalogSettings
 
 _TIMEOUT_S = (5, 60)
@@ -50,15 +50,17 @@ def connect(settings: CatalogSettings, access: Access) -> Catalog:
 
 @functools.lru_cache(maxsize=8)
 def _connect(settings: CatalogSettings, access: Access) -> Catalog:
-    properties = {"uri": settings.uri}
+    properties: dict[str, Any] = {"uri": settings.uri}
     if settings.warehouse is not None:
         properties["warehouse"] = settings.warehouse
     if not settings.is_rest:
-        return _Sql(BucketIO(access), "carousel", properties)
+        # Its `create_table` makes a file access of its own, from these.
+        properties |= {ACCESS: access, "py-io-impl": f"{BucketIO.__module__}.{BucketIO.__name__}"}
+        return _Sql("carousel", **properties)
     if settings.credential is not None:
         properties["credential"] = settings.credential
         properties["oauth2-server-uri"] = f"{settings.uri.rstrip('/')}/v1/oauth/tokens"
-    return _Rest(BucketIO(access), "carousel", properties)
+    return _Rest(BucketIO({ACCESS: access}), "carousel", properties)
 
 
 @contextlib.contextmanager
@@ -78,9 +80,18 @@ def translated(what: str) -> Iterator[None]:
         raise Unreachable(f"{what}: the catalog's database fails ({_brief(error)}); is it up?") from error
     except theirs.RESTError as error:
         raise TableError(f"{what}: the catalog refuses ({error})") from error
-    except ValidationError as error:
-        details = "; ".join(str(it["msg"]) for it in error.errors())
-        raise UnsupportedTable(f"{what}: its metadata have something unknown here ({details})") from error
+    except (ValidationError, theirs.ValidationError) as error:
+        raise UnsupportedTable(f"{what}: its metadata cannot be read here ({_details(error)})") from error
+
+
+def _details(error: Exception) -> str:
+    """What pydantic found, without the metadata themselves."""
+    found = error if isinstance(error, ValidationError) else error.__cause__
+    return (
+        "; ".join(str(it["msg"]) for it in found.errors())
+        if isinstance(found, ValidationError)
+        else str(error)
+    )
 
 
 def _brief(error: Exception) -> str:
@@ -108,14 +119,10 @@ class _Rest(RestCatalog):
 
 
 class _Sql(SqlCatalog):
-    def __init__(self, file_io: BucketIO, name: str, properties: Mapping[str, str]) -> None:
-        self._file_io = file_io
-        super().__init__(name, **properties)
-
     def _load_file_io(
         self, properties: Mapping[str, Any] | None = None, location: str | None = None
     ) -> FileIO:
-        return self._file_io
+        return BucketIO(self.properties)
 
 
 class _Limited(HTTPAdapter):

@@ -10,16 +10,25 @@ from types import TracebackType
 from typing import Self
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
+from pyiceberg.typedef import Properties
 
 from storage.objects import Access, Bucket, Exists, NotFound
 from storage.tables.ranged import split
 
+ACCESS = "carousel.access"
+
 
 class BucketIO(FileIO):
-    """Reads and writes `s3://bucket/key` with one set of credentials."""
+    """Reads and writes `s3://bucket/key` with one set of credentials.
 
-    def __init__(self, access: Access) -> None:
+    pyiceberg makes one from properties where it does not take ours, so `ACCESS` among them holds the
+    credentials: an object, which no text in a table's properties can replace.
+    """
+
+    def __init__(self, properties: Properties) -> None:
         super().__init__({})
+        access = properties[ACCESS]
+        assert isinstance(access, Access)
         self.access = access
 
     def new_input(self, location: str) -> InputFile:

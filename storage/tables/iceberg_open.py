@@ -17,7 +17,7 @@ from storage.objects import Access, Bucket, NotFound
 from storage.tables.errors import TableExists, TableMissing, UnsupportedTable
 from storage.tables.iceberg import ROW_GROUP_PROPERTY, IcebergTable
 from storage.tables.iceberg_catalog import NoCatalog, connect, translated
-from storage.tables.iceberg_io import BucketIO
+from storage.tables.iceberg_io import ACCESS, BucketIO
 from storage.tables.iceberg_names import ADDRESS, Identifier, identifier_of, is_address
 from storage.tables.iceberg_schema import iceberg_schema
 from storage.tables.lake import CatalogSettings, Lake
@@ -101,7 +101,7 @@ def _settings(lake: Lake, uri: str) -> CatalogSettings:
 
 def _load(settings: CatalogSettings, access: Access, uri: str, identifier: Identifier) -> Table:
     catalog = connect(settings, access)
-    with translated(uri):
+    with translated(f"{uri} ({'.'.join(identifier)} of the warehouse {settings.warehouse!r})"):
         table = catalog.load_table(identifier)
     made_as = table.metadata.properties.get(ADDRESS)
     if is_address(uri) and made_as is not None:
@@ -115,14 +115,14 @@ def _load(settings: CatalogSettings, access: Access, uri: str, identifier: Ident
 
 
 def _static(access: Access, location: str) -> Table:
-    file_io = BucketIO(access)
+    file_io = BucketIO({ACCESS: access})
     try:
         with translated(location):
             metadata = FromInputFile.table_metadata(file_io.new_input(location))
     except NotFound as error:
         raise TableMissing(f"there is no Iceberg metadata file at {location}; check the address") from error
     except (ValueError, TypeError) as error:
-        raise UnsupportedTable(f"{location}: these metadata cannot be read ({error})") from error
+        raise UnsupportedTable(f"{location}: its metadata cannot be read here ({error})") from error
     return StaticTable(
         identifier=("static", location),
         metadata=metadata,

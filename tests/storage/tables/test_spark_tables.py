@@ -1,0 +1,158 @@
+"""Tables that Apache Spark wrote, at their current and older versions, against the rows that Spark read back.
+
+They use deletion vectors, column mapping, V2 checkpoints, widened types, position deletes, ORC and more:
+`manifest.json` of the fixtures says what each one has.
+"""
+
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storage.objects import Bucket
+from storage.tables.errors import NoSuchSnapshot, UnsupportedTable
+from storage.tables.open import Lake, open_table
+from storage.tables.protocol import Snapshot, Table
+
+from .rows import read_all
+
+ARCHIVE = Path(__file__).parents[4] / "shared" / "data" / "spark" / "fixtures-P.tar.xz"
+NAMES = [
+    *("plain_appends", "deletion_vectors", "mapping_name", "mapping_upgraded", "added_column"),
+    *("type_widening", "frames_by_day", "zorder_checkpoint", "liquid_v2checkpoint"),
+    *("days_appends", "position_deletes", "v3_deletion_vectors", "schema_evolution", "v3_defaults"),
+    *("partition_evolution", "sorted_branch_tag", "added_files", "parquet_and_orc"),
+]
+
+
+@dataclass(frozen=True)
+class Fixtures:
+    folder: Path
+    tables: dict[str, dict[str, Any]]
+    lake: Lake
+
+    def open(self, name: str) -> Table:
+        entry = self.tables[name]
+        if entry["format"] == "delta":
+            return open_table(self.lake, entry["uri"])
+        return open_table(self.lake, entry["metadata_location"])
+
+    def truth(self, version: dict[str, Any]) -> pa.Table:
+        return pq.read_table(self.folder / version["truth"])
+
+
+@pytest.fixture(scope="module")
+def fixtures(embedded: Lake, tmp_path_factory: pytest.TempPathFactory) -> Fixtures:
+    if not ARCHIVE.exists():
+        pytest.skip(f"no Spark fixtures at {ARCHIVE}")
+    folder = tmp_path_factory.mktemp("spark")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    bucket = Bucket(manifest["bucket"], embedded.access)
+    bucket.create()
+    root = folder / "bucket"
+    files = [it for it in root.rglob("*") if it.is_file()]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda it: bucket.put(it.relative_to(root).as_posix(), it.read_bytes()), files))
+    tables = {entry["name"]: entry for entry in manifest["tables"]}
+    assert set(tables) == set(NAMES)
+    return Fixtures(folder, tables, Lake(access=embedded.access))
+
+
+def _rows_by_key(rows: pa.Table, version: dict[str, Any]) -> pa.Table:
+    simple = [it.name for it in rows.schema if not pa.types.is_nested(it.type)]
+    first = [version["entity"], version["time"]]
+    return rows.sort_by([(name, "ascending") for name in (*first, *(it for it in simple if it not in first))])
+
+
+def _check(snapshot: Snapshot, version: dict[str, Any], truth: pa.Table) -> None:
+    rows = read_all(snapshot)
+    assert sum(it.rows for it in snapshot.files) == rows.num_rows == version["rows"]
+    assert snapshot.schema.names == [name for name, _ in version["schema"]]
+    assert rows.schema.types == truth.schema.types
+    assert _rows_by_key(rows, version).equals(_rows_by_key(truth, version).cast(rows.schema))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_current_version_has_sparks_rows(fixtures, name):
+    current = fixtures.tables[name]["current"]
+    _check(fixtures.open(name).snapshot(), current, fixtures.truth(current))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_older_versions_have_sparks_rows(fixtures, name):
+    table = fixtures.open(name)
+    assert fixtures.tables[name]["older"]
+    for version in fixtures.tables[name]["older"]:
+        snapshot = table.snapshot(str(version.get("version", version.get("snapshot_id"))))
+        _check(snapshot, version, fixtures.truth(version))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_history_goes_up_to_the_current_version(fixtures, name):
+    entry, table = fixtures.tables[name], fixtures.open(name)
+    newest = str(entry.get("version", entry.get("snapshot_id")))
+    assert table.snapshots()[-1].id == newest
+    assert table.snapshot(at=table.snapshots()[-1].created).id == newest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_statistics_bound_sparks_rows(fixtures, name):
+    snapshot = fixtures.open(name).snapshot()
+    for file in snapshot.files:
+        for column, known in file.statistics.items():
+            values = [
+                value
+                for group in range(len(snapshot.row_groups(file)))
+                for value in snapshot.read(file, group, [column]).column(column).to_pylist()
+                if value is not None
+            ]
+            if values and known.min is not None:
+                assert known.min <= min(values), column
+            if values and known.max is not None:
+                assert known.max >= max(values), column
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_columns_are_the_same_as_whole_rows(fixtures, name):
+    snapshot = fixtures.open(name).snapshot()
+    names = snapshot.schema.names[::-1]
+    whole = read_all(snapshot)
+    for column in (names, names[:1], [names[-1], names[0]]):
+        assert read_all(snapshot, column).equals(whole.select(column))
+
+
+def test_versions_of_a_cleaned_log_are_refused_with_the_range(fixtures):
+    with pytest.raises(NoSuchSnapshot, match="versions 10 to 12"):
+        fixtures.open("zorder_checkpoint").snapshot("9")
+
+
+def test_an_expired_snapshot_is_refused_with_the_range(fixtures):
+    table = fixtures.open("sorted_branch_tag")
+    oldest = table.snapshots()[0]
+    with pytest.raises(NoSuchSnapshot, match=oldest.id):
+        table.snapshot("1")
+
+
+def test_a_renamed_column_keeps_its_identity(fixtures):
+    table = fixtures.open("mapping_upgraded")
+    before, after = table.snapshot("2"), table.snapshot()
+    assert "flow" in before.schema.names
+    assert "flow_lps" in after.schema.names
+    shared = {it.identity for it in before.files} & {it.identity for it in after.files}
+    assert shared
+
+
+@pytest.mark.parametrize("name", ["frames_by_day", "mapping_name", "days_appends", "v3_defaults"])
+def test_tables_that_ask_more_of_writers_are_not_written(fixtures, name):
+    table = fixtures.open(name)
+    rows = read_all(table.snapshot()).slice(0, 1)
+    with pytest.raises(UnsupportedTable, match=r"not written here|read-only here"):
+        table.append(rows, transaction="a")
