@@ -48,3 +48,15 @@ def test_a_context_of_one_row_goes_on_by_the_tables_interval(two_series):
     found = last_contexts(plan, reader)
     assert found.skipped == ()
     assert found.batch.times.tolist() == [[39 * HOUR, 40 * HOUR, 41 * HOUR, 42 * HOUR]] * 2
+
+
+def test_irregular_times_go_on_by_their_median_step():
+    snapshot = MemorySnapshot([[table("a", [0, 3, 4, 7, 10, 11, 14])]])
+    plan = make_plan(
+        index_snapshot(snapshot, entity="name", time="t"),
+        WindowSpec(context=4, horizon=2),
+        SplitSpec(validation=0, test=0),
+        OrderSpec(),
+    )
+    found = last_contexts(plan, WindowReader(snapshot, plan, ("x",)))
+    assert found.batch.times.tolist() == [[7, 10, 11, 14, 17, 20]]

@@ -87,7 +87,7 @@ def test_a_file_index_survives_its_text():
 
 def test_only_keys_are_read_and_one_record_is_kept_per_piece():
     snapshot = in_groups(sorted_table(hours=5000), 1000)
-    index = index_snapshot(snapshot, entity="name", time="t")
+    index = index_snapshot(snapshot, entity="name", time="t", max_gap=timedelta(hours=1))
     assert {columns for _, _, columns in snapshot.reads} == {("name", "t")}
     pieces = index.pieces
     assert len(pieces) == 10

@@ -1,6 +1,7 @@
 """Row groups are fetched once while memory allows, and memory is bounded by superblocks."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lstm.windows import (
 )
 from lstm.windows.gather import gather
 from lstm.windows.row_groups import RowGroups, Rows
+from lstm.windows.shelf import Shelf
 from storage.tables.errors import SnapshotDamaged
 
 from .conftest import in_groups, sorted_table
@@ -139,3 +141,28 @@ def test_gather_copies_windows_and_checks_their_bounds():
     for outside in (-1, 8):
         with pytest.raises(IndexError, match="of 10"):
             gather(rows, np.array([outside]), 3)
+
+
+def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
+    plan, _ = two_series()
+    began, released, early = threading.Event(), threading.Event(), []
+
+    class Slow:
+        """Notices whether its slot was given away while it wrote."""
+
+        columns = ("x",)
+
+        def __init__(self):
+            self.plan = plan
+
+        def load_block(self, superblock, values, times):
+            began.set()
+            early.append(released.wait(0.2))
+
+    with ThreadPoolExecutor(1) as executor:
+        shelf = Shelf(Slow(), executor, slots=1, slot_rows=1)
+        shelf.request(np.array([0]))
+        assert began.wait(30)
+        shelf.release(np.array([0]))
+        released.set()
+    assert early == [False]
