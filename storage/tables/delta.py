@@ -112,6 +112,8 @@ class DeltaTable:
 
     def append(self, rows: pa.Table, *, transaction: str) -> Appended:
         """Append `rows` exactly once for this transaction id."""
+        if not transaction:
+            raise ValueError("a transaction id must not be empty")
         self._log()  # says in plain words what is wrong with the server, where the library would retry
         ours = secrets.randbits(62)
         files: list[Written] | None = None

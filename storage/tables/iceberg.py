@@ -92,6 +92,8 @@ class IcebergTable:
 
     def append(self, rows: pa.Table, *, transaction: str) -> Appended:
         """Append `rows` exactly once for this transaction id."""
+        if not transaction:
+            raise ValueError("a transaction id must not be empty")
         if self._read_only:
             raise UnsupportedTable(f"{self.uri} is read-only here: {self._read_only}")
         files: list[Written] | None = None

@@ -34,9 +34,9 @@ def framed(blob: bytes, where: str) -> Positions:
     Raises:
         SnapshotDamaged: the length or the checksum does not fit, or it is no vector.
     """
-    (length,) = struct.unpack_from(">i", blob)
-    vector = blob[4 : 4 + length]
-    if len(blob) < length + 8 or zlib.crc32(vector) != struct.unpack_from(">I", blob, 4 + length)[0]:
+    length = int.from_bytes(blob[:4], "big")
+    vector, checksum = blob[4 : 4 + length], blob[4 + length : 8 + length]
+    if len(checksum) < 4 or zlib.crc32(vector) != int.from_bytes(checksum, "big"):
         raise SnapshotDamaged(f"the deletion vector at {where} is damaged: its checksum does not fit")
     return bare(vector, where)
 

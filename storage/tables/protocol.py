@@ -87,7 +87,11 @@ class Snapshot(Protocol):
 
     @property
     def id(self) -> str:
-        """Delta: the version; Iceberg: the snapshot id. "empty" for an Iceberg table without any."""
+        """What `Table.snapshot` takes.
+
+        Delta: the version. Iceberg: the snapshot id, with `.<schema id>` where the table's schema has changed
+        since it was committed; `empty` for a table without any snapshot.
+        """
 
     @property
     def table(self) -> str:

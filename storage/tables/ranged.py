@@ -128,17 +128,19 @@ class RangedFile(io.RawIOBase):
         return data
 
     def _at(self, start: int, length: int) -> bytes:
-        index = bisect_right(self._starts, start) - 1
-        if index >= 0:
-            offset = start - self._starts[index]
+        """What was fetched beforehand, joined where it came in several parts; else fetched now."""
+        found: list[bytes] = []
+        position, stop = start, start + length
+        while position < stop:
+            index = bisect_right(self._starts, position) - 1
+            offset = position - self._starts[index] if index >= 0 else 0
+            if index < 0 or offset >= len(self._parts[index]):
+                return self._place.range(start, length)
             part = self._parts[index]
-            if offset + length <= len(part):
-                return part[offset : offset + length]
-        if index >= 0 and 0 <= start - self._starts[index] < len(self._parts[index]):
-            # A long chunk that was fetched in parts: join those that it spans.
-            first = self._parts[index][start - self._starts[index] :]
-            return first + self._at(start + len(first), length - len(first))
-        return self._place.range(start, length) if length else b""
+            piece = part[offset : offset + stop - position]
+            found.append(piece)
+            position += len(piece)
+        return found[0] if len(found) == 1 else b"".join(found)
 
 
 def _spans(wanted: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -61,6 +61,15 @@ class TableContract:
         table.append(sensors(10), transaction="a")
         assert count(create_table(lake, uri, SENSORS, format=self.format_)) == 10
 
+    def test_creating_it_twice_at_once_makes_one_table(self, lake, uri):
+        def create(number: int) -> None:
+            table = create_table(lake, uri, SENSORS, format=self.format_)
+            table.append(sensors(10), transaction=str(number))
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(create, range(3)))
+        assert count(open_table(lake, uri, format=self.format_)) == 30
+
     def test_creating_it_again_is_refused_where_it_must_be_new(self, table, lake, uri):
         with pytest.raises(TableExists, match="already"):
             create_table(lake, uri, SENSORS, format=self.format_, exist_ok=False)
@@ -190,6 +199,10 @@ class TableContract:
         with pytest.raises(SchemaMismatch, match=message):
             table.append(change(sensors(10)), transaction="a")
         assert count(table) == 0
+
+    def test_an_append_needs_a_transaction(self, table):
+        with pytest.raises(ValueError, match="transaction"):
+            table.append(sensors(10), transaction="")
 
     def test_an_append_without_rows_is_recorded(self, table):
         assert table.append(sensors(0), transaction="a").added
