@@ -173,7 +173,7 @@ class Plan:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, compact (some 10 to 25 bytes per piece): what a run freezes in its first commit."""
-        from lstm.windows.frozen import freeze
+        from lstm.windows.frozen import freeze  # here, because that module builds plans
 
         return freeze(self)
 
@@ -184,7 +184,7 @@ class Plan:
         Raises:
             PlanMismatch: not a plan, one of another version, or its id does not come out the same.
         """
-        from lstm.windows.frozen import thaw
+        from lstm.windows.frozen import thaw  # as above
 
         return thaw(data)
 

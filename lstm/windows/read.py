@@ -57,6 +57,11 @@ class WindowReader:
         """Row groups fetched and decoded so far, each repetition counted."""
         return self._groups.loads
 
+    @property
+    def amplification(self) -> float:
+        """Row groups fetched so far, each repetition counted, per row group needed; 1.0 at best."""
+        return self._groups.loads / max(1, len(self._groups.loaded))
+
     def reserve(self, size: int) -> bool:
         """Set `size` bytes of the budget aside for a stream's blocks; False: there is no room."""
         with self._lock:

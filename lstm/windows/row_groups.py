@@ -68,6 +68,8 @@ class RowGroups:
         self._held = 0
         self.loads = 0
         """Row groups decoded so far, each repetition counted."""
+        self.loaded: set[int] = set()
+        """Which row groups these were."""
 
     def get(self, group: int) -> Rows:
         """The rows of a row group."""
@@ -93,6 +95,7 @@ class RowGroups:
         with self._lock:
             entry.set_result(rows)
             self.loads += 1
+            self.loaded.add(group)
             self._held += rows.size
             room = self._room()
             for other, future in list(self._entries.items()):

@@ -46,6 +46,20 @@ def test_each_row_group_is_fetched_once_where_memory_allows():
             assert sum(len(batch) for batch in stream) == plan.windows("train")
     assert set(feature_reads(snapshot).values()) == {1}
     assert reader.loads == 4
+    assert reader.amplification == 1.0
+
+
+def test_fetching_again_is_told():
+    snapshot = in_groups(sorted_table(), 25)
+    plan = planned(snapshot, lanes=4, pool=2)
+    slots = len(plan.split_windows("train").superblocks)
+    block = int(plan.superblocks.block_rows.max()) * 16
+    reader = WindowReader(
+        snapshot, plan, ("x", "y"), budget_bytes=min(slots, 16) * block
+    )  # no row group is kept
+    with WindowStream(plan, reader, "train", seed=0, batch_size=4) as stream:
+        list(stream)
+    assert reader.amplification > 1.0
 
 
 def test_ranks_fetch_only_what_their_lanes_need():
