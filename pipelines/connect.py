@@ -9,7 +9,7 @@ from pipelines.servers import folder_of
 from storage.checkpoints import Repository
 from storage.errors import UserError
 from storage.local import LocalServer
-from storage.objects import Access, Bucket
+from storage.objects import Access, Bucket, BucketMissing
 from storage.tables import CatalogSettings, Lake, lake_for
 
 CATALOG_CREDENTIAL = "CAROUSEL_CATALOG_CREDENTIAL"
@@ -37,7 +37,7 @@ def connect(storage: StorageConfig, root: Path) -> Connection:
     """Reach the bucket of `storage`; the embedded server under `root` must run already.
 
     Raises:
-        UserError: the embedded server does not run.
+        UserError: the embedded server does not run, the endpoint does not answer, or there is no such bucket.
     """
     if storage.endpoint_url is None:
         server = LocalServer.find(folder_of(LocalServer, root))
@@ -50,6 +50,10 @@ def connect(storage: StorageConfig, root: Path) -> Connection:
         url = None if storage.endpoint_url == "aws" else storage.endpoint_url
         lake = Lake(access=Access(endpoint_url=url, region=storage.region), catalog=_catalog(storage))
         bucket = Bucket(storage.bucket, lake.access)
+        if not bucket.exists():  # asked once, without patience: a wrong address is told at once
+            raise BucketMissing(
+                f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; create it, or correct storage.bucket"
+            )
     return Connection(bucket=bucket, lake=lake, prefix=storage.repository)
 
 

@@ -60,7 +60,7 @@ def next_name(run: str, job: Job, repository: Repository, *, fresh: bool) -> str
 
 
 def _same(job: Job, name: str, repository: Repository) -> bool:
-    if not repository.head(name).commits:
+    if not repository.commits(name):
         return True  # killed before its first commit: nothing is frozen yet
     known = Job.from_json(repository.restore(name, names=()).meta["job"])
     return known == Job.from_json({**job.to_json(), "run": name})

@@ -123,11 +123,12 @@ def _shared_environment(folder: Path) -> dict[str, str]:
 
 def _launch(folder: Path, port: int) -> daemon.Launch:
     application = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+    ending = ["--timeout-graceful-shutdown", "1"]  # a browser's open connection must not hold it up
     listen = ["--host", HOST, "--port", str(port), "--log-level", "error", "--no-access-log"]
     url = f"http://{HOST}:{port}"
     return daemon.Launch(
         # -P: a file in the caller's folder must not stand in for a module of the same name
-        command=[sys.executable, "-P", "-m", *application, *listen],
+        command=[sys.executable, "-P", "-m", *application, *ending, *listen],
         env={
             # Nothing of the caller's environment that the server does not need: no keys to the bucket.
             "PATH": os.environ.get("PATH", os.defpath),

@@ -43,6 +43,12 @@ def read_source(sources: Sequence[str]) -> Iterator[Rows]:
             yield _read_file(Path(source))
 
 
+def in_order(rows: pa.Table, entity: str | None, time: str) -> pa.Table:
+    """`rows` sorted by entity and time, as windows are read; columns that are not there sort nothing."""
+    keys = [(name, "ascending") for name in (entity, time) if name in rows.column_names]
+    return rows.sort_by(keys) if keys else rows
+
+
 def _read_file(path: Path) -> Rows:
     if path.suffix not in (".parquet", ".csv"):
         raise UserError(f"{path}: only .parquet and .csv files can be ingested, and `{FLIGHTS}`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.flows.demo import Shown
     from pipelines.flows.score import Scored
     from pipelines.flows.train import TrainedRun
-    from storage.checkpoints import Commit, Head, Restored
+    from storage.checkpoints import Commit, Restored
 
 NAMES = {
     "same_hour_last_week": "same hour last week",
@@ -30,22 +30,22 @@ SHORT_ID = 12
 """Digits of a commit's id that are shown; any unique beginning names it."""
 
 
-def run_table(heads: Mapping[str, Head]) -> Table:
+def run_table(runs: Mapping[str, Sequence[Commit]]) -> Table:
     """All runs of a repository."""
     table = Table("run", "commits", "newest step", "stored", "raw", "stored ÷ raw", box=None)
-    for run, head in heads.items():
-        stored, raw = stored_and_raw(head.commits)
-        newest = max((commit.step for commit in head.commits), default=0)
+    for run, commits in runs.items():
+        stored, raw = stored_and_raw(commits)
+        newest = max((commit.step for commit in commits), default=0)
         table.add_row(
-            run, str(len(head.commits)), str(newest), megabytes(stored), megabytes(raw), _share(stored, raw)
+            run, str(len(commits)), str(newest), megabytes(stored), megabytes(raw), _share(stored, raw)
         )
     return table
 
 
-def commit_table(run: str, head: Head) -> Table:
+def commit_table(run: str, commits: Sequence[Commit]) -> Table:
     """The commits of one run."""
     table = Table("commit", "step", "training loss", "validation loss", "raw", "new", "tags", box=None)
-    for commit in head.commits:
+    for commit in commits:
         table.add_row(
             f"{run}/{commit.id[:SHORT_ID]}",
             str(commit.step),

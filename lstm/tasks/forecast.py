@@ -82,6 +82,15 @@ class ForecastConfig:
         return cls(**fields)
 
 
+def check_window(config: ForecastConfig, window: WindowSpec) -> None:
+    """Raise WrongForecast unless windows of this shape can be forecast so; needs no data."""
+    if window.context % config.patch:
+        raise WrongForecast(
+            f"a context of {window.context} rows cannot be cut into patches of {config.patch}; "
+            "choose a patch that divides it (1 always does)"
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
     """A batch as tensors. B windows, C rows of context, H of horizon, T = C + H, F columns, K of calendar."""
@@ -113,11 +122,7 @@ class ForecastTask:
         self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
         self.columns: tuple[str, ...] = (config.target, *config.past)
         self.calendar = Calendar(config.timezone)
-        if window.context % config.patch:
-            raise WrongForecast(
-                f"a context of {window.context} rows cannot be cut into patches of {config.patch}; "
-                "choose a patch that divides it (1 always does)"
-            )
+        check_window(config, window)
         if missing := [name for name in self.columns if name not in scaling.columns]:
             raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(scaling.columns)}")
         places = [scaling.columns.index(name) for name in self.columns]

@@ -30,10 +30,9 @@ def list_(
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
         if run is None:
-            heads = {name: repository.head(name) for name in repository.runs()}
-            answer = run_table(heads)
+            answer = run_table({name: repository.commits(name) for name in repository.runs()})
         else:
-            answer = commit_table(run, repository.head(run))
+            answer = commit_table(run, repository.commits(run))
     console().print(answer)
 
 

@@ -9,7 +9,7 @@ from prefect.artifacts import create_table_artifact
 
 from pipelines.config.model import RunConfig
 from pipelines.connect import connect
-from pipelines.sources import read_source
+from pipelines.sources import in_order, read_source
 from storage.tables import create_table
 
 ROW_GROUP_ROWS = 8760
@@ -34,14 +34,15 @@ def ingest(config: RunConfig, root: Path, sources: Sequence[str]) -> Ingested:
     connection = connect(config.storage, root)
     appended, steps = None, []
     for source in read_source(sources):
+        rows = in_order(source.rows, config.table.entity, config.table.time)
         table = create_table(
             connection.lake,
             config.table.uri,
-            source.rows.schema,
+            rows.schema,
             format=config.table.format,
             row_group_rows=ROW_GROUP_ROWS,
         )
-        appended = table.append(source.rows, transaction=source.transaction)
+        appended = table.append(rows, transaction=source.transaction)
         outcome = "added" if appended.added else "known already"
         get_run_logger().info("%s: %d rows, %s", source.name, appended.rows, outcome)
         steps.append(

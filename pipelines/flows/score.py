@@ -9,9 +9,10 @@ from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
 from lstm.training.trained import BEST, Trained, load_trained
-from lstm.windows import Plan, WindowReader, index_snapshot, last_contexts, make_plan
+from lstm.windows import Plan, WindowReader, last_contexts
 from pipelines.config.model import RunConfig
 from pipelines.connect import Connection, connect
+from pipelines.planning import plan_for
 from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
 from storage.tables import Snapshot, create_table, open_table
 
@@ -86,11 +87,4 @@ def _plan(trained: Trained, snapshot: Snapshot, connection: Connection) -> Plan:
     if snapshot.id == job.table.snapshot:
         trained.plan.check(snapshot)
         return trained.plan
-    index = index_snapshot(
-        snapshot,
-        entity=job.table.entity,
-        time=job.table.time,
-        max_gap=job.table.max_gap,
-        cache=connection.bucket,
-    )
-    return make_plan(index, job.window, job.split, job.order)
+    return plan_for(job, snapshot, connection.bucket)

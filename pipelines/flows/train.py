@@ -10,12 +10,15 @@ from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
 from lstm.training.launch import launch
+from lstm.training.start import pinned_snapshot
 from pipelines.config.model import RunConfig
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
+from pipelines.planning import plan_for, plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
 from pipelines.terminal import console
+from storage.errors import UserError
 from storage.tables import open_table
 
 
@@ -41,7 +44,16 @@ class TrainedRun:
 def train(config: RunConfig, root: Path) -> TrainedRun:
     """Train a new run on the newest snapshot of its table, or the one that the settings pin."""
     connection = connect(config.storage, root)
-    return follow(pinned_job(config, connection), connection, root, resume=False)
+    connection.repository()  # made if new; refuses a server that would lose checkpoints
+    if has_commits(connection, config.run):
+        raise UserError(
+            f"run {config.run!r} has begun already; `carousel resume {config.run}` goes on with it, "
+            "or give this run another name: --set run=NAME"
+        )
+    job = pinned_job(config, connection)
+    plan = plan_for(job, pinned_snapshot(job, connection.lake), connection.bucket)
+    console(stderr=True).print(f"  {plan_line(plan)}")
+    return follow(job, connection, root, resume=False)
 
 
 @flow(flow_run_name="resume {run}")
@@ -57,7 +69,6 @@ def resume(storage: StorageConfig, run: str, root: Path, ranks: int | None = Non
 
 def pinned_job(config: RunConfig, connection: Connection) -> Job:
     """The job of a new run: its snapshot is pinned here, and nothing later looks at "latest"."""
-    connection.repository()  # made if new; refuses a server that would lose checkpoints
     table = open_table(connection.lake, config.table.uri, format=config.table.format)
     return config.job(table.snapshot(config.table.snapshot).id)
 
@@ -70,7 +81,7 @@ def frozen_job(connection: Connection, run: str) -> Job:
 def has_commits(connection: Connection, run: str) -> bool:
     """Whether a run has begun. One that was killed before its first commit has not: `train` begins it."""
     repository = connection.existing_repository()
-    return run in repository.runs() and bool(repository.head(run).commits)
+    return run in repository.runs() and bool(repository.commits(run))
 
 
 def finished_run(connection: Connection, run: str) -> TrainedRun | None:
@@ -97,7 +108,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
             log=root / "logs" / f"{job.run}-{attempt}.log",
             on_event=progress,
         )
-    commits = connection.existing_repository().head(job.run).commits
+    commits = connection.existing_repository().commits(job.run)
     create_table_artifact(
         key="training",
         table=[
@@ -116,7 +127,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
 
 
 def _ended(job: Job, connection: Connection, commit: str, step: int, reason: str) -> TrainedRun:
-    commits = connection.existing_repository().head(job.run).commits
+    commits = connection.existing_repository().commits(job.run)
     stored, raw = stored_and_raw(commits)
     return TrainedRun(
         run=job.run,

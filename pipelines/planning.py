@@ -1,0 +1,35 @@
+"""A plan before anything is started: what is wrong with the table is told within a second."""
+
+from lstm.tasks.forecast import check_window
+from lstm.training.job import Job
+from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
+from lstm.windows.columns import check_features
+from storage.objects import Bucket
+from storage.tables import Snapshot
+
+
+def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
+    """Plan the windows of `snapshot` as `job` wants them; files that `cache` knows are not scanned again.
+
+    Raises:
+        UserError: the table or its columns cannot serve; the message says why.
+    """
+    check_window(job.forecast, job.window)
+    check_features(snapshot.schema, [job.forecast.target, *job.forecast.past])
+    index = index_snapshot(
+        snapshot,
+        entity=job.table.entity,
+        time=job.table.time,
+        max_gap=job.table.max_gap,
+        cache=cache,
+    )
+    return make_plan(index, job.window, job.split, job.order)
+
+
+def plan_line(plan: Plan) -> str:
+    """What a plan comes to, in one line."""
+    windows = ", ".join(f"{plan.windows(split):,} {split}" for split in SPLITS)
+    return (
+        f"{plan.rows:,} rows, {len(plan.series):,} series, {len(plan.segments.series):,} segments; "
+        f"windows: {windows}; plan {plan.id[:12]}"
+    )
