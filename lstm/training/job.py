@@ -6,7 +6,7 @@ not part of it: ranks take them from their environment (`AWS_ACCESS_KEY_ID`, `AW
 
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
@@ -19,8 +19,8 @@ class TableRef:
 
     uri: str
     """`s3://bucket/key` of the table."""
-    format: str
-    """`delta` or `iceberg`."""
+    format: Literal["delta", "iceberg"]
+    """Which kind of table it is."""
     snapshot: str
     """The pinned snapshot's id; nothing later looks at "latest"."""
     entity: str | None
