@@ -52,7 +52,8 @@ def connect(storage: StorageConfig, root: Path) -> Connection:
         bucket = Bucket(storage.bucket, lake.access)
         if not bucket.exists():  # asked once, without patience: a wrong address is told at once
             raise BucketMissing(
-                f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; create it, or correct storage.bucket"
+                f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; "
+                "create it, or correct storage.bucket"
             )
     return Connection(bucket=bucket, lake=lake, prefix=storage.repository)
 

@@ -33,8 +33,8 @@ def list_(context: typer.Context, config: ConfigPath = DEFAULT_CONFIG, assign: A
         console().print(f"no tables in s3://{connection.bucket.name} yet; `carousel ingest` makes one")
         return
     answer = Table("table", "format", box=None)
-    for uri, kind in found:
-        answer.add_row(uri, kind)
+    for entry in found:
+        answer.add_row(entry.uri, entry.format)
     console().print(answer)
 
 
