@@ -5,7 +5,8 @@
 - `s3://bucket/….metadata.json` opens the Iceberg table of that metadata file, to read only.
 - `namespace.name` opens the Iceberg table of the catalog.
 
-How an address becomes a catalog's name: `iceberg_names.py`.
+How an address becomes a catalog's name: `iceberg_names.py`. Iceberg's library takes a second to import, so
+it is imported by the functions that need it: the ranks of a run on a Delta table do not.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ import pyarrow as pa
 
 from storage import uri as uris
 from storage.objects import Bucket
-from storage.tables import iceberg_open
 from storage.tables.delta import DeltaTable
 from storage.tables.errors import TableExists, TableMissing
-from storage.tables.iceberg_catalog import connect, translated
 from storage.tables.iceberg_names import ADDRESS, is_address
 from storage.tables.lake import CatalogSettings, Lake, lake_for
 from storage.tables.protocol import Table
@@ -84,6 +83,8 @@ def create_table(
         if format == "delta":
             table: Table = DeltaTable.create(uri, lake.access, wanted, row_group_rows)
         else:
+            from storage.tables import iceberg_open
+
             table = iceberg_open.create(lake, uri, wanted, row_group_rows)
     except TableExists:
         if not exist_ok:
@@ -104,10 +105,8 @@ def open_table(lake: Lake, uri: str, *, format: Format | None = None) -> Table: 
         TableMissing: there is none; the message says where it was looked for.
         UnsupportedTable: its metadata cannot be read.
     """
-    if not is_address(uri):
-        return iceberg_open.in_catalog(lake, uri)
-    if uri.endswith(".metadata.json"):
-        return iceberg_open.by_metadata(lake, uri)
+    if not is_address(uri) or uri.endswith(".metadata.json"):
+        return _open_iceberg(lake, uri)
     looked = []
     for kind in ("delta", "iceberg") if format is None else (format,):
         try:
@@ -126,6 +125,12 @@ def list_tables(lake: Lake, bucket: str, prefix: str = "") -> list[ListedTable]:
 
 
 def _open_iceberg(lake: Lake, uri: str) -> Table:
+    from storage.tables import iceberg_open
+
+    if not is_address(uri):
+        return iceberg_open.in_catalog(lake, uri)
+    if uri.endswith(".metadata.json"):
+        return iceberg_open.by_metadata(lake, uri)
     if lake.catalog is not None:
         try:
             return iceberg_open.in_catalog(lake, uri)
@@ -151,6 +156,8 @@ def _delta_tables(lake: Lake, bucket: str, prefix: str) -> Iterator[str]:
 
 
 def _catalog_tables(lake: Lake, settings: CatalogSettings) -> Iterator[str]:
+    from storage.tables.iceberg_catalog import connect, translated
+
     catalog = connect(settings, lake.access)
     with translated("the Iceberg catalog"):
         for namespace in catalog.list_namespaces():
