@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from functools import partial
 
 import pyarrow as pa
 from pyiceberg import exceptions as theirs
+from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable, Table
+from sqlalchemy.exc import IntegrityError
 
 from storage import uri as uris
 from storage.objects import Access, Bucket, NotFound
@@ -21,8 +24,10 @@ from storage.tables.iceberg_io import ACCESS, BucketIO
 from storage.tables.iceberg_names import ADDRESS, Identifier, identifier_of, is_address
 from storage.tables.iceberg_schema import iceberg_schema
 from storage.tables.lake import CatalogSettings, Lake
+from storage.tables.retry import attempts
 
 _METADATA = re.compile(r"v?(\d+)(?:-[^/]*)?\.(?:gz\.)?metadata\.json(?:\.gz)?")
+_CREATIONS = 6
 
 
 def create(lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int) -> IcebergTable:
@@ -37,8 +42,7 @@ def create(lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int) -> Iceb
     with translated(uri):
         if catalog.table_exists(identifier):
             raise TableExists(f"{uri} is a table of the catalog already; open it, or choose another name")
-        with contextlib.suppress(theirs.NamespaceAlreadyExistsError):
-            catalog.create_namespace(identifier[:-1])
+        _create_namespace(catalog, identifier[:-1])
         properties = {
             ROW_GROUP_PROPERTY: str(row_group_rows),
             "write.parquet.compression-codec": "zstd",
@@ -46,15 +50,33 @@ def create(lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int) -> Iceb
         if is_address(uri):
             properties[ADDRESS] = uris.build(*uris.parse(uri))
         try:
-            catalog.create_table(
-                identifier,
-                iceberg_schema(schema),
-                location=uri if is_address(uri) and not settings.is_rest else None,
-                properties=properties,
+            location = uri if is_address(uri) and not settings.is_rest else None
+            _settled(
+                lambda: catalog.create_table(
+                    identifier, iceberg_schema(schema), location=location, properties=properties
+                )
             )
         except theirs.TableAlreadyExistsError as error:
             raise TableExists(f"another writer has just created {uri}; open it") from error
     return in_catalog(lake, uri)
+
+
+def _create_namespace(catalog: Catalog, namespace: Identifier) -> None:
+    # A database says "integrity" when another writer creates it at the same moment.
+    with contextlib.suppress(theirs.NamespaceAlreadyExistsError, IntegrityError):
+        _settled(lambda: catalog.create_namespace(namespace))
+
+
+def _settled(create: Callable[[], object]) -> None:
+    """Create something, again if need be: the embedded catalog fails where two create it at once."""
+    for attempt in attempts(_CREATIONS):
+        try:
+            create()
+        except theirs.ServerError:
+            if attempt == _CREATIONS - 1:
+                raise
+        else:
+            return
 
 
 def in_catalog(lake: Lake, uri: str) -> IcebergTable:
