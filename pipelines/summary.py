@@ -132,8 +132,15 @@ def scored_line(done: Scored) -> str:
     return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
 
 
-def demo_summary(done: Shown, config: Path, seconds: float) -> Iterable[str | Table]:
-    """What the demo did, where it lies, and how to go on."""
+def demo_summary(done: Shown, program: str, config: Path, seconds: float) -> Iterable[str | Table]:
+    """What the demo did, where it lies, and how to go on.
+
+    Args:
+        done: what the flow returned.
+        program: how `carousel` is called from here, with its global options.
+        config: the demo's settings as a file.
+        seconds: how long it took.
+    """
     run, ingested, figures = done.trained, done.ingested, done.evaluated.figures
     yield ""
     yield f"Mean departure delay, 1 to 24 hours ahead, {figures.windows:,} test windows, minutes:"
@@ -141,16 +148,29 @@ def demo_summary(done: Shown, config: Path, seconds: float) -> Iterable[str | Ta
     yield verdict(figures)
     yield ""
     rows = f"{ingested.added:,} rows added" if ingested.added else f"{ingested.known:,} rows, none new"
-    yield f"table        {ingested.table} ({rows}), snapshot {run.snapshot}"
-    yield f"checkpoints  {trained_line(run)}"
-    yield f"predictions  {scored_line(done.scored)}"
+    yield _pairs(
+        ("table", f"{ingested.table}: {rows}, snapshot {run.snapshot}"),
+        ("checkpoints", trained_line(run)),
+        ("predictions", scored_line(done.scored)),
+    )
     yield ""
-    options = f"-c {config}"
-    yield f"look again   carousel ui | carousel tables list | carousel checkpoints list {run.run}"
-    yield f"go on        carousel evaluate {options} | carousel score {options} | carousel demo --fresh"
-    yield f"resume       carousel resume {run.run} (after Ctrl-C or kill -9; `carousel demo` does it too)"
-    yield "S3 server    carousel s3 start (ended now; your tools find its address and keys there)"
+    yield _pairs(
+        ("look again", f"{program} ui"),
+        ("", f"{program} checkpoints list {run.run}"),
+        ("", f"{program} tables show {done.scored.table}"),
+        ("the same by series", f"{program} evaluate -c {config}"),
+        ("train anew", f"{program} demo --fresh"),
+        ("resume after a kill", f"{program} resume {run.run}"),
+        ("the S3 server again", f"{program} s3 start"),
+    )
     yield f"done in {seconds:.0f} s"
+
+
+def _pairs(*rows: tuple[str, str]) -> Table:
+    table = Table.grid(padding=(0, 3))
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def stored_and_raw(commits: Iterable[Commit]) -> tuple[int, int]:

@@ -1,12 +1,13 @@
 """`carousel demo`: the whole path on real data."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.app import Assignments, settings
-from pipelines.terminal import console
+from pipelines.terminal import console, program, short
 
 
 class Kind(StrEnum):
@@ -35,15 +36,21 @@ def demo(
     began = time.monotonic()
     root = settings(context).root
     config = validated(demo_config(kind.value).model_dump(mode="json"), assignments=assign or ())
+    command = program() if root == Path(".carousel").resolve() else f"{program()} --root {short(root)}"
     root.mkdir(parents=True, exist_ok=True)
-    out = console()
-    with only_one(
-        root, waiting=lambda: out.print("another demo runs under this root; waiting for it to end ...")
-    ):
-        with flow_session(config.storage, root):
-            from pipelines.flows import demo as flows
+    notes, out = console(stderr=True), console()
+    try:
+        with only_one(
+            root, lambda: notes.print("another demo runs under this root; waiting for its end ...")
+        ):
+            notes.print("starting an S3 server and a Prefect API on loopback ...")
+            with flow_session(config.storage, root):
+                from pipelines.flows import demo as flows
 
-            done = flows.demo(config, root, fresh)
-        path = write_config(config.named(done.trained.run), root)
-    for part in demo_summary(done, path, time.monotonic() - began):
+                done = flows.demo(config, root, fresh)
+            path = write_config(config.named(done.trained.run), root)
+    except KeyboardInterrupt:
+        notes.print(f"stopped; `{command} demo` goes on where it was")
+        raise
+    for part in demo_summary(done, command, Path(short(path)), time.monotonic() - began):
         out.print(part)
