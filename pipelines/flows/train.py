@@ -1,5 +1,6 @@
 """Train: pin the table's snapshot and follow the ranks; or go on with a run that was cut short."""
 
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pipelines.planning import plan_for, plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
 from pipelines.terminal import console
+from storage.daemon import write_private
 from storage.errors import UserError
 from storage.tables import open_table
 
@@ -63,7 +65,7 @@ def resume(storage: StorageConfig, run: str, root: Path, ranks: int | None = Non
     `ranks`: another number of them sees the same windows in the same batches, but not the same bits.
     """
     connection = connect(storage, root)
-    job = frozen_job(connection, run)
+    job = begun_job(connection, run, root)
     return follow(job if ranks is None else job.with_ranks(ranks), connection, root, resume=True)
 
 
@@ -73,9 +75,22 @@ def pinned_job(config: RunConfig, connection: Connection) -> Job:
     return config.job(table.snapshot(config.table.snapshot).id)
 
 
-def frozen_job(connection: Connection, run: str) -> Job:
-    """The job that a run froze in its commits."""
-    return Job.from_json(connection.existing_repository().restore(run, names=()).meta["job"])
+def begun_job(connection: Connection, run: str, root: Path) -> Job:
+    """The job that a run froze in its commits; of one that has none yet, as it was launched here.
+
+    Raises:
+        UserError: there is no such run, neither in the repository nor among those launched from `root`.
+    """
+    if has_commits(connection, run):
+        return Job.from_json(connection.existing_repository().restore(run, names=()).meta["job"])
+    launched = _launched(run, root)
+    if not launched.exists():
+        raise UserError(f"run {run!r} has no commit to go on from; start it: carousel train --set run={run}")
+    return Job.from_json(json.loads(launched.read_text()))
+
+
+def _launched(run: str, root: Path) -> Path:
+    return root / "runs" / f"{run}.json"
 
 
 def has_commits(connection: Connection, run: str) -> bool:
@@ -98,6 +113,9 @@ def finished_run(connection: Connection, run: str) -> TrainedRun | None:
 
 def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> TrainedRun:
     """Start the ranks, show how they get on, and keep the curve as an artifact."""
+    launched = _launched(job.run, root)
+    launched.parent.mkdir(parents=True, exist_ok=True)
+    write_private(launched, json.dumps(job.to_json(), indent=1))
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
     with TrainingProgress(console(stderr=True)) as progress:
         outcome = launch(

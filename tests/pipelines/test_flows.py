@@ -64,6 +64,20 @@ def test_a_finished_run_is_not_trained_again(carousel, trained):
     assert (done.code, "nothing is left to train" in done.out) == (0, True)
 
 
+def test_a_run_killed_before_its_first_commit_is_resumed(carousel, trained, root):
+    known = root / "runs" / "waves.json"
+    job = {**json.loads(known.read_text()), "run": "unborn"}
+    known.with_name("unborn.json").write_text(json.dumps(job))
+    done = carousel("resume", "unborn")
+    assert done.code == 0, done.err
+    assert "unborn" in done.out
+
+
+def test_resuming_what_never_began_is_refused_with_the_remedy(carousel, trained):
+    done = carousel("resume", "never")
+    assert (done.code, "carousel train --set run=never" in done.err) == (2, True)
+
+
 def test_evaluation_names_the_model_and_four_baselines(carousel, trained):
     done = carousel("evaluate", "waves")
     assert done.code == 0, done.err
