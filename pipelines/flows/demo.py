@@ -20,6 +20,7 @@ from pipelines.flows.train import (
     train,
 )
 from pipelines.sources import FLIGHTS
+from pipelines.terminal import console
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def demo(config: RunConfig, root: Path, fresh: bool = False) -> Shown:
     repository, job = connection.repository(), pinned_job(config, connection)
     config = config.named(next_name(config.run, job, repository, fresh=fresh))
     trained = finished_run(connection, config.run)
-    if trained is None:
+    if trained is not None:
+        console(stderr=True).print(f"  run {config.run} is finished; `--fresh` trains another")
+    else:
         begun = has_commits(connection, config.run)
         trained = resume(config.storage, config.run, root) if begun else train(config, root)
     return Shown(

@@ -8,14 +8,15 @@ from prefect.artifacts import create_table_artifact
 
 from lstm.tasks import evaluate as comparison
 from lstm.training.start import pinned_snapshot
-from lstm.training.trained import BEST, load_trained
+from lstm.training.trained import BEST
 from lstm.windows import Split, WindowReader, WindowStream
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import connect
+from pipelines.preparation import restored
 from pipelines.summary import metric_rows
 
-BATCH = 1024
-"""Windows of one batch: the figures do not depend on it."""
+BATCH = 256
+"""Windows of one batch; larger ones leave the processor's caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Evaluated:
 def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -> Evaluated:
     """Forecast every test window once with the model and with the baselines, and compare."""
     connection = connect(storage, root)
-    trained = load_trained(connection.existing_repository(), run, commit)
+    trained = restored(connection, run, commit)
     snapshot = pinned_snapshot(trained.job, connection.lake)
     trained.plan.check(snapshot)
     reader = WindowReader(snapshot, trained.plan, trained.task.columns)

@@ -8,12 +8,12 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
-from lstm.training.trained import BEST, Trained, load_trained
+from lstm.training.trained import BEST, Trained
 from lstm.windows import Plan, WindowReader, last_contexts
 from pipelines.config.model import RunConfig
 from pipelines.connect import Connection, connect
-from pipelines.planning import plan_for
 from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
+from pipelines.preparation import plan_for, restored
 from storage.tables import Snapshot, create_table, open_table
 
 SHOWN = 500
@@ -40,7 +40,7 @@ class Scored:
 def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | None = None) -> Scored:
     """Forecast from the newest rows of the table: of `snapshot`, or the newest one."""
     connection = connect(config.storage, root)
-    trained = load_trained(connection.existing_repository(), config.run, commit)
+    trained = restored(connection, config.run, commit)
     source = open_table(connection.lake, trained.job.table.uri, format=trained.job.table.format)
     pinned = source.snapshot(snapshot)
     plan = _plan(trained, pinned, connection)

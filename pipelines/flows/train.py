@@ -15,7 +15,7 @@ from lstm.training.start import pinned_snapshot
 from pipelines.config.model import RunConfig
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
-from pipelines.planning import plan_for, plan_line
+from pipelines.preparation import plan_for, plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
 from pipelines.terminal import console

@@ -1,9 +1,13 @@
-"""A plan before anything is started: what is wrong with the table is told within a second."""
+"""What a flow needs before its work: a plan, which tells what is wrong with the table at once, or a model."""
+
+import torch
 
 from lstm.tasks.forecast import check_window
 from lstm.training.job import Job
+from lstm.training.trained import Trained, load_trained
 from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
 from lstm.windows.columns import check_features
+from pipelines.connect import Connection
 from storage.objects import Bucket
 from storage.tables import Snapshot
 
@@ -24,6 +28,17 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
         cache=cache,
     )
     return make_plan(index, job.window, job.split, job.order)
+
+
+def restored(connection: Connection, run: str, commit: str) -> Trained:
+    """A commit's model, computing with as many threads as it was trained with.
+
+    So its forecasts are the same bits on a machine with more cores. More threads are no faster on batches
+    this small, and many times slower where they share their cores with others.
+    """
+    trained = load_trained(connection.existing_repository(), run, commit)
+    torch.set_num_threads(trained.job.training.threads_per_rank)
+    return trained
 
 
 def plan_line(plan: Plan) -> str:
