@@ -63,6 +63,7 @@ class DeltaTable:
         Raises:
             TableExists: one is there already.
             UnsupportedTable: the address has characters that not every engine's Delta library reads alike.
+            Unreachable: the server did not answer.
         """
         name, root = uris.parse(uri)
         if not _PLAIN.fullmatch(root):
@@ -84,6 +85,8 @@ class DeltaTable:
             if next(Bucket(name, access).list(f"{root}/_delta_log/"), None) is None:
                 raise
             raise TableExists(f"another writer has just created a Delta table at {uri}; open it") from error
+        except OSError as error:
+            raise Unreachable(f"could not create a Delta table at {uri}: {error}") from error
         return cls(uri, access)
 
     def __repr__(self) -> str:
@@ -208,17 +211,23 @@ def _commit(table: deltalake.DeltaTable, files: list[Written], transaction: str,
 
 
 def _options(access: Access) -> dict[str, str]:
+    """For the Delta library, which takes from the environment whatever is not said here."""
     options = {
         "AWS_REGION": access.region,
-        # The environment might say otherwise, and conditional puts are what keeps commits apart.
+        # Conditional puts are what keeps commits apart.
         "AWS_S3_ALLOW_UNSAFE_RENAME": "false",
+        "AWS_CONDITIONAL_PUT": "etag",
+        "AWS_S3_EXPRESS": "false",
+        "AWS_SKIP_SIGNATURE": "false",
         "connect_timeout": f"{access.connect_timeout_s}s",
         "timeout": f"{access.read_timeout_s}s",
     }
     if access.endpoint_url is not None:
-        options["AWS_ENDPOINT_URL"] = access.endpoint_url
+        options["AWS_ENDPOINT_URL"] = options["AWS_ENDPOINT_URL_S3"] = access.endpoint_url
         options["AWS_ALLOW_HTTP"] = str(access.endpoint_url.startswith("http://")).lower()
+        options["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"] = "false"
     if access.access_key is not None and access.secret_key is not None:
         options["AWS_ACCESS_KEY_ID"] = access.access_key
         options["AWS_SECRET_ACCESS_KEY"] = access.secret_key
+        options["AWS_SESSION_TOKEN"] = ""
     return options

@@ -109,6 +109,27 @@ class TableContract:
         with pytest.raises(SchemaMismatch, match=remedy):
             create_table(lake, uri, SENSORS.append(field), format=self.format_)
 
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+            ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
+            ("AWS_SESSION_TOKEN", "of another account"),
+            ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+            ("AWS_SKIP_SIGNATURE", "true"),
+            ("AWS_CONDITIONAL_PUT", "disabled"),
+            ("AWS_S3_EXPRESS", "true"),
+            ("AWS_REGION", "eu-north-1"),
+        ],
+    )
+    def test_the_environment_does_not_overrule_the_access_that_was_given(
+        self, lake, uri, monkeypatch, variable, value
+    ):
+        monkeypatch.setenv(variable, value)
+        table = create_table(lake, uri, SENSORS, format=self.format_)
+        assert table.append(sensors(10), transaction="a").added
+        assert read_all(table.snapshot()).equals(sensors(10))
+
     # --- append and read
 
     def test_every_type_comes_back_as_it_was_written(self, lake, uri):

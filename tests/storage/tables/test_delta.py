@@ -170,6 +170,15 @@ def test_wrong_keys_a_missing_bucket_and_a_dead_server_are_told_apart(embedded, 
         open_table(Lake(access=dead), uri)
 
 
+def test_creating_a_table_on_a_server_that_died_says_so(embedded, uri, monkeypatch):
+    def fail(*args, **options) -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(delta.deltalake.DeltaTable, "create", fail)
+    with pytest.raises(Unreachable, match="could not create"):
+        create_table(embedded, uri, SENSORS, format="delta")
+
+
 def test_appending_to_a_server_that_died_adds_nothing_and_says_so(table, monkeypatch):
     def fail(*args) -> None:
         raise OSError("connection refused")
