@@ -18,6 +18,7 @@ import typer
 
 from pipelines.cli import checkpoints, config, demo, runs, servers, tables
 from pipelines.cli.app import Settings
+from storage import loopback
 from storage.errors import UserError
 
 app = typer.Typer(
@@ -64,6 +65,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     settings = Settings()
+    loopback.bypass_proxies()  # inherited by all that this command starts
     try:
         app(arguments, prog_name="carousel", obj=settings)
     except SystemExit as end:

@@ -10,7 +10,6 @@ import functools
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from pydantic import ValidationError
@@ -113,8 +112,6 @@ class _Rest(RestCatalog):
         session = super()._create_session()
         session.mount("http://", _Limited())
         session.mount("https://", _Limited())
-        if urlsplit(self.uri).hostname in ("127.0.0.1", "localhost"):
-            session.trust_env = False  # a proxy of the environment cannot reach our loopback
         return session
 
 
