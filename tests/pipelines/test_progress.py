@@ -28,7 +28,9 @@ EVENTS = [
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_launch_is_shown_from_its_start_to_its_end(terminal: bool) -> None:
     shown = io.StringIO()
-    with TrainingProgress(Console(file=shown, force_terminal=terminal, width=140)) as progress:
+    with TrainingProgress(
+        Console(file=shown, force_terminal=terminal, width=140, no_color=True, highlight=False)
+    ) as progress:
         for event in EVENTS:
             progress(event)
     text = shown.getvalue()
