@@ -4,6 +4,7 @@ The order is a pure function of (plan, seed, epoch); see `order`. A rank compute
 every rank sees every batch, with no window of its own in some of them.
 """
 
+import operator
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -62,10 +63,13 @@ class WindowStream:
             prefetch: batches made ahead in a thread; 0: none.
 
         Raises:
+            TypeError: a number that is not whole.
             TooManyRanks: more ranks than lanes.
             EmptySplit: the split makes no batch.
             BudgetTooSmall: the reader's budget cannot hold the blocks that this rank needs.
         """
+        seed, batch_size = operator.index(seed), operator.index(batch_size)
+        rank, ranks = operator.index(rank), operator.index(ranks)
         if batch_size < 1 or prefetch < 0 or seed < 0 or not 0 <= rank < ranks:
             raise ValueError(
                 "a stream needs batch_size >= 1, prefetch >= 0, seed >= 0 and 0 <= rank < ranks, got "
@@ -128,6 +132,7 @@ class WindowStream:
         Raises:
             IndexError: the epoch has no such batch.
         """
+        epoch, index = operator.index(epoch), operator.index(index)
         if not (0 <= index < len(self) and epoch >= 0):
             raise IndexError(f"no batch {index} in epoch {epoch}: an epoch has batches 0 to {len(self) - 1}")
         part = self._replays.part(epoch, index)
@@ -147,7 +152,8 @@ class WindowStream:
         """Go on from a cursor, also one of another number of ranks.
 
         Raises:
-            CursorMismatch: it belongs to another plan, seed or batch size, or lies inside a batch.
+            CursorMismatch: it belongs to another plan, seed or batch size, lies inside a batch, or holds a
+                number that is not whole.
         """
         own = self.state_dict()
         if state.keys() != own.keys():
@@ -158,7 +164,7 @@ class WindowStream:
                     f"the cursor was taken with {name} {state[name]}, but this stream has {own[name]}; "
                     "resume with the run's own config, or start a new run"
                 )
-        epoch, consumed = state["epoch"], state["samples_consumed"]
+        epoch, consumed = _whole(state, "epoch"), _whole(state, "samples_consumed")
         samples = self._schedule.samples
         between = consumed % own["batch_size"] and consumed != samples
         if epoch < 0 or not 0 <= consumed <= samples or between:
@@ -170,6 +176,7 @@ class WindowStream:
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""
+        epoch = operator.index(epoch)
         if epoch < 0:
             raise ValueError(f"epochs count from 0, got {epoch}")
         self._go_to(epoch, 0)
@@ -259,3 +266,14 @@ class WindowStream:
                 "fit: " + "; or ".join(fits)
             )
         return slots(ranks, pool), slot_rows, need
+
+
+def _whole(state: dict[str, Any], name: str) -> int:
+    """A number of a cursor. An epoch of 1.0 equals 1, yet would key another order."""
+    try:
+        return operator.index(state[name])
+    except TypeError:
+        raise CursorMismatch(
+            f"a cursor's {name} is a whole number, but this one's is {state[name]!r}; give back what "
+            "state_dict() returned"
+        ) from None

@@ -1,5 +1,8 @@
 """A stream restored from a cursor yields exactly the rest, at every step, also on other numbers of ranks."""
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,6 +138,9 @@ def test_ordered_epochs_are_alike(two_series):
         ({"samples_consumed": 3}, "ends after 3 samples"),
         ({"samples_consumed": 4000}, "ends after 4000 samples"),
         ({"epoch": -1}, "of epoch -1"),
+        ({"epoch": 1.0}, "epoch is a whole number, but this one's is 1.0"),
+        ({"samples_consumed": 4.0}, "samples_consumed is a whole number, but this one's is 4.0"),
+        ({"epoch": "1"}, "epoch is a whole number, but this one's is '1'"),
         ({"extra": 1}, "extra"),
     ],
 )
@@ -144,6 +150,31 @@ def test_a_cursor_of_another_stream_is_refused(two_series, change, message):
         with pytest.raises(CursorMismatch, match=message):
             stream.load_state_dict(stream.state_dict() | change)
         assert stream.state_dict()["samples_consumed"] == 0
+
+
+def test_whole_numbers_of_numpy_are_as_good_as_any(two_series):
+    plan, reader = two_series()
+    with WindowStream(plan, reader, "train", seed=1, batch_size=4) as stream:
+        stream.set_epoch(2)
+        expected = windows_of(next(iter(stream)))
+        cursor = stream.state_dict()
+    numbers = {"seed": np.int64(1), "batch_size": np.int64(4), "rank": np.int64(0), "ranks": np.int64(1)}
+    with WindowStream(plan, reader, "train", **numbers) as stream:
+        stream.set_epoch(np.int64(2))
+        assert windows_of(next(iter(stream))) == expected
+        assert json.loads(json.dumps(stream.state_dict())) == cursor
+        stream.load_state_dict(
+            cursor | {"epoch": np.int64(2), "samples_consumed": np.int64(0), "seed": np.int64(1)}
+        )
+        assert windows_of(next(iter(stream))) == expected
+        assert windows_of(stream.batch(np.int64(2), np.int64(0))) == expected
+
+
+@pytest.mark.parametrize("name", ["seed", "batch_size", "rank", "ranks"])
+def test_a_stream_needs_whole_numbers(two_series, name):
+    plan, reader = two_series()
+    with pytest.raises(TypeError, match="integer"):
+        WindowStream(plan, reader, "train", **{"seed": 1, "batch_size": 4, "rank": 0, "ranks": 1, name: 1.0})
 
 
 def test_a_closed_stream_says_so(two_series):
