@@ -19,7 +19,8 @@ class Batch:
     size: int
     """Windows of the global batch, over all ranks."""
     positions: NDArray[np.int64]
-    """[b] position of each window in the epoch, ascending; the key of randomness per sample."""
+    """[b] position of each window in the epoch, the key of randomness per sample. Ascending, except that the
+    last batch of `wrap` goes on with positions 0, 1, … after the epoch's last."""
     values: NDArray[np.float32]
     """[b, T, F features] in the order of the reader's columns; NaN where unknown."""
     times: NDArray[np.int64]
