@@ -63,7 +63,8 @@ def _same(job: Job, name: str, repository: Repository) -> bool:
     if not repository.commits(name):
         return True  # killed before its first commit: nothing is frozen yet
     known = Job.from_json(repository.restore(name, names=()).meta["job"])
-    return known == Job.from_json({**job.to_json(), "run": name})
+    # `carousel resume --ranks` may have changed their number since
+    return known.with_ranks(job.training.ranks) == Job.from_json({**job.to_json(), "run": name})
 
 
 @contextmanager

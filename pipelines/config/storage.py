@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipelines.config.checks import checked
 from pipelines.config.text import overridden
@@ -16,10 +17,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _without_password(url: str) -> str:
+    """Settings are shown and stored in many places: no password may stand in one, nor in this message."""
+    if urlsplit(url).password is not None:
+        raise ValueError(
+            "holds a password; take it out. Keys to a bucket come from AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, a REST catalog's from CAROUSEL_CATALOG_CREDENTIAL, a database's from "
+            "what its driver reads (PGPASSWORD)"
+        )
+    return url
+
+
 class CatalogConfig(Section):
     """An Iceberg catalog; its credential comes from `CAROUSEL_CATALOG_CREDENTIAL` (`id:secret`)."""
 
-    uri: str
+    uri: Annotated[str, AfterValidator(_without_password)]
     """`https://...` is a REST catalog; anything else a database URL for pyiceberg's SQL catalog."""
     warehouse: str | None = None
     """The warehouse that the catalog is asked for."""
@@ -28,7 +40,9 @@ class CatalogConfig(Section):
 class StorageConfig(Section):
     """The bucket. Keys never stand here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the AWS chain."""
 
-    endpoint_url: Annotated[str, Field(pattern=r"^(aws|https?://\S+)$")] | None = None
+    endpoint_url: (
+        Annotated[str, Field(pattern=r"^(aws|https?://\S+)$"), AfterValidator(_without_password)] | None
+    ) = None
     """An S3-compatible server (`https://...`), or `aws`; null: the embedded server under `--root`."""
     region: str = "us-east-1"
     """The bucket's region."""

@@ -118,14 +118,20 @@ def test_the_embedded_server_starts_answers_and_stops(capsys, tmp_path):
     assert "no tables in s3://lake yet" in text
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """A root of its own; Prefect's database is made once in it."""
+    return tmp_path_factory.mktemp("lasting")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_ends_the_server_it_started(number, tmp_path):
+def test_a_command_that_is_stopped_ends_the_server_it_started(number, lasting):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*COMMAND, "--root", str(tmp_path), "ui"], stdout=subprocess.PIPE, text=True, env=environment
+        [*COMMAND, "--root", str(lasting), "ui"], stdout=subprocess.PIPE, text=True, env=environment
     ) as ui:
         assert ui.stdout is not None
         assert "Prefect's UI: http://127.0.0.1:" in ui.stdout.readline()
         ui.send_signal(number)
         assert ui.wait(60) == 128 + number
-    assert PrefectApi.find(folder_of(PrefectApi, tmp_path)) is None
+    assert PrefectApi.find(folder_of(PrefectApi, lasting)) is None

@@ -130,6 +130,19 @@ def test_keys_to_the_bucket_are_refused_and_not_repeated(key):
 
 
 @pytest.mark.parametrize(
+    "assignment",
+    [
+        "storage.endpoint_url=https://ann:hush@example.org",
+        "storage.catalog={uri: 'postgresql://ann:hush@example.org/lake'}",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(assignment):
+    message = complaint(assignment)
+    assert "holds a password" in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("run: a\nrun: b\n", "run.yaml line 2: run is given twice (first on line 1)"),
