@@ -8,7 +8,7 @@ from typing import Any, Self
 from storage.checkpoints import canonical
 from storage.checkpoints.chunks import ChunkId, cut
 from storage.checkpoints.manifest import INLINE_LIMIT, StoredTensor, chunk_ids, commit_id
-from storage.checkpoints.names import checked_tensor_name
+from storage.checkpoints.names import COUNT_LIMIT, checked_tensor_name
 from storage.checkpoints.tensor import Tensor
 
 
@@ -25,10 +25,10 @@ class Draft:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int) -> Self:
-        """Raises InvalidName, ValueError (meta that JSON cannot hold, a negative step)."""
+        """Raises InvalidName, ValueError (meta that JSON cannot hold, a step below 0 or above 2^62)."""
         step = operator.index(step)
-        if step < 0:
-            raise ValueError(f"a step is >= 0, got {step}")
+        if not 0 <= step <= COUNT_LIMIT:
+            raise ValueError(f"a step is from 0 to 2^62, got {step}")
         plain_meta = canonical.loads(canonical.dumps(dict(meta)), "meta")  # as a restore will give it back
         stored: dict[str, StoredTensor] = {}
         chunks: dict[ChunkId, tuple[str, memoryview]] = {}

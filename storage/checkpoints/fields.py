@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.checkpoints.errors import Damaged
-
-COUNT_LIMIT = 2**62
+from storage.checkpoints.names import COUNT_LIMIT, TEXT_LIMIT
 
 
 class Fields:
@@ -20,7 +19,7 @@ class Fields:
         self.value: dict[str, Any] = value
         self.what = what
 
-    def text(self, key: str, limit: int = 1024) -> str:
+    def text(self, key: str, limit: int = TEXT_LIMIT) -> str:
         """A string of at most `limit` characters."""
         return text(self.value[key], f"{self.what}.{key}", limit)
 
@@ -47,7 +46,7 @@ class Fields:
         return value
 
 
-def text(value: Any, what: str, limit: int = 1024) -> str:
+def text(value: Any, what: str, limit: int = TEXT_LIMIT) -> str:
     """A string of at most `limit` characters."""
     if not isinstance(value, str) or len(value) > limit:
         raise Damaged(f"{what} is no string of at most {limit} characters")

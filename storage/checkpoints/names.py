@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from storage.checkpoints.errors import Damaged, InvalidName
 
@@ -19,6 +19,10 @@ _OBJECT = re.compile(r"[0-9]{8}-[0-9a-f]{32}", re.ASCII)
 _COLLECTION = re.compile(r"[0-9]{8}", re.ASCII)
 _BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
 _TENSOR_LIMIT = 1024
+TEXT_LIMIT = 1024
+"""Characters of any other text in a head or manifest."""
+COUNT_LIMIT = 2**62
+"""The largest number in a head or manifest."""
 
 
 def fresh_nonce() -> str:
@@ -57,6 +61,16 @@ def checked_tensor_name(name: str) -> str:
             " characters, backslashes, or empty, '.' or '..' parts between slashes"
         )
     return name
+
+
+def checked_tags(tags: Collection[str]) -> tuple[str, ...]:
+    """`tags`, each once, if a head can hold them. Raises InvalidName."""
+    if isinstance(tags, str):
+        raise InvalidName(f"tags is the text {tags[:200]!r}; give a list of texts")
+    for tag in tags:
+        if not isinstance(tag, str) or len(tag) > TEXT_LIMIT:
+            raise InvalidName(f"tag {str(tag)[:200]!r} must be a text of at most {TEXT_LIMIT} characters")
+    return tuple(dict.fromkeys(tags))
 
 
 def head_key(run: str) -> str:

@@ -12,7 +12,7 @@ from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.landing import Content, land
 from storage.checkpoints.memory import Memory
-from storage.checkpoints.names import checked_word
+from storage.checkpoints.names import checked_tags, checked_word
 from storage.checkpoints.restore import Restored, nothing_complete
 from storage.checkpoints.shelf import Retries
 from storage.checkpoints.state import State
@@ -159,21 +159,21 @@ class RunWriter:
         Args:
             tensors: by name; must not change until this returns.
             meta: JSON-able, without NaN; stored in full in each commit, so keep large things in tensors.
-            step: >= 0; the highest one of the run is its newest commit.
+            step: from 0 to 2^62; the highest one of the run is its newest commit.
             metrics: shown in lists; NaN and infinities may be among them.
-            tags: names for this commit beside its id.
+            tags: names for this commit beside its id, each of at most 1,024 characters.
 
         Raises:
             TakenOver: another attempt trains this run now; this trainer must stop.
             CommitFailed: the head could not be changed.
             InvalidName, TooLarge: what the format cannot hold.
-            ValueError: meta that JSON cannot hold.
+            ValueError: meta that JSON cannot hold, or a step out of range.
         """
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
-            notes = numbers, tuple(dict.fromkeys(tags))
+            notes = numbers, checked_tags(tags)
             return self._land(State(self._claim, self._memory, draft, *notes), *notes)
 
     def adopt(self, content: Content) -> Commit:

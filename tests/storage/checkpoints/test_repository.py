@@ -206,6 +206,25 @@ def test_meta_that_json_cannot_hold_fails_the_save_and_nothing_else(store):
     assert store.server.objects == before
 
 
+@pytest.mark.parametrize(
+    ("notes", "error", "message"),
+    [
+        ({"tags": ["x" * 1025]}, InvalidName, "at most 1024"),
+        ({"tags": [7]}, InvalidName, "tag '7' must be a text"),
+        ({"tags": "best"}, InvalidName, "give a list"),
+        ({"step": 2**62 + 1}, ValueError, r"2\^62"),
+        ({"step": -1}, ValueError, "from 0"),
+        ({"metrics": {7: 1.0}}, ValueError, "key 7"),
+    ],
+)
+def test_what_no_head_can_hold_is_refused_and_the_run_can_go_on(store, notes, error, message):
+    writer = begun(store)
+    with pytest.raises(error, match=message):
+        writer.save(state(w=1), {}, **{"step": 1} | notes)
+    writer.save(state(w=1), {}, step=2**62, tags=["x" * 1024, ""])
+    assert RunWriter.take_over(repository(store), "run", "a2").resume().commit.step == 2**62
+
+
 def test_tensor_names_that_would_lead_elsewhere_are_refused(store):
     writer = begun(store)
     for name in ("", "/a", "a//b", "../a", "a/..", "a\\b", "a\nb", "x" * 1025):
