@@ -3,9 +3,17 @@
 from dataclasses import replace
 
 from storage.checkpoints.errors import Damaged
-from storage.checkpoints.head import Commit, newest_first
+from storage.checkpoints.head import Commit
+from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.restore import NEWEST, all_commits, dropped_meanwhile, find_commit
+from storage.checkpoints.restore import (
+    NEWEST,
+    all_commits,
+    by_age,
+    dropped_meanwhile,
+    find_commit,
+    nothing_complete,
+)
 from storage.checkpoints.shelf import Shelf
 
 
@@ -21,9 +29,7 @@ class Branch:
     def store(self) -> Commit:
         """See `Content`. Raises CommitMissing, Damaged."""
         self.learned = self._shelf.newest_collection()  # before the head that tells what is reused
-        commit = parent_commit(self._shelf, self._parent, self.id)
-        with dropped_meanwhile(self._shelf, self._parent, commit):
-            theirs = self._shelf.read_manifest(self._parent, commit)
+        commit, theirs = parent_commit(self._shelf, self._parent, self.id)
         manifest = replace(theirs, run=self._run, attempt=self._attempt, created=self._shelf.clock())
         name, size = self._shelf.write_manifest(self._run, manifest, self.learned)
         self.written[name] = manifest
@@ -41,13 +47,25 @@ class Branch:
         """See `Content`."""
 
 
-def parent_commit(shelf: Shelf, run: str, wanted: str) -> Commit:
-    """The commit to fork from: the newest, or as `find_commit`. Raises CommitMissing, Damaged."""
+def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest]:
+    """The commit to fork from, which is complete: the newest such, or as `find_commit`.
+
+    Raises:
+        CommitMissing, Damaged: there is none such, or it is not complete.
+    """
     head, _ = shelf.read_head(run)
-    commits = all_commits(shelf, run, head)
-    if wanted == NEWEST:
-        wanted = next((c.id for c in newest_first(commits) if not c.damaged), NEWEST)
-    commit = find_commit(run, commits, wanted)
-    if commit.damaged:
-        raise Damaged(f"{run}/{commit.id} is damaged and cannot be forked; choose another commit")
-    return commit
+    inspector = Inspector(shelf, run)
+    if wanted != NEWEST:
+        commit = find_commit(run, all_commits(shelf, run, head), wanted)
+        with dropped_meanwhile(shelf, run, commit):
+            verdict = inspector.look(commit)
+            if verdict.manifest is None or verdict.trouble:
+                raise Damaged(f"{run}/{commit.id} cannot be forked: {verdict.trouble}; choose another commit")
+        return commit, verdict.manifest
+    notes = []
+    for commit in by_age(shelf, run, head):
+        verdict = inspector.look(commit)
+        if verdict.manifest is not None and not verdict.trouble:
+            return commit, verdict.manifest
+        notes.append(f"passed over {run}/{commit.id} of step {commit.step}: {verdict.trouble}")
+    raise nothing_complete(run, notes)

@@ -45,13 +45,22 @@ class Inspector:
         with ThreadPoolExecutor(_THREADS) as pool:
             for begin in range(0, len(commits), AT_LEAST):
                 some = commits[begin : begin + AT_LEAST]
-                list(pool.map(self._read, [c for c in some if c.manifest not in self._manifests]))
-                packs = {pack for c in some for pack in self._packs(c)} - self._sizes.keys()
-                list(pool.map(self._measure, sorted(packs)))
-                verdicts += [self._verdict(commit) for commit in some]
+                verdicts += self._look(some, pool)
                 if any(verdict.trouble is None for verdict in verdicts):
                     break
         return verdicts
+
+    def look(self, commit: Commit) -> Verdict:
+        """The verdict on one commit."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            (verdict,) = self._look([commit], pool)
+        return verdict
+
+    def _look(self, commits: list[Commit], pool: ThreadPoolExecutor) -> list[Verdict]:
+        list(pool.map(self._read, [c for c in commits if c.manifest not in self._manifests]))
+        packs = {pack for c in commits for pack in self._packs(c)} - self._sizes.keys()
+        list(pool.map(self._measure, sorted(packs)))
+        return [self._verdict(commit) for commit in commits]
 
     def _read(self, commit: Commit) -> None:
         try:

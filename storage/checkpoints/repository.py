@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from storage.checkpoints import canonical
-from storage.checkpoints.errors import Damaged, RepositoryMissing, UnsupportedRepository
+from storage.checkpoints.errors import Damaged, RepositoryMissing, RunExists, UnsupportedRepository
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.names import PACKS, REPOSITORY, RUNS, Nonces, checked_word, fresh_nonce
@@ -146,13 +146,23 @@ class Repository:
     def fork(self, run: str, commit: str, new_run: str, attempt: str) -> RunWriter:
         """Begin `new_run` with a commit of `run` (as in `restore`); stores no tensor bytes.
 
+        A fork of the same commit that was killed before it landed is finished. Bytes of packs are not read,
+        only their sizes: a restore checks them.
+
         Raises:
             RunExists: choose another name.
             RunMissing, CommitMissing, Damaged: there is nothing to fork from.
         """
         checked_word(new_run, "run")
-        origin = parent_commit(self.writable(), run, commit)
-        writer = RunWriter.create(self, new_run, attempt, parent=Parent(run, origin.id))
+        origin, _ = parent_commit(self.writable(), run, commit)
+        parent = Parent(run, origin.id)
+        try:
+            writer = RunWriter.create(self, new_run, attempt, parent=parent)
+        except RunExists:
+            there = self.head(new_run)
+            if there.commits or there.pages or there.parent != parent:
+                raise
+            writer = RunWriter.take_over(self, new_run, attempt)
         writer.adopt(Branch(self.shelf, run, origin, new_run, attempt))
         return writer
 

@@ -68,7 +68,7 @@ def restore_newest(
     head, _ = shelf.read_head(run)
     notes: list[str] = []
     damaged: list[str] = []
-    for commit in _by_age(shelf, run, head):
+    for commit in by_age(shelf, run, head):
         place = f"passed over {run}/{commit.id} of step {commit.step}"
         if commit.damaged:
             notes.append(f"{place}: it was found damaged before")
@@ -91,7 +91,7 @@ def nothing_complete(run: str, notes: list[str]) -> CommitMissing:
     return CommitMissing("; ".join([f"run {run!r} has no complete commit", *notes]))
 
 
-def _by_age(shelf: Shelf, run: str, head: Head) -> Iterator[Commit]:
+def by_age(shelf: Shelf, run: str, head: Head) -> Iterator[Commit]:
     """Newest first. Pages hold only older commits, so they are read last."""
     yield from newest_first(head.commits)
     for name, size in reversed(head.pages):

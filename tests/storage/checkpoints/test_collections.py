@@ -94,8 +94,9 @@ def two_collections_while_a_fork_reads(simulation: Simulation) -> None:
     server = simulation.server
     begun(FakeStore(server))
     simulation.start("fork", fork_of_the_newest)
-    simulation.advance("fork", "get_range", "/run/manifests")
-    simulation.step("fork")  # has read the parent's manifest
+    simulation.advance("fork", "put_if_absent", "/child/head")  # has looked at the parent a first time
+    simulation.advance("fork", "head", "/packs/")
+    simulation.step("fork")  # has looked at the parent again, to go on from it
     drop(FakeStore(server), "run")
     assert collect(FakeStore(server)).startswith("deleted")
     simulation.start("collector", collect)
@@ -135,8 +136,7 @@ def without_the_first_list(patch: pytest.MonkeyPatch) -> None:
 def without_listing_first(patch: pytest.MonkeyPatch) -> None:
     def store(self: Branch):
         shelf = self._shelf
-        commit = parent_commit(shelf, self._parent, self.id)
-        manifest = shelf.read_manifest(self._parent, commit)
+        commit, manifest = parent_commit(shelf, self._parent, self.id)
         self.learned = shelf.newest_collection()
         name, size = shelf.write_manifest(self._run, manifest, self.learned)
         self.written[name] = manifest
@@ -176,6 +176,16 @@ def test_nothing_is_lost_but_without_the_rule_it_would_be(trace, rule, monkeypat
             rule(monkeypatch)
         trace(simulation)
         assert bool(watch.losses) == broken, watch.losses
+
+
+def test_a_fork_lists_collections_before_it_reads_what_it_goes_on_from():
+    server = FakeServer()
+    begun(FakeStore(server))
+    store = FakeStore(server)
+    fork_of_the_newest(store)
+    asked = [(request.verb, request.key.removeprefix(PREFIX)) for request in store.requests]
+    after = asked[asked.index(("put_if_absent", "runs/child/head")) + 1 :]
+    assert after[:2] == [("list", "collections/"), ("get", "runs/run/head")]
 
 
 def test_a_condemned_pack_is_stored_again_and_kept_ones_are_not():
@@ -219,6 +229,20 @@ def test_names_carry_the_newest_collection_that_the_writer_knows():
     two = writer.save(state(w=2), {}, step=2)
     three = RunWriter.take_over(writer.repository, "run", "a2").save(state(w=3), {}, step=3)
     assert [commit.manifest[:8] for commit in (one, two, three)] == ["00000000", "00000001", "00000001"]
+
+
+@pytest.mark.parametrize("change", ["marks a commit", "adds a tag"])
+def test_after_any_other_change_of_the_head_a_save_looks_at_collections_again(change):
+    store = FakeStore()
+    writer = begun(store)
+    one = writer.save(state(w=1), {}, step=1)
+    if change == "adds a tag":
+        writer.save(state(w=1), {}, step=1, tags=["best"])
+    else:
+        writer.mark_damaged([one.id])
+    store.requests.clear()
+    writer.save(state(w=2), {}, step=2)
+    assert (f"{PREFIX}collections/") in [it.key for it in store.requests if it.verb == "list"]
 
 
 def test_memory_forgets_what_retention_has_dropped():

@@ -117,6 +117,40 @@ def test_packs_of_a_damaged_commit_are_not_reused(server):
     assert shared.removeprefix(f"{PREFIX}packs/") not in manifest.packs
 
 
+def test_packs_of_a_commit_that_is_marked_later_are_not_reused(server):
+    writer = RunWriter.take_over(repository(FakeStore(server)), "run", "a2")
+    shared = pack_key(server, 2, "m")
+    writer.mark_damaged([writer.head.commits[2].id])
+    commit = writer.save(state(w=9, m=0), {}, step=9)
+    manifest = writer.repository.shelf.read_manifest("run", commit)
+    assert shared.removeprefix(f"{PREFIX}packs/") not in manifest.packs
+
+
+@pytest.mark.parametrize("damage", SEEN_WITHOUT_READING_BYTES)
+def test_a_fork_of_the_newest_goes_on_from_a_complete_commit(server, damage):
+    damage(server)
+    child = repository(FakeStore(server)).fork("run", "newest", "child", "b1")
+    assert [commit.step for commit in child.head.commits] == [1]
+    assert child.resume().tensors == state(w=1, m=0)
+
+
+@pytest.mark.parametrize("damage", SEEN_WITHOUT_READING_BYTES)
+def test_a_fork_of_a_damaged_commit_is_refused_and_leaves_no_run(server, damage):
+    opened = repository(FakeStore(server))
+    commit = opened.head("run").commits[2].id
+    damage(server)
+    with pytest.raises(Damaged, match="choose another commit"):
+        opened.fork("run", commit, "child", "b1")
+    assert opened.runs() == ["run"]
+
+
+def test_a_fork_without_any_complete_commit_says_so(server):
+    for key in [key for key in server.objects if "/packs/" in key]:
+        del server.objects[key]
+    with pytest.raises(CommitMissing, match=r"no complete commit; passed over .*step 2.*step 1.*step 0"):
+        repository(FakeStore(server)).fork("run", "newest", "child", "b1")
+
+
 def test_damage_before_the_newest_commit_is_marked_too(server):
     del server.objects[manifest_key(server, 0)]
     RunWriter.take_over(repository(FakeStore(server)), "run", "a2")

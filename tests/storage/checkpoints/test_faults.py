@@ -1,8 +1,11 @@
 """Lost answers, late and repeated requests, kills at every request: no commit is lost or doubled."""
 
+import contextlib
+
 import pytest
 
-from storage.checkpoints import CommitFailed, Head, Repository, RunWriter
+from storage.checkpoints import CommitFailed, Head, Repository, RunExists, RunWriter
+from storage.checkpoints.head import Parent
 from storage.objects import OutcomeUnknown
 
 from .collector import PREFIX, Watch, drop
@@ -14,6 +17,10 @@ CONDITIONAL = ("put_if_match", "put_if_absent")
 
 def saved_steps(server: FakeServer) -> list[int]:
     return [commit.step for commit in repository(FakeStore(server)).head("run").commits]
+
+
+def copy_of(server: FakeServer) -> FakeServer:
+    return FakeServer(dict(server.objects))
 
 
 def requests_of_a_save(*, settled: bool) -> int:
@@ -148,6 +155,36 @@ def test_beginning_and_taking_over_survive_any_fault_of_a_conditional_put(fault,
     writer.save(state(w=1), {}, step=1)
     head = repository(FakeStore(server)).head("run")
     assert (head.writer, [commit.step for commit in head.commits]) == ("a2", [1])
+
+
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+def test_a_fork_that_was_killed_is_finished_by_the_next_one(fault):
+    server = FakeServer()
+    begun(FakeStore(server))
+    counting = FakeStore(copy_of(server))
+    repository(counting).fork("run", "newest", "child", "b1")
+    for number in range(len(counting.requests)):
+        again = copy_of(server)
+        with contextlib.suppress(Crash):
+            repository(FakeStore(again, at(number, fault))).fork("run", "newest", "child", "b1")
+        with contextlib.suppress(RunExists):  # it had landed
+            repository(FakeStore(again)).fork("run", "newest", "child", "b2")
+        child = RunWriter.take_over(repository(FakeStore(again)), "child", "b3")
+        assert child.resume().tensors == state(w=0, m=0)
+
+
+def test_only_an_empty_fork_of_the_same_commit_is_finished():
+    store = FakeStore()
+    writer = begun(store)
+    writer.save(state(w=1), {}, step=1)
+    opened = writer.repository
+    RunWriter.create(opened, "mine", "c1")
+    RunWriter.create(opened, "other", "c1", parent=Parent("run", writer.head.commits[0].id))
+    opened.fork("run", "newest", "done", "c1")
+    for name in ("mine", "other", "done"):
+        with pytest.raises(RunExists):
+            opened.fork("run", "newest", name, "c2")
+        assert opened.head(name).writer == "c1"
 
 
 def test_a_late_commit_of_a_killed_trainer_cannot_land_after_the_take_over():
