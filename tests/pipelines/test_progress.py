@@ -20,6 +20,7 @@ EVENTS = [
         "checkpoint_bytes": 1_200_000,
         "read_amplification": 1.0,
     },
+    {"event": "note", "message": "each row group is fetched 8.0 times per epoch; a larger memory budget"},
     {"event": "checkpoint", "step": 20, "commit": "c0ffee", "metrics": {}, "raw_bytes": 1, "new_bytes": 1},
     {"event": "finished", "step": 40, "commit": "c0ffee", "reason": "budget", "read_amplification": 1.0},
 ]
@@ -35,6 +36,8 @@ def test_a_launch_is_shown_from_its_start_to_its_end(terminal: bool) -> None:
             progress(event)
     text = shown.getvalue()
     assert "finished at step 40 (budget), commit c0ffee" in text
+    assert "each row group was fetched 1 times per epoch" in text
+    assert text.count("a larger memory budget") == 1
     if terminal:
         for word in (
             "40/40",

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -115,27 +116,43 @@ def test_after_kill_9_of_its_borrower_the_server_is_taken_over_and_ended(tmp_pat
     assert LocalServer.find(folder) is None
 
 
-def test_prefect_answers_is_found_by_others_and_keeps_its_address(tmp_path):
-    first = PrefectApi.start(tmp_path, die_with_parent=True)
-    assert PrefectApi.find(tmp_path) == first
-    assert PrefectApi.start(tmp_path) == first
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    """A Prefect API that was killed in the middle of its first migration, and started again."""
+    folder = tmp_path_factory.mktemp("prefect")
+    (folder / "prefect.db").write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+        server = PrefectApi.start(folder, die_with_parent=True)
+    yield server
+    server.stop()
+
+
+def test_half_a_prefect_database_is_replaced(api):
+    with urllib.request.urlopen(f"{api.api_url}/health") as answer:
+        assert answer.read() == b"true"
+
+
+def test_prefect_is_found_by_others(api):
+    assert PrefectApi.find(api.folder) == PrefectApi.start(api.folder) == api
+
+
+def test_prefect_listens_on_loopback_only(api):
     listening = {
         (it.laddr.ip, it.laddr.port)
-        for process in (psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True))
+        for process in (psutil.Process(api.pid), *psutil.Process(api.pid).children(recursive=True))
         for it in process.net_connections("inet")
         if it.status == psutil.CONN_LISTEN
     }
-    assert {f"http://{ip}:{port}" for ip, port in listening} == {first.url}
-    assert not any(name.startswith("AWS_") for name in psutil.Process(first.pid).environ())
-
-    first.stop()
-    assert PrefectApi.find(tmp_path) is None
-    second = PrefectApi.start(tmp_path, die_with_parent=True)
-    assert (second.url, second.pid != first.pid) == (first.url, True)
-    second.stop()
+    assert {f"http://{ip}:{port}" for ip, port in listening} == {api.url}
 
 
-def test_half_a_prefect_database_is_replaced(tmp_path):
-    (tmp_path / "prefect.db").write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
-    server = PrefectApi.start(tmp_path, die_with_parent=True)
-    server.stop()
+def test_prefect_gets_no_keys(api):
+    assert "hush" not in psutil.Process(api.pid).environ().values()
+
+
+def test_prefect_keeps_its_address(api):
+    api.stop()
+    assert PrefectApi.find(api.folder) is None
+    again = PrefectApi.start(api.folder, die_with_parent=True)
+    assert (again.url, again.pid != api.pid) == (api.url, True)
