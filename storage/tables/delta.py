@@ -131,6 +131,8 @@ class DeltaTable:
                     f"the append to {self.uri} failed, nothing was added: {failure}"
                 ) from failure
             fitted = fit(rows, _writable(table, self.uri), self.uri)
+            if not rows.num_rows:
+                return Appended(snapshot_id=str(table.version()), added=False, rows=0)
             if files is None:
                 files = self._upload(fitted, table.metadata().configuration)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +16,8 @@ from pyarrow import types
 
 from storage.tables.delta_schema import mapping_mode
 from storage.tables.errors import UnsupportedTable
+from storage.tables.parquet import leaves
+from storage.tables.writing import unbounded
 
 _WRITER_FEATURES = {
     "allowColumnDefaults",
@@ -81,6 +84,7 @@ def statistics(rows: pa.Table, metadata: pq.FileMetaData) -> str:
     nulls: dict[str, int] = {}
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
+    beyond = unbounded(metadata)
     for name, values in zip(rows.schema.names, rows.columns, strict=True):
         if types.is_nested(values.type):
             continue
@@ -88,7 +92,7 @@ def statistics(rows: pa.Table, metadata: pq.FileMetaData) -> str:
         # Engines disagree on whether a maximum counts NaN, so a column with one has no bounds.
         if types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
             continue
-        bounds = _bounds(metadata, rows.schema.names.index(name), rows.schema)
+        bounds = None if name in beyond else _bounds(metadata, rows.schema.names.index(name), rows.schema)
         if bounds is not None:
             _set(low, name, bounds[0], is_max=False)
             _set(high, name, bounds[1], is_max=True)
@@ -96,16 +100,12 @@ def statistics(rows: pa.Table, metadata: pq.FileMetaData) -> str:
 
 
 def _bounds(metadata: pq.FileMetaData, position: int, schema: pa.Schema) -> tuple[Any, Any] | None:
-    leaf = sum(_leaves(schema.field(before).type) for before in range(position))
+    leaf = sum(leaves(schema.field(before).type) for before in range(position))
     found = [metadata.row_group(group).column(leaf).statistics for group in range(metadata.num_row_groups)]
     known = [it for it in found if it is not None and it.has_min_max]
     if not known or any(it is None or not (it.has_min_max or it.num_values == 0) for it in found):
         return None
     return min(it.min for it in known), max(it.max for it in known)
-
-
-def _leaves(type_: pa.DataType) -> int:
-    return sum(_leaves(type_.field(i).type) for i in range(type_.num_fields)) or 1
 
 
 def _set(bounds: dict[str, Any], name: str, value: Any, *, is_max: bool) -> None:
@@ -120,6 +120,8 @@ def _set(bounds: dict[str, Any], name: str, value: Any, *, is_max: bool) -> None
     elif isinstance(value, Decimal):
         number = float(value)  # JSON has no decimals, but a number's digits may be a decimal's
         value = number if Decimal(repr(number)) == value else None
+    elif isinstance(value, float) and not math.isfinite(value):
+        return  # JSON has no infinities
     elif not isinstance(value, (bool, int, float)):
         return
     if value is not None:

@@ -55,12 +55,6 @@ def columns_of(schema: str, configuration: Mapping[str, str]) -> tuple[Column, .
     return tuple(_column(field, mapped, "") for field in json.loads(schema)["fields"])
 
 
-def raw_fields(schema: str) -> list[dict[str, Any]]:
-    """The top-level fields as the log has them, for what only writers need to know."""
-    fields: list[dict[str, Any]] = json.loads(schema)["fields"]
-    return fields
-
-
 def _column(field: Mapping[str, Any], mapped: bool, path: str) -> Column:
     name, metadata = field["name"], field.get("metadata") or {}
     type_, children = _type(field["type"], mapped, f"{path}{name}")

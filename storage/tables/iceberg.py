@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from storage.objects import Access, Bucket, Unreachable
 from storage.tables.columns import schema_of
 from storage.tables.errors import CommitContention, NoSuchSnapshot, UnsupportedTable
-from storage.tables.iceberg_commit import landed, refuse_writing, stage
+from storage.tables.iceberg_commit import landed, lineage, refuse_writing, stage
 from storage.tables.iceberg_plan import plan
 from storage.tables.iceberg_schema import columns_of, file_schema
 from storage.tables.protocol import Appended, Snapshot, SnapshotInfo
@@ -112,6 +112,9 @@ class IcebergTable:
             refuse_writing(table.metadata, self.uri)
             columns = columns_of(table.metadata.schema())
             fitted = fit(rows, columns, self.uri).cast(file_schema(columns))
+            if not rows.num_rows:
+                newest = table.metadata.current_snapshot_id
+                return Appended(snapshot_id=EMPTY if newest is None else str(newest), added=False, rows=0)
             if files is None:
                 files = self._upload(fitted, table)
             staged = stage(table, files, transaction)
@@ -195,8 +198,7 @@ def _find(metadata: TableMetadata, snapshot_id: str, table: str) -> tuple[Entry,
 def _history(metadata: TableMetadata) -> list[SnapshotInfo]:
     """The ancestors of the main branch's newest snapshot, and itself."""
     entries = []
-    entry = metadata.current_snapshot()
-    while entry is not None:
+    for entry in lineage(metadata):
         summary = entry.summary
         total = None if summary is None else summary.get("total-records")
         deleted = None if summary is None else summary.get("total-position-deletes")
@@ -208,8 +210,6 @@ def _history(metadata: TableMetadata) -> list[SnapshotInfo]:
                 operation="unknown" if summary is None else summary.operation.value,
             )
         )
-        parent = entry.parent_snapshot_id
-        entry = None if parent is None else metadata.snapshot_by_id(parent)
     return entries[::-1]
 
 

@@ -19,7 +19,7 @@ from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io import FileIO
 from requests.adapters import HTTPAdapter
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from storage.objects import Access, AccessDenied, Unreachable
 from storage.tables.errors import TableError, TableMissing, UnsupportedTable
@@ -35,6 +35,10 @@ class NoCatalog(TableError):
     """An Iceberg table was asked for by name, and no catalog is configured."""
 
 
+class DriverMissing(TableError):
+    """The catalog is a database whose Python driver is not installed."""
+
+
 def connect(settings: CatalogSettings, access: Access) -> Catalog:
     """The catalog; one per settings and process.
 
@@ -42,6 +46,7 @@ def connect(settings: CatalogSettings, access: Access) -> Catalog:
         Unreachable: nothing answers there.
         AccessDenied: it refuses the credential.
         TableMissing: it has no such warehouse.
+        DriverMissing: a database's driver is not installed.
     """
     with _LOCK, translated(f"the Iceberg catalog (warehouse {settings.warehouse!r})"):
         return _connect(settings, access)
@@ -55,7 +60,15 @@ def _connect(settings: CatalogSettings, access: Access) -> Catalog:
     if not settings.is_rest:
         # Its `create_table` makes a file access of its own, from these.
         properties |= {ACCESS: access, "py-io-impl": f"{BucketIO.__module__}.{BucketIO.__name__}"}
-        return _Sql("carousel", **properties)
+        try:
+            return _Sql("carousel", **properties)
+        except (ImportError, NoSuchModuleError, ArgumentError) as error:
+            kind = settings.uri.partition(":")[0]
+            missing = f": {error}" if isinstance(error, ImportError) else ""
+            raise DriverMissing(
+                f"the catalog's database {kind!r} needs a driver that is not installed, or is no "
+                f"address that SQLAlchemy knows{missing}; install it (for PostgreSQL: psycopg, with postgresql+psycopg://…)"
+            ) from error
     if settings.credential is not None:
         properties["credential"] = settings.credential
         properties["oauth2-server-uri"] = f"{settings.uri.rstrip('/')}/v1/oauth/tokens"

@@ -7,22 +7,25 @@ stand, as short hashes, in a property of the table too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from pyiceberg.io.pyarrow import (
+    MetricModeTypes,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
+    match_metrics_mode,
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import AssertTableUUID, TableRequirement, TableUpdate
 from pyiceberg.typedef import Record
 
 from storage.tables.errors import UnsupportedTable
-from storage.tables.writing import Written
+from storage.tables.writing import Written, unbounded
 
 REMEMBERED = 1000
 """How many transactions are recognised although their snapshots have expired (16 bytes each)."""
@@ -33,14 +36,29 @@ _RECENT = "carousel.recent-transactions"
 def landed(metadata: TableMetadata, transaction: str) -> int | None:
     """The snapshot that a transaction's rows came with, or the current one if that has expired.
 
-    None: the transaction has not landed.
+    None: the transaction has not landed, or its snapshot is no ancestor of the main branch's newest one any
+    more (after a rollback), so the table lacks its rows. A snapshot that the metadata still hold decides by
+    where it is; the property speaks only for those that have expired, since a rollback leaves it as it was.
     """
+    ancestors = {entry.snapshot_id for entry in lineage(metadata)}
+    rolled_back = False
     for snapshot in metadata.snapshots:
         if snapshot.summary is not None and snapshot.summary.get(_TRANSACTION) == transaction:
-            return snapshot.snapshot_id
-    if _short(transaction) in _recent(metadata):
+            if snapshot.snapshot_id in ancestors:
+                return snapshot.snapshot_id
+            rolled_back = True
+    if not rolled_back and _short(transaction) in _recent(metadata):
         return metadata.current_snapshot_id or -1
     return None
+
+
+def lineage(metadata: TableMetadata) -> Iterator[Snapshot]:
+    """The newest snapshot of the main branch, and its ancestors that have not expired, newest first."""
+    entry = metadata.current_snapshot()
+    while entry is not None:
+        yield entry
+        parent = entry.parent_snapshot_id
+        entry = None if parent is None else metadata.snapshot_by_id(parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,9 @@ def stage(table: Table, files: Sequence[Written], transaction: str) -> Staged:
     for written in files:
         producer.append_data_file(_data_file(table.metadata, written))
     producer.commit()  # stages; writes the manifests
-    recent = [*_recent(table.metadata), _short(transaction)][-REMEMBERED:]
+    short = _short(transaction)
+    known = [it for it in _recent(table.metadata) if it != short]  # it is there after a rollback
+    recent = [*known, short][-REMEMBERED:]
     prepared.set_properties({_RECENT: ",".join(recent)})
     # Not `commit_transaction`: that tries again by itself, against metadata which nobody has looked at.
     requirements = (*prepared._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
@@ -106,11 +126,12 @@ def _short(transaction: str) -> str:
 
 def _data_file(metadata: TableMetadata, written: Written) -> DataFile:
     schema = metadata.schema()
-    statistics = data_file_statistics_from_parquet_metadata(
-        written.metadata,
-        compute_statistics_plan(schema, metadata.properties),
-        parquet_path_to_id_mapping(schema),
-    )
+    ids = parquet_path_to_id_mapping(schema)
+    collectors = compute_statistics_plan(schema, metadata.properties)
+    counts = match_metrics_mode(MetricModeTypes.COUNTS.value)
+    for path in unbounded(written.metadata):
+        collectors[ids[path]] = replace(collectors[ids[path]], mode=counts)
+    statistics = data_file_statistics_from_parquet_metadata(written.metadata, collectors, ids)
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=written.location,

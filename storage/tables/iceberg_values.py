@@ -62,7 +62,10 @@ def _bound(data: bytes | None, type_: types.PrimitiveType) -> Any:
         return None
     if isinstance(value, float) and math.isnan(value):
         return None
-    return _python(value, type_)
+    try:
+        return _python(value, type_)
+    except (OverflowError, ValueError):
+        return None  # Python's times end with the year 9999
 
 
 def _python(value: Any, type_: types.PrimitiveType) -> Any:

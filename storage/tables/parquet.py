@@ -29,7 +29,7 @@ class ParquetSource:
         """Rows of each row group, deleted ones included."""
         ends = [0]
         for field in self.fields:
-            ends.append(ends[-1] + _leaves(field.type))
+            ends.append(ends[-1] + leaves(field.type))
         self._leaves = [range(*pair) for pair in itertools.pairwise(ends)]
         if ends[-1] != self._footer.num_columns:
             raise UnsupportedTable(f"{place.uri} has a nested schema that does not map to Arrow's")
@@ -37,12 +37,12 @@ class ParquetSource:
     def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
         """Read top-level columns, by their position in `fields`, in the order asked."""
         group = self._footer.row_group(row_group)
-        leaves = sorted({leaf for position in positions for leaf in self._leaves[position]})
-        chunks = [_chunk(group.column(leaf)) for leaf in leaves]
+        wanted = sorted({leaf for position in positions for leaf in self._leaves[position]})
+        chunks = [_chunk(group.column(leaf)) for leaf in wanted]
         self._place.meter.add(needed=sum(length for _, length in chunks))
         file = self._open(RangedFile(self._place, chunks))
         try:
-            table = file.reader.read_row_group(row_group, column_indices=leaves, use_threads=False)
+            table = file.reader.read_row_group(row_group, column_indices=wanted, use_threads=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             raise _unreadable(self._place, error) from error
         order = {position: column for column, position in enumerate(sorted(set(positions)))}
@@ -90,10 +90,10 @@ def _chunk(column: pq.ColumnChunkMetaData) -> tuple[int, int]:
     return start, column.total_compressed_size
 
 
-def _leaves(type_: pa.DataType) -> int:
+def leaves(type_: pa.DataType) -> int:
     """How many Parquet columns hold an Arrow type."""
     if pa.types.is_dictionary(type_):
-        return _leaves(type_.value_type)
+        return leaves(type_.value_type)
     if isinstance(type_, pa.BaseExtensionType):
-        return _leaves(type_.storage_type)
-    return sum(_leaves(type_.field(i).type) for i in range(type_.num_fields)) or 1
+        return leaves(type_.storage_type)
+    return sum(leaves(type_.field(i).type) for i in range(type_.num_fields)) or 1

@@ -71,6 +71,8 @@ def convert(values: pa.ChunkedArray, source: pa.Field, column: Column, *, by_id:
 def _convert(values: pa.Array, source: pa.Field, column: Column, by_id: bool) -> pa.Array:
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = values.storage  # Arrow knows a UUID as such; for the table it is 16 bytes
     if not column.children:
         return promote(values, column.type, column.name)
     if values.offset:

@@ -65,9 +65,10 @@ class Appended:
     """The outcome of an append."""
 
     snapshot_id: str
-    """The snapshot that holds the rows: the one this call made, or one that already held them."""
+    """The snapshot that holds the rows: the one this call made, or one that already held them (no rows: the
+    newest)."""
     added: bool
-    """False: the transaction had landed before, and nothing was added."""
+    """False: nothing was added, because the transaction had landed before or has no rows."""
     rows: int
     """Rows given to this call."""
 
@@ -111,7 +112,11 @@ class Snapshot(Protocol):
 
     @property
     def files(self) -> tuple[DataFile, ...]:
-        """Every file, in the snapshot's own order: as they were committed, then by path."""
+        """Every file, in the snapshot's own order, which is the same in every process.
+
+        Delta: by modification time, then path. Iceberg: by sequence number, then path. Without rewrites that
+        is the order of the commits, as far as Delta's writers have clocks that agree.
+        """
 
     @property
     def traffic(self) -> Traffic:
@@ -167,7 +172,8 @@ class Table(Protocol):
     def append(self, rows: pa.Table, *, transaction: str) -> Appended:
         """Append `rows` exactly once for this transaction id, in the order given.
 
-        A replay, later or at the same moment in another process, adds nothing.
+        A replay, later or at the same moment in another process, adds nothing. An append of no rows commits
+        nothing and leaves its transaction id free.
 
         Args:
             rows: all the table's columns by name, in any order; a nullable column may be left out. Types

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import types
 
 from storage.tables.columns import Column, schema_of
@@ -115,11 +116,35 @@ def _fit(rows: pa.Table, column: Column) -> pa.ChunkedArray:
     if not _may_become(values.type, column.type):
         raise SchemaMismatch(f"{column.name!r} is {values.type}, the table's is {column.type}")
     try:
-        return values.cast(column.type, safe=True)
+        fitted = values.cast(column.type, safe=True)
     except pa.ArrowInvalid as error:
         raise SchemaMismatch(
             f"{column.name!r} is {values.type} and holds values that {column.type} cannot ({error})"
         ) from error
+    for chunk in fitted.chunks:
+        _check_inside(chunk, column.name)
+    return fitted
+
+
+def _check_inside(values: pa.Array, path: str) -> None:
+    """Refuse nulls inside a nested value where it may not have any; a cast lets them pass."""
+    for field, child in _inside(values):
+        if child.null_count and not field.nullable:
+            raise SchemaMismatch(
+                f"{path!r} holds {child.null_count} nulls as {field.name!r}, which may not be null"
+            )
+        _check_inside(child, f"{path}.{field.name}")
+
+
+def _inside(values: pa.Array) -> list[tuple[pa.Field, pa.Array]]:
+    """The children of a nested array's values, without those of null ones."""
+    type_ = values.type
+    if types.is_struct(type_):
+        present = values.drop_null()
+        return [(field, pc.struct_field(present, [number])) for number, field in enumerate(type_)]
+    if types.is_list(type_):
+        return [(type_.value_field, pc.list_flatten(values))]
+    return []
 
 
 def _may_become(source: pa.DataType, target: pa.DataType) -> bool:

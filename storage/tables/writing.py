@@ -76,3 +76,18 @@ def _encode(rows: pa.Table, sink: pa.BufferOutputStream, row_group_rows: int) ->
     ) as writer:
         writer.write_table(rows, row_group_size=row_group_rows)
     return writer.writer.metadata
+
+
+def unbounded(metadata: pq.FileMetaData) -> set[str]:
+    """Paths of the columns with bounds that no Python value holds, such as times after the year 9999."""
+    found = set()
+    for group in range(metadata.num_row_groups):
+        for leaf in range(metadata.num_columns):
+            column = metadata.row_group(group).column(leaf)
+            if column.statistics is None or not column.statistics.has_min_max:
+                continue
+            try:
+                _ = column.statistics.min, column.statistics.max
+            except (OverflowError, ValueError):
+                found.add(column.path_in_schema)
+    return found

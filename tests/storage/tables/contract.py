@@ -24,7 +24,7 @@ from storage.tables.errors import (
 from storage.tables.open import Format, Lake, create_table, list_tables, open_table
 from storage.tables.protocol import Table
 
-from .rows import EVERY_TYPE, HOUR, SENSORS, count, every_type, read_all, sensors
+from .rows import EVERY_TYPE, HOUR, SENSORS, UTC_US, count, every_type, read_all, sensors
 from .writers import append_at_once
 
 
@@ -225,10 +225,12 @@ class TableContract:
         with pytest.raises(ValueError, match="transaction"):
             table.append(sensors(10), transaction="")
 
-    def test_an_append_without_rows_is_recorded(self, table):
-        assert table.append(sensors(0), transaction="a").added
-        assert not table.append(sensors(0), transaction="a").added
-        assert count(table) == 0
+    def test_an_append_without_rows_commits_nothing_and_leaves_the_transaction_free(self, table):
+        before = table.snapshot().id
+        empty = table.append(sensors(0), transaction="a")
+        assert (empty.added, empty.rows, empty.snapshot_id, table.snapshot().id) == (False, 0, before, before)
+        assert table.append(sensors(10), transaction="a").added
+        assert count(table) == 10
 
     # --- exactly once
 
@@ -359,6 +361,39 @@ class TableContract:
             assert found.nulls == rows.column(name).null_count
         assert file.statistics["time"].min == rows.column("time")[0].as_py()
         assert set(file.statistics) <= set(EVERY_TYPE.names)
+
+    def test_times_after_the_year_9999_and_infinities_have_no_bounds(self, lake, uri):
+        schema = pa.schema(
+            [
+                pa.field("time", UTC_US),
+                pa.field("local", pa.timestamp("us")),
+                pa.field("day", pa.date32()),
+                pa.field("x", pa.float64()),
+            ]
+        )
+        table = create_table(lake, uri, schema, format=self.format_)
+        far = 9 * 10**17
+        rows = pa.table(
+            {
+                "time": pa.array([0, far], UTC_US),
+                "local": pa.array([0, far], pa.timestamp("us")),
+                "day": pa.array([0, 2**30], pa.int32()).cast(pa.date32()),
+                "x": [float("-inf"), float("inf")],
+            },
+            schema=schema,
+        )
+        assert table.append(rows, transaction="a").added
+        assert read_all(table.snapshot()).equals(rows)
+        (file,) = table.snapshot().files
+        for name in ("time", "local", "day"):
+            assert (file.statistics[name].max, file.statistics[name].nulls) == (None, 0)
+
+    def test_a_null_in_a_list_that_may_not_have_any_is_refused(self, lake, uri):
+        strict = pa.schema([pa.field("frame", pa.list_(pa.field("element", pa.int64(), False)))])
+        table = create_table(lake, uri, strict, format=self.format_)
+        with pytest.raises(SchemaMismatch, match="'frame'"):
+            table.append(pa.table({"frame": [[1, None], None]}), transaction="a")
+        assert table.append(pa.table({"frame": [[1, 2], None]}), transaction="a").added
 
     def test_a_files_identity_is_the_same_in_every_process_and_its_own(self, table, lake, uri):
         for number in range(3):

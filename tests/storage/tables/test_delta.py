@@ -70,6 +70,20 @@ def _forget(table, embedded: Lake, versions: range) -> None:
         Bucket(bucket, embedded.access).delete(f"{root}/_delta_log/{version:020d}.json")
 
 
+def test_statistics_are_json_whatever_the_values(embedded, uri):
+    table = create_table(embedded, uri, pa.schema([("x", pa.float64())]), format="delta")
+    table.append(pa.table({"x": [1.0, float("inf")]}), transaction="a")
+    bucket, root = uris.parse(uri)
+    log = Bucket(bucket, embedded.access).get(f"{root}/_delta_log/{1:020d}.json").data.decode()
+    (add,) = [json.loads(line)["add"] for line in log.splitlines() if '"add"' in line]
+    assert json.loads(add["stats"]) == {
+        "numRecords": 2,
+        "minValues": {"x": 1.0},
+        "maxValues": {},
+        "nullCount": {"x": 0},
+    }
+
+
 def test_polars_reads_the_whole_table(table, uri, options):
     for number in range(3):
         table.append(sensors(100, first=100 * number), transaction=str(number))

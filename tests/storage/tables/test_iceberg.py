@@ -1,6 +1,7 @@
 """The contract for Iceberg on two catalogs, and what only Iceberg has: catalogs, expiry, schemas by id."""
 
 import dataclasses
+import re
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 from pyiceberg.exceptions import CommitStateUnknownException
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, ManifestEntryStatus
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table as Loaded
-from pyiceberg.types import DoubleType, StringType
+from pyiceberg.types import DoubleType, NestedField, StringType, UUIDType
 
 from storage import uri as uris
 from storage.objects import AccessDenied, Bucket, Unreachable
@@ -22,7 +24,7 @@ from storage.tables.errors import (
     TableMissing,
     UnsupportedTable,
 )
-from storage.tables.iceberg_catalog import NoCatalog, connect
+from storage.tables.iceberg_catalog import DriverMissing, NoCatalog, connect
 from storage.tables.iceberg_names import BadTableName, identifier_of
 from storage.tables.open import CatalogSettings, Lake, create_table, list_tables, open_table
 from storage.tables.protocol import Table
@@ -161,6 +163,14 @@ def test_on_a_database_the_files_lie_at_the_address(database, uri):
     assert table.snapshot().files[0].path.startswith(f"{uri}/data/")
 
 
+@pytest.mark.parametrize("kind", ["mysql+nodriver", "postgresql+pg8000", "nosuch"])
+def test_a_database_without_its_driver_is_told_by_name(embedded, kind):
+    settings = CatalogSettings(uri=f"{kind}://user:no-such-secret@127.0.0.1:1/db", warehouse="s3://tables/w")
+    with pytest.raises(DriverMissing, match=re.escape(kind)) as caught:
+        open_table(Lake(access=embedded.access, catalog=settings), "sales.flights")
+    assert "no-such-secret" not in str(caught.value)
+
+
 def test_without_a_catalog_a_name_is_refused(embedded):
     with pytest.raises(NoCatalog, match="none is configured"):
         open_table(Lake(access=embedded.access), "sales.flights")
@@ -240,6 +250,28 @@ def test_a_replay_is_recognised_after_its_snapshot_has_expired(table, embedded, 
     again = table.append(sensors(10), transaction="a")
     assert (again.added, again.snapshot_id) == (False, second)
     assert read_all(table.snapshot()).equals(sensors(20))
+
+
+def test_after_a_rollback_a_lost_transaction_is_added_again_and_a_kept_one_is_not(table, embedded, uri):
+    first = table.append(sensors(10), transaction="a").snapshot_id
+    table.append(sensors(10, first=10), transaction="b")
+    _loaded(embedded, uri).manage_snapshots().rollback_to_snapshot(int(first)).commit()
+    assert count(table) == 10
+    assert not table.append(sensors(10), transaction="a").added
+    assert table.append(sensors(10, first=10), transaction="b").added
+    assert not table.append(sensors(10, first=10), transaction="b").added
+    assert read_all(table.snapshot()).equals(sensors(20))
+
+
+def test_uuids_of_another_writer_are_read(embedded):
+    catalog = connect(embedded.catalog, embedded.access)
+    catalog.create_namespace_if_not_exists("uuids")
+    schema = Schema(NestedField(1, "key", UUIDType(), required=False))
+    identifier = ("uuids", f"t{secrets.token_hex(6)}")
+    keys = pa.array([bytes([number]) * 16 for number in range(3)], pa.binary(16))
+    catalog.create_table(identifier, schema).append(pa.table({"key": keys}))
+    rows = read_all(open_table(embedded, ".".join(identifier)).snapshot())
+    assert rows.column("key").to_pylist() == keys.to_pylist()
 
 
 def test_only_the_newest_transactions_are_kept_beside_the_snapshots(table, embedded, uri, monkeypatch):

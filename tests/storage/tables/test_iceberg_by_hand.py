@@ -81,10 +81,9 @@ class ByHand:
 @pytest.fixture
 def by_hand(embedded, uri, tables_bucket, monkeypatch) -> ByHand:
     table = create_table(embedded, uri, SCHEMA, format="iceberg")
-    table.append(SCHEMA.empty_table(), transaction="a")
+    table.append(pa.table({"entity": ["e"], "n": [0]}, schema=SCHEMA), transaction="a")
     made = ByHand(table, tables_bucket, uris.parse(uri)[1])
-    # One manifest per append with rows; this one has none, so give it one that is never read.
-    monkeypatch.setattr("pyiceberg.table.snapshots.Snapshot.manifests", lambda *_: [None])
+    # The append's one manifest is never read.
     monkeypatch.setattr(iceberg_plan, "_entries", lambda *_: made.entries)
     return made
 
@@ -164,6 +163,28 @@ def test_a_deletion_vector_replaces_position_deletes(by_hand):
     snapshot = by_hand.snapshot()
     assert snapshot.row_groups(snapshot.files[1 if "other" in snapshot.files[0].path else 0]) == (39, 0, 20)
     assert by_hand.numbers() == [0, 1, 2, *range(4, 40), *range(80, 110)]
+
+
+@pytest.mark.parametrize(("sequence", "applies"), [(4, False), (5, True), (6, True)])
+@pytest.mark.parametrize("kind", ["positions", "vector"])
+def test_deletes_apply_to_files_committed_with_them_or_before(by_hand, kind, sequence, applies):
+    place = by_hand.put("data", parquet(rows(range(10))))
+    by_hand.add(*place, 10, sequence=5)
+    if kind == "positions":
+        deletes = parquet(position_deletes((place[0], 3)))
+        by_hand.deletes(*by_hand.put("d", deletes), 1, sequence=sequence)
+    else:
+        blob = framed(vector([3]))
+        by_hand.deletes(
+            *by_hand.put("d.puffin", b"PFA1" + blob + b"PFA1"),
+            1,
+            sequence=sequence,
+            file_format="PUFFIN",
+            referenced_data_file=place[0],
+            content_offset=4,
+            content_size_in_bytes=len(blob),
+        )
+    assert by_hand.numbers() == [number for number in range(10) if number != 3 or not applies]
 
 
 def test_a_vector_with_other_rows_than_its_manifest_says_is_refused(by_hand):
@@ -290,7 +311,7 @@ def test_a_file_without_ids_or_name_mapping_is_refused(by_hand, monkeypatch):
 
 def test_times_in_orc_come_as_microseconds(embedded, uri, tables_bucket, monkeypatch, by_hand):
     table = create_table(embedded, f"{uri}-times", pa.schema([("t", UTC_US)]), format="iceberg")
-    table.append(pa.table({"t": pa.array([], UTC_US)}), transaction="a")
+    table.append(pa.table({"t": pa.array([0], UTC_US)}), transaction="a")
     other = ByHand(table, tables_bucket, by_hand.folder)
     monkeypatch.setattr(iceberg_plan, "_entries", lambda *_: other.entries)
     times = pa.array([0, None, 1_709_254_923_000_004], UTC_US)
