@@ -36,6 +36,8 @@ class TrainingConfig:
     """Processes that train together; each computes its share of every batch."""
     threads_per_rank: int = 1
     """CPU threads of one rank. Another number gives the same batches but not the same bits."""
+    memory_mib: int = 512
+    """MiB of rows that one rank may hold: those its pools need, and what else saves fetching them again."""
     seed: int = 0
     """Seeds initial weights, dropout and the order of windows."""
     timeout_s: int = 300
@@ -49,6 +51,7 @@ class TrainingConfig:
             "report_every",
             "ranks",
             "threads_per_rank",
+            "memory_mib",
             "timeout_s",
         )
         for name in positive:
@@ -60,5 +63,7 @@ class TrainingConfig:
         for name in ("learning_rate", "clip_norm"):
             if not (value := getattr(self, name)) > 0:
                 raise ValueError(f"TrainingConfig.{name} must be > 0, got {value}")
+        if self.seed >= 2**63:
+            raise ValueError(f"TrainingConfig.seed must be below 2^63, got {self.seed}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"TrainingConfig.ema_decay must be in [0, 1), got {self.ema_decay}")

@@ -1,7 +1,7 @@
 """A job: everything a rank needs to know to train a run, as plain values without secrets.
 
 It is frozen in every commit, so a run can be resumed from the bucket alone. Keys to the bucket are
-not part of it: ranks take them from their environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`).
+not part of it: ranks get them in their environment.
 """
 
 from dataclasses import asdict, dataclass, replace

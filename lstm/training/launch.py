@@ -1,8 +1,7 @@
 """Start a job's ranks under torchrun on this host, follow them, and never leave one behind.
 
 The ranks meet through a file in a private folder, gloo is bound to the loopback interface, and torchrun's
-own store is a file too, so no port listens beyond loopback. Several hosts run `lstm.training.worker` under
-their own torchrun instead (README: more than one machine); they need a network that can be trusted.
+own store is a file too, so no port listens beyond loopback: docs/decisions/003-ranks-meet-through-a-file.md
 """
 
 import json

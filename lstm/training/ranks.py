@@ -13,6 +13,8 @@ from typing import Self
 import torch
 import torch.distributed as dist
 
+from lstm.training.events import emit_error
+
 STORE = "CAROUSEL_STORE"
 """Environment variable with the path of the file store; unset where ranks run on several hosts."""
 
@@ -75,6 +77,8 @@ class Ranks:
 
     def together(self, error: BaseException | None) -> None:
         """Pass only if no rank brings an error: the own one is raised, another's raises RankFailed."""
+        if error is not None:
+            emit_error(error)  # before the others know: torchrun ends all ranks once one has gone
         failed = self.sum(torch.tensor([0 if error is None else 1]))
         if error is not None:
             raise error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from blake3 import blake3
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import to_plain
@@ -90,7 +91,8 @@ def constant_meta(job: Job, task: ForecastTask, plan: Plan) -> dict[str, Any]:
 
 def seed_generator(job: Job, step: int, rank: int) -> None:
     """Seed torch's generator for a rank that has no recorded state: all ranks differ, at any step."""
-    torch.manual_seed((job.training.seed << 40) ^ (step << 16) ^ (rank + 1))
+    key = f"{job.training.seed} {step} {rank}".encode()
+    torch.manual_seed(int.from_bytes(blake3(key).digest(length=8), "little", signed=True))
 
 
 def _first_commit(job: Job, lake: Lake, writer: RunWriter) -> str:

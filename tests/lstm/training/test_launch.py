@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -101,3 +102,14 @@ def test_ranks_die_with_the_process_that_launched_them(
     parent.join()
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive
+
+
+def test_what_rank_0_cannot_do_is_told_in_its_own_words(runner: Runner, make_job: Callable[..., Job]) -> None:
+    job = make_job("no-such-snapshot")
+    job = replace(job, table=replace(job.table, snapshot="99"))
+    with pytest.raises(UserError, match="99"):
+        runner.launch(job)
+
+
+def test_a_date_makes_a_seed(runner: Runner, make_job: Callable[..., Job]) -> None:
+    assert runner.launch(make_job("dated", steps=1, seed=20261121)).step == 1
