@@ -86,7 +86,7 @@ class Pools:
 
     def _request(self, order: EpochOrder, lane: int, number: int) -> Pool:
         superblocks = self._superblocks[order.pool_superblocks(lane, number)]
-        self._shelf.request(superblocks)
+        self._shelf.request(superblocks, order.epoch)
         windows = self._executor.submit(order.pool_windows, lane, number)
         return Pool(order, number, *order.pool_span(lane, number), superblocks, windows)
 

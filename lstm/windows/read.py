@@ -5,7 +5,7 @@ reserved for their blocks. One row group per loading thread is in flight beyond 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +57,6 @@ class WindowReader:
         """Row groups fetched and decoded so far, each repetition counted."""
         return self._groups.loads
 
-    @property
-    def amplification(self) -> float:
-        """Row groups fetched so far, each repetition counted, per row group needed; 1.0 at best."""
-        return self._groups.loads / max(1, len(self._groups.loaded))
-
     def reserve(self, size: int) -> bool:
         """Set `size` bytes of the budget aside for a stream's blocks; False: there is no room."""
         with self._lock:
@@ -80,8 +75,17 @@ class WindowReader:
         """Bytes of the budget that no stream has reserved."""
         return self.budget_bytes - self._reserved
 
-    def load_block(self, superblock: int, values: NDArray[np.float32], times: NDArray[np.int64]) -> None:
-        """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock."""
+    def load_block(
+        self,
+        superblock: int,
+        values: NDArray[np.float32],
+        times: NDArray[np.int64],
+        told: Callable[[int, bool], None] | None = None,
+    ) -> None:
+        """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock.
+
+        `told` is called with each row group that it needs, and whether that had to be fetched.
+        """
         layout = self.plan.superblocks
         parts = slice(*layout.part_bounds[superblock : superblock + 2])
         stored = layout.part_stored[parts]
@@ -89,7 +93,7 @@ class WindowReader:
         copies = self.plan.segments.copies(
             layout.part_first[parts][held], stored[held], layout.part_offset[parts][held]
         )
-        self._copy(copies, values, times)
+        self._copy(copies, values, times, told)
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
@@ -101,7 +105,13 @@ class WindowReader:
             self._copy(copies, rows.values, rows.times)
         return rows
 
-    def _copy(self, copies: Copies, values: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+    def _copy(
+        self,
+        copies: Copies,
+        values: NDArray[np.float32],
+        times: NDArray[np.int64],
+        told: Callable[[int, bool], None] | None = None,
+    ) -> None:
         order = np.argsort(copies.group, kind="stable")
         held: int | None = None
         for group, row, count, place in zip(
@@ -112,6 +122,8 @@ class WindowReader:
             strict=True,
         ):
             if group != held:
-                rows, held = self._groups.get(group), group
+                (rows, fetched), held = self._groups.get(group), group
+                if told is not None:
+                    told(group, fetched)
             values[place : place + count] = rows.values[row : row + count]
             times[place : place + count] = rows.times[row : row + count]

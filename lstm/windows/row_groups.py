@@ -68,11 +68,9 @@ class RowGroups:
         self._held = 0
         self.loads = 0
         """Row groups decoded so far, each repetition counted."""
-        self.loaded: set[int] = set()
-        """Which row groups these were."""
 
-    def get(self, group: int) -> Rows:
-        """The rows of a row group."""
+    def get(self, group: int) -> tuple[Rows, bool]:
+        """The rows of a row group, and whether they were fetched for this very call."""
         with self._lock:
             entry = self._entries.get(group)
             if mine := entry is None:
@@ -82,7 +80,7 @@ class RowGroups:
         assert entry is not None
         if mine:
             self._fill(group, entry)
-        return entry.result()
+        return entry.result(), mine
 
     def _fill(self, group: int, entry: "Future[Rows]") -> None:
         try:
@@ -95,7 +93,6 @@ class RowGroups:
         with self._lock:
             entry.set_result(rows)
             self.loads += 1
-            self.loaded.add(group)
             self._held += rows.size
             room = self._room()
             for other, future in list(self._entries.items()):

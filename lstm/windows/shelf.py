@@ -3,10 +3,12 @@
 import heapq
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.fetches import Fetches
 from lstm.windows.read import WindowReader
 
 
@@ -27,17 +29,19 @@ class Shelf:
         self.times = np.empty(slots * slot_rows, np.int64)
         self._free = list(range(slots))  # a heap: low slots first, so that untouched memory stays untouched
         self._held: dict[int, _Held] = {}
+        self.fetches = Fetches()
         self._base = np.full(len(reader.plan.superblocks), -1, np.int64)
 
-    def request(self, superblocks: NDArray[np.int64]) -> None:
+    def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:
         """Start to load the blocks that are not there; each request needs one `release`."""
+        told = partial(self._told, epoch)
         for superblock in superblocks.tolist():
             held = self._held.get(superblock)
             if held is None:
                 slot = heapq.heappop(self._free)
                 rows = slice(slot * self._slot_rows, (slot + 1) * self._slot_rows)
                 load = self._executor.submit(
-                    self._reader.load_block, superblock, self.values[rows], self.times[rows]
+                    self._reader.load_block, superblock, self.values[rows], self.times[rows], told
                 )
                 self._held[superblock] = _Held(slot, 1, load)
                 self._base[superblock] = rows.start
@@ -60,6 +64,9 @@ class Shelf:
                 del self._held[superblock]
                 self._base[superblock] = -1
                 heapq.heappush(self._free, held.slot)
+
+    def _told(self, epoch: int, group: int, fetched: bool) -> None:
+        self.fetches.count(epoch, group, fetched=fetched)
 
     def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of `values` and `times` at which each block begins."""

@@ -114,6 +114,15 @@ class WindowStream:
         """Seconds that the consumer has waited for batches so far."""
         return self._waited_before + (self._prefetcher.waited_s if self._prefetcher else 0.0)
 
+    @property
+    def read_amplification(self) -> float:
+        """Bytes fetched ÷ bytes of the column chunks that this rank's windows need, per epoch, so far.
+
+        Both are counted in whole row groups. 1.0: each is fetched once per epoch, halos included; less where
+        they stay in memory from one epoch to the next; 0.0 before anything was read.
+        """
+        return self._shelf.fetches.amplification
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of the current epoch."""
         epoch = self._epoch
@@ -229,6 +238,7 @@ class WindowStream:
             self._waited_before += self._prefetcher.waited_s
             self._prefetcher = None
         self._pools.clear()
+        self._shelf.fetches.start_over()
 
     @cached_property
     def _replays(self) -> Schedule:
@@ -253,7 +263,8 @@ class WindowStream:
         need = slots(ranks, pool) * slot
         if not self._reader.reserve(need):
             free = self._reader.unreserved
-            fits = [f"a budget of {self._reader.budget_bytes - free + need:,} bytes"]
+            enough_bytes = self._reader.budget_bytes - free + need
+            fits = [f"a budget of {enough_bytes:,} bytes (training.memory_mib {-(-enough_bytes >> 20)})"]
             if smaller := [p for p in range(1, pool) if slots(ranks, p) * slot <= free]:
                 fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
             enough = [r for r in range(ranks + 1, order.lanes + 1) if slots(r, pool) * slot <= free]
