@@ -51,9 +51,13 @@ class TrainingProgress:
             self._started(event)
         elif kind == "progress":
             self._progress(event)
+        elif kind == "note":
+            self._say(event["message"])
         elif kind == "finished":
             self._bar.update(self._task, completed=event["step"])
             self._say(f"finished at step {event['step']} ({event['reason']}), commit {event['commit']}")
+            if times := event["read_amplification"]:  # 0: nothing was left to train
+                self._say(f"each row group was fetched {times:.2g} times per epoch")
 
     def _started(self, event: Event) -> None:
         self._bar.update(self._task, total=event["steps"], completed=event["step"], figures="")

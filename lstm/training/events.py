@@ -1,9 +1,11 @@
 """What a running job tells whoever started it: one JSON object per line on rank 0's standard output.
 
 `started`    step, steps, ranks, resumed_from (commit id or None), notes (why not bit-exact, say)
-`progress`   step, steps, epoch, loss (since the last), windows_per_s, waiting_share, checkpoint_bytes
+`progress`   step, steps, epoch, loss (since the last), windows_per_s, waiting_share, read_amplification (of
+             rank 0; see WindowStream), checkpoint_bytes
+`note`       message (plain words about something that could go better)
 `checkpoint` step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
-`finished`   step, commit, reason ("budget" or "early stopping")
+`finished`   step, commit, reason ("budget" or "early stopping"), read_amplification
 `error`      message, user (True: the user can mend it)
 """
 
@@ -12,8 +14,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from storage.errors import UserError
+
 Event = Mapping[str, Any]
-_KINDS = frozenset({"started", "progress", "checkpoint", "finished", "error"})
+_KINDS = frozenset({"started", "progress", "note", "checkpoint", "finished", "error"})
 
 
 def emit(event: str, **values: Any) -> None:
@@ -21,6 +25,12 @@ def emit(event: str, **values: Any) -> None:
     assert event in _KINDS, event
     sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
     sys.stdout.flush()
+
+
+def emit_error(error: BaseException) -> None:
+    """Tell why this rank fails. One that fails in a part done together tells it twice; the first counts."""
+    user = isinstance(error, UserError)
+    emit("error", message=str(error) if user else f"{type(error).__name__}: {error}", user=user)
 
 
 def parse(line: str) -> Event | None:

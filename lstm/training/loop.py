@@ -18,6 +18,7 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.training.config import TrainingConfig
 from lstm.training.early_stopping import EarlyStopping
 from lstm.training.events import emit
+from lstm.training.fetch_note import FetchNote
 from lstm.training.learner import Learner
 from lstm.training.ranks import Ranks
 from lstm.training.recorder import Recorder
@@ -49,6 +50,7 @@ class Trainer:
         self.parallel = DistributedDataParallel(learner.model, find_unused_parameters=True)
         self.since_report = _Totals()
         self.since_commit = _Totals()
+        self.fetch_note = FetchNote(config.memory_mib)
 
     def run(self) -> None:
         """Train until the budget is spent or patience has run out."""
@@ -119,8 +121,10 @@ class Trainer:
                 loss=loss,
                 windows_per_s=totals.windows / seconds,
                 waiting_share=min(1.0, (self.training.waited_s - totals.waited_s) / seconds),
+                read_amplification=self.training.read_amplification,
                 checkpoint_bytes=self.recorder.stored_bytes,
             )
+            self.fetch_note.watch(self.training.read_amplification)
         self.since_report.waited_s = self.training.waited_s
 
 

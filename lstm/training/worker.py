@@ -15,12 +15,12 @@ import torch
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import from_plain
 from lstm.training.environment import differences, environment
-from lstm.training.events import emit
+from lstm.training.events import emit, emit_error
 from lstm.training.job import Job
 from lstm.training.learner import Learner
 from lstm.training.lifeline import PARENT, die_with_parent
 from lstm.training.loop import Trainer
-from lstm.training.ranks import Ranks
+from lstm.training.ranks import RankFailed, Ranks
 from lstm.training.recorder import Recorder
 from lstm.training.start import (
     Start,
@@ -63,7 +63,13 @@ def train(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> 
     trainer.run()
     if ranks.first:
         reason = "budget" if trainer.step == job.training.steps else "early stopping"
-        emit("finished", step=trainer.step, commit=trainer.recorder.newest or commit, reason=reason)
+        emit(
+            "finished",
+            step=trainer.step,
+            commit=trainer.recorder.newest or commit,
+            reason=reason,
+            read_amplification=trainer.training.read_amplification,
+        )
 
 
 def _begin_together(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> Start | None:
@@ -86,7 +92,7 @@ def _trainer(job: Job, lake: Lake, ranks: Ranks, restored: Restored, start: Star
     task = ForecastTask.from_state(restored.meta["task"])
     learner = Learner.of(task.build_model(), job.training)
     learner.load(restored.tensors)
-    reader = WindowReader(snapshot, plan, task.columns)
+    reader = WindowReader(snapshot, plan, task.columns, job.training.memory_mib * 2**20)
     seed, size = job.training.seed, job.training.batch_size
     training = WindowStream(
         plan, reader, "train", seed=seed, batch_size=size, rank=ranks.rank, ranks=ranks.world
@@ -125,11 +131,13 @@ def main() -> int:
     try:
         train(job, lake, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
     except UserError as mistake:
-        emit("error", message=str(mistake), user=True)
+        emit_error(mistake)
         return 2
+    except RankFailed:  # that rank has told why
+        return 1
     except Exception as failure:  # noqa: BLE001 - the last resort: told to whoever launched us
         traceback.print_exc()
-        emit("error", message=f"{type(failure).__name__}: {failure}", user=False)
+        emit_error(failure)
         return 1
     ranks.leave()
     return 0
