@@ -75,13 +75,21 @@ def end(kind: type[ServerT], root: Path) -> str:
     return "it has ended; its data stay"
 
 
+def make_root(root: Path) -> None:
+    """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit."""
+    if not root.exists():
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / ".gitignore").write_text("*\n")
+
+
 def _kept(folder: Path) -> Path:
     return folder / "keep"
 
 
 @contextmanager
 def _shared(folder: Path) -> Iterator[int]:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_root(folder.parent)
+    folder.mkdir(exist_ok=True)
     descriptor = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)

@@ -30,6 +30,7 @@ def demo(
 
     from pipelines.config.load import validated
     from pipelines.demo import demo_config, only_one, write_config
+    from pipelines.servers import make_root
     from pipelines.session import flow_session
     from pipelines.summary import demo_summary
 
@@ -37,7 +38,7 @@ def demo(
     root = settings(context).root
     config = validated(demo_config(kind.value).model_dump(mode="json"), assignments=assign or ())
     command = program() if root == Path(".carousel").resolve() else f"{program()} --root {short(root)}"
-    root.mkdir(parents=True, exist_ok=True)
+    make_root(root)
     notes, out = console(stderr=True), console()
     try:
         with only_one(

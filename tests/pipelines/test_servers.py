@@ -62,6 +62,13 @@ def test_the_only_borrower_ends_the_server(kind, tmp_path):
     assert not runs(tmp_path)
 
 
+def test_the_root_is_its_owners_alone_and_stays_out_of_commits(kind, tmp_path):
+    with servers.borrow(kind, tmp_path / "root"):
+        pass
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "root" / ".gitignore").read_text() == "*\n"
+
+
 def test_the_last_of_two_borrowers_ends_the_server(kind, tmp_path):
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(servers.borrow(kind, tmp_path))
