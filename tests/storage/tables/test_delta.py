@@ -116,6 +116,20 @@ def test_a_replay_is_recognised_after_a_checkpoint_and_the_loss_of_older_log_ent
         table.snapshot("2")
 
 
+def test_appends_keep_old_log_entries_however_short_their_retention(table, uri, options):
+    deltalake.DeltaTable(uri, storage_options=options).alter.set_table_properties(
+        {
+            "delta.logRetentionDuration": "interval 0 days",
+            "delta.enableExpiredLogCleanup": "true",
+            "delta.checkpointInterval": "1",
+        }
+    )
+    for number in range(3):
+        table.append(sensors(10, first=10 * number), transaction=str(number))
+    # Version 0 goes with the library's own change of the properties.
+    assert [it.id for it in table.snapshots()][-4:] == ["1", "2", "3", "4"]
+
+
 def test_a_version_whose_commit_is_only_in_a_checkpoint_can_be_read(table, uri, options, embedded):
     table.append(sensors(10), transaction="a")
     deltalake.DeltaTable(uri, storage_options=options).create_checkpoint()
