@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
@@ -82,7 +82,9 @@ def begun_job(connection: Connection, run: str, root: Path) -> Job:
         UserError: there is no such run, neither in the repository nor among those launched from `root`.
     """
     if has_commits(connection, run):
-        return Job.from_json(connection.existing_repository().restore(run, names=()).meta["job"])
+        repository = connection.existing_repository()
+        newest = repository.newest_complete(run).id
+        return Job.from_json(repository.restore(run, newest, names=()).meta["job"])
     launched = _launched(run, root)
     if not launched.exists():
         raise UserError(f"run {run!r} has no commit to go on from; start it: carousel train --set run={run}")
@@ -100,10 +102,11 @@ def has_commits(connection: Connection, run: str) -> bool:
 
 
 def finished_run(connection: Connection, run: str) -> TrainedRun | None:
-    """How a run ended, or None while it has steps left."""
+    """How a run ended, or None while it has steps left, or has lost the packs of its last commit."""
     if not has_commits(connection, run):
         return None
-    newest = connection.existing_repository().restore(run, names=())
+    repository = connection.existing_repository()
+    newest = repository.restore(run, repository.newest_complete(run).id, names=())
     if not newest.meta["finished"]:
         return None
     job = Job.from_json(newest.meta["job"])
@@ -116,6 +119,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
     launched = _launched(job.run, root)
     launched.parent.mkdir(parents=True, exist_ok=True)
     write_private(launched, json.dumps(job.to_json(), indent=1))
+    _caution(connection)
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
     with TrainingProgress(console(stderr=True)) as progress:
         outcome = launch(
@@ -142,6 +146,13 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
         description=f"Commits of run {job.run}: losses and stored bytes; ended by {outcome.reason}",
     )
     return _ended(job, connection, outcome.commit, outcome.step, outcome.reason)
+
+
+def _caution(connection: Connection) -> None:
+    """Settings of the bucket that cost money or lose checkpoints: on the terminal and in Prefect."""
+    for caution in connection.bucket.cautions():
+        console(stderr=True).print(f"  warning: {caution}")
+        get_run_logger().warning("%s", caution)
 
 
 def _ended(job: Job, connection: Connection, commit: str, step: int, reason: str) -> TrainedRun:

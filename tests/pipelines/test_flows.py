@@ -9,6 +9,8 @@ import pytest
 
 from pipelines.config.load import load
 from pipelines.connect import connect
+from storage.object_access import client
+from storage.objects import Bucket
 from storage.tables import open_table
 
 from .conftest import CONFIG, SERIES, waves, write
@@ -116,6 +118,23 @@ def test_prefect_shows_the_runs_and_their_artifacts(carousel, trained, api):
     assert {"ingest s3://lake/waves", "train waves", "evaluate waves", "score waves"} <= completed
     artifacts = {artifact["key"]: artifact for artifact in filtered(api, "artifacts")}
     assert {"ingest", "training", "evaluation", "predictions"} <= artifacts.keys()
+
+
+def test_training_warns_of_a_bucket_that_keeps_versions(carousel, config, tmp_path, root, api):
+    access = connect(load(config).storage, root).bucket.access
+    Bucket("kept", access).create()
+    client(access, retried=False).put_bucket_versioning(
+        Bucket="kept", VersioningConfiguration={"Status": "Enabled"}
+    )
+    ours = ["-s", "storage.bucket=kept", "-s", "run=kept", "-s", "training.steps=1", "-c", config]
+    ours += ["-s", "table.uri=s3://kept/waves", "-s", "training.ranks=1"]
+    assert carousel("ingest", write(waves(), tmp_path / "waves.parquet"), *ours).code == 0
+    done = carousel("train", *ours)
+    assert done.code == 0, done.err
+    warning = "bucket 'kept' keeps old versions: deleting frees nothing"
+    assert f"  warning: {warning}" in done.err
+    assert done.err.count(warning) == 1
+    assert any(warning in log["message"] for log in filtered(api, "logs"))
 
 
 def test_no_key_reaches_prefect_or_the_logs(carousel, trained, api, root):
