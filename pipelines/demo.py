@@ -37,10 +37,8 @@ def demo_config(kind: TableFormat) -> RunConfig:
         ),
         window=WindowSpec(context=168, horizon=24),
         split=SplitSpec(validation=0.15, test=0.15),
-        forecast=ForecastConfig(
-            target="delay", past=("departures", *flights.WEATHER), timezone="America/New_York"
-        ),
-        training=TrainingConfig(),
+        forecast=ForecastConfig(target="delay", past=flights.PAST, timezone="America/New_York", hidden=128),
+        training=TrainingConfig(steps=300),
         predictions=PredictionsConfig(uri=f"s3://lake/predictions{suffix}", format=kind),
     )
 
