@@ -117,6 +117,17 @@ class Repository:
         """All commits of a run in the order they were written, those of its head's pages included."""
         return all_commits(self.shelf, run, self.head(run))
 
+    def newest_complete(self, run: str) -> Commit:
+        """The newest commit whose manifest can be read and whose packs are there with their sizes.
+
+        Bytes of packs are not read: a restore checks them.
+
+        Raises:
+            RunMissing, CommitMissing: there is none such.
+        """
+        commit, _ = parent_commit(self.shelf, run, NEWEST)
+        return commit
+
     def restore(self, run: str, commit: str = NEWEST, *, names: Collection[str] | None = None) -> Restored:
         """Read a commit: all its tensors, or those in `names` (empty: only its meta).
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.config.load import load
 from pipelines.connect import connect
+from storage.checkpoints.names import pack_key
 from storage.object_access import client
 from storage.objects import Bucket
 from storage.tables import open_table
@@ -64,6 +65,25 @@ def test_training_a_run_that_exists_is_refused_with_the_remedy(carousel, trained
 def test_a_finished_run_is_not_trained_again(carousel, trained):
     done = carousel("resume", "waves")
     assert (done.code, "nothing is left to train" in done.out) == (0, True)
+
+
+def test_a_finished_run_that_lost_its_last_packs_is_trained_again(carousel, trained, root):
+    ours = ["-s", "run=lossy", "-c", trained]
+    assert carousel("train", *ours).code == 0
+    connection = connect(load(trained).storage, root)
+    shelf = connection.existing_repository().shelf
+    before, newest = [
+        set(shelf.read_manifest("lossy", commit).packs)
+        for commit in connection.existing_repository().commits("lossy")[-2:]
+    ]
+    for pack in newest - before:
+        connection.bucket.delete(f"{connection.prefix}/{pack_key(pack)}")
+    done = carousel("resume", "lossy")
+    assert done.code == 0, done.err
+    assert "passed over lossy/" in done.err
+    assert "finished at step 6 (budget)" in done.err
+    again = carousel("resume", "lossy")
+    assert (again.code, "nothing is left to train" in again.out) == (0, True)
 
 
 def test_a_run_killed_before_its_first_commit_is_resumed(carousel, trained, root):
