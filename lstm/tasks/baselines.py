@@ -24,7 +24,11 @@ class Baseline(Protocol):
 
 
 def fit_baselines(task: ForecastTask, train: Iterable[Batch]) -> dict[str, Baseline]:
-    """Fit all four in one pass over the training windows, in the order they come in."""
+    """Fit all four in one pass over the training windows, in the order they come in.
+
+    Raises:
+        WrongForecast: no target of the training windows is known.
+    """
     rows, ridge = TrainingRows(), Ridge(task)
     for batch in train:
         rows.add(batch)

@@ -48,7 +48,7 @@ def evaluate(
         train: every training window once; the same windows in the same order give the same figures.
 
     Raises:
-        WrongForecast: no target of the test windows is known.
+        WrongForecast: no target of the training windows, or of the test windows, is known.
     """
     baselines = fit_baselines(task, train)
     series, horizon, context = len(task.series), task.window.horizon, task.window.context

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.models.forecaster import lagged_rows
-from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast import ForecastTask, WrongForecast
 from lstm.windows.batch import Batch
 
 RECENT = 24
 """Newest rows of the target that it sees."""
 PENALTY = 10.0
 """Ridge: rows that the belief in a zero weight is worth."""
-_EVERY = 5
-"""Of neighbouring windows, which share all rows but one, every fifth does (demo: 16.8 minutes; all: 16.6).
-It has no factor in common with 24 or 7: with 8, each step would be fitted on three hours of the day only."""
 
 Array = NDArray[np.float64]
 
@@ -31,6 +28,8 @@ class Ridge:
         self._calendar, self._context, self._horizon = task.calendar, window.context, window.horizon
         self._mean_F, self._std_F = task.means_and_deviations()
         self._lags = lagged_rows(window.context, window.horizon, task.config.lag).numpy()
+        self._target = task.config.target
+        self._windows = self._known = 0
         features = 1 + 2 * min(RECENT, window.context) + 2 * (len(task.columns) - 1)
         features += 2 * self._lags.shape[1] + task.calendar.features
         self._gram_HDD: Array = np.zeros((window.horizon, features, features))
@@ -38,18 +37,28 @@ class Ridge:
         self._weights_HD: Array = np.zeros((window.horizon, features))
 
     def add(self, batch: Batch) -> None:
-        """Take in training windows."""
-        chosen = batch.starts % _EVERY == 0
-        inputs = self._inputs(batch.values[chosen], batch.times[chosen])
-        target = batch.values[chosen, self._context :, 0].astype(np.float64).T
+        """Take in training windows: each counts, also where neighbours share all rows but one."""
+        inputs = self._inputs(batch.values, batch.times)
+        target = batch.values[:, self._context :, 0].astype(np.float64).T
         known = ~np.isnan(target)
+        self._windows += len(batch)
+        self._known += int(known.sum())
         inputs *= known[..., None]
         transposed = inputs.transpose(0, 2, 1)
         self._gram_HDD += transposed @ inputs
         self._moment_HD += (transposed @ np.where(known, target, 0.0)[..., None])[..., 0]
 
     def solve(self) -> None:
-        """Fit, after the last `add` and before `predict`; without it all forecasts are 0."""
+        """Fit, after the last `add` and before `predict`.
+
+        Raises:
+            WrongForecast: no target of the training windows is known; forecasts of 0 would pass for a fit.
+        """
+        if not self._known:
+            raise WrongForecast(
+                f"none of the {self._windows} training windows has a known {self._target!r} in its horizon; "
+                "give the training split a larger share"
+            )
         penalty = np.eye(self._gram_HDD.shape[1]) * PENALTY
         penalty[0, 0] = 1e-9  # the constant is free; not quite, so that a step without targets solves to 0
         weights = np.linalg.solve(self._gram_HDD + penalty, self._moment_HD[..., None])

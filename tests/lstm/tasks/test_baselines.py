@@ -7,6 +7,7 @@ import pytest
 
 from lstm.tasks.baselines import MedianByHourOfWeek, SameHourLastWeek, Zero, fit_baselines
 from lstm.tasks.calendar import Calendar
+from lstm.tasks.forecast import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
@@ -83,12 +84,33 @@ def test_ridge_finds_a_linear_rule(batch, task):
     np.testing.assert_allclose(ridge.predict(asked), asked.values[:, CONTEXT:, 0], atol=4.0)  # of hundreds
 
 
+@pytest.mark.parametrize("first", [0, 3])  # the first window's row of its segment
+@pytest.mark.parametrize("stride", [1, 5, 24])
+def test_ridge_takes_in_every_window_whatever_the_stride(first, stride, batch, task):
+    target = (100 + 50 * np.sin(np.arange(3000) * 2 * np.pi / 24)).astype(np.float32)
+    ridge = Ridge(task)
+    ridge.add(windows_of(batch, target, list(range(first, 2400, stride))))
+    ridge.solve()
+    asked = windows_of(batch, target, list(range(first + 2400, 2900, stride)))
+    np.testing.assert_allclose(ridge.predict(asked), asked.values[:, CONTEXT:, 0], atol=15)
+
+
+@pytest.mark.parametrize("starts", [[], [7, 9]])
+def test_ridge_without_a_known_target_is_refused_not_zero(starts, batch, task):
+    ridge = Ridge(task)
+    ridge.add(windows_of(batch, np.full(100, np.nan, np.float32), starts))
+    with pytest.raises(
+        WrongForecast, match=f"none of the {len(starts)} training windows has a known 'delay'"
+    ):
+        ridge.solve()
+
+
 def test_ridge_is_least_squares_with_a_penalty(batch, task):
     """Against numpy's solver on the stacked system, for one step."""
     rng = np.random.default_rng(1)
     target = rng.normal(10, 40, 600).astype(np.float32)
     target[rng.random(600) < 0.3] = np.nan
-    ridge, starts = Ridge(task), list(range(0, 500, 5))
+    ridge, starts = Ridge(task), list(range(3, 500, 4))
     windows = windows_of(batch, target, starts)
     ridge.add(windows)
     ridge.solve()
