@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,11 @@ def metric_table(figures: Evaluation, *, by_series: bool = False) -> Table:
 def verdict(figures: Evaluation) -> str:
     """Whether the model is worth its training, in plain words."""
     own = figures.model["all"]["mae"]
+    if not math.isfinite(own):
+        return (
+            f"The model's mean absolute error is {own}: some of its forecasts are no finite numbers. "
+            "It beats nothing; do not use it."
+        )
     if figures.lost_to:
         lost = ", ".join(
             f"{NAMES.get(name, name)} ({figure(figures.baselines[name]['all']['mae'])})"
@@ -127,7 +133,9 @@ def trained_line(run: TrainedRun) -> str:
 
 def scored_line(done: Scored) -> str:
     """What was forecast."""
-    what = f"{done.rows:,} rows" if done.added else f"nothing new (its {done.rows:,} rows are there already)"
+    what = f"{done.added:,} rows" if done.added else f"nothing new (its {done.rows:,} rows are there already)"
+    if 0 < done.added < done.rows:
+        what += f" ({done.rows - done.added:,} more are there already)"
     skipped = f"; too short for a context: {', '.join(done.skipped)}" if done.skipped else ""
     return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
 

@@ -1,5 +1,6 @@
 """A model beside four baselines on the same test windows."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,19 +24,28 @@ class Evaluation:
 
     @property
     def lost_to(self) -> tuple[str, ...]:
-        """Baselines whose mean absolute error over all is not above the model's, the best first."""
-        own = self.model["all"]["mae"]
-        errors = {name: report["all"]["mae"] for name, report in self.baselines.items()}
-        return tuple(sorted((name for name in errors if errors[name] <= own), key=errors.__getitem__))
+        """Baselines that the model does not beat in mean absolute error over all, the best first.
+
+        All of them where the model's error is no finite number.
+        """
+        own = _error(self.model)
+        errors = {name: _error(report) for name, report in self.baselines.items()}
+        return tuple(sorted((name for name in errors if not own < errors[name]), key=errors.__getitem__))
 
     @property
     def best_baseline(self) -> str:
         """The baseline with the lowest mean absolute error over all."""
-        return min(self.baselines, key=lambda name: self.baselines[name]["all"]["mae"])
+        return min(self.baselines, key=lambda name: _error(self.baselines[name]))
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with what follows from it."""
         return {**asdict(self), "best_baseline": self.best_baseline, "lost_to": list(self.lost_to)}
+
+
+def _error(report: dict[str, Any]) -> float:
+    """The mean absolute error over all; infinite where it is no finite number, since NaN beats nothing."""
+    error: float = report["all"]["mae"]
+    return error if math.isfinite(error) else math.inf
 
 
 def evaluate(
