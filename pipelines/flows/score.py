@@ -14,6 +14,7 @@ from pipelines.config.model import RunConfig
 from pipelines.connect import Connection, connect
 from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
 from pipelines.preparation import plan_for, restored
+from pipelines.publish import publish
 from storage.tables import Snapshot, create_table, open_table
 
 SHOWN = 500
@@ -29,8 +30,9 @@ class Scored:
     """Snapshot of the source table that the contexts come from."""
     commit: str
     rows: int
-    added: bool
-    """False: this commit had forecast this snapshot before, and nothing was added."""
+    """Rows forecast."""
+    added: int
+    """Rows of them that the table lacked: those of another series or time than any before of this commit."""
     skipped: tuple[str, ...]
     """Series too short for a context."""
     forecasts: pa.Table
@@ -63,7 +65,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
         schema,
         format=config.predictions.format,
     )
-    appended = target.append(rows, transaction=f"score {trained.commit.id} {source.uri} {pinned.id}")
+    added = publish(target, rows, commit=trained.commit.id)
     create_table_artifact(
         key="predictions",
         table=shown_rows(rows.slice(0, SHOWN)),
@@ -75,7 +77,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
         snapshot=pinned.id,
         commit=trained.commit.id,
         rows=rows.num_rows,
-        added=appended.added,
+        added=added,
         skipped=tuple(str(name) for name in contexts.skipped),
         forecasts=rows,
     )
