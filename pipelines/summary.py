@@ -27,6 +27,9 @@ NAMES = {
 }
 """What the baselines are called before people."""
 
+DELAY = "delay"
+"""The demo's own target."""
+
 SHORT_ID = 12
 """Digits of a commit's id that are shown; any unique beginning names it."""
 
@@ -76,27 +79,33 @@ def commit_details(run: str, restored: Restored) -> Iterable[str | Table]:
 
 
 def metric_rows(figures: Evaluation) -> list[dict[str, Any]]:
-    """The model and the baselines over all series, then the model by series."""
-    own = figures.model
-    rows = [{"forecast": "model", "series": "all", **_rounded(own["all"])}]
-    rows += [
-        {"forecast": name, "series": "all", **_rounded(report["all"])}
-        for name, report in figures.baselines.items()
-    ]
+    """The model and the baselines, over all series and then by series."""
+    forecasts = {"model": figures.model, **figures.baselines}
+    rows = [{"forecast": name, "series": "all", **_rounded(each["all"])} for name, each in forecasts.items()]
     return rows + [
-        {"forecast": "model", "series": name, **_rounded(report)} for name, report in own["series"].items()
+        {"forecast": name, "series": series, **_rounded(each["series"][series])}
+        for series in figures.model["series"]
+        for name, each in forecasts.items()
     ]
 
 
-def metric_table(figures: Evaluation, *, by_series: bool = False) -> Table:
-    """The same for a terminal; by series beside the best baseline."""
-    share = f"in the {figures.model['nominal_coverage']:.0%} interval"
-    table = Table("forecast", "MAE", "pinball loss", share, box=None)
+def metric_table(figures: Evaluation) -> Table:
+    """The model and the baselines over all series, for a terminal."""
+    table = Table("forecast", "MAE", "pinball loss", _interval(figures), box=None)
     for name, report in {"model": figures.model, **figures.baselines}.items():
-        table.add_row(*_metric_cells(NAMES.get(name, name), report["all"]))
-    if by_series:
-        for name, report in figures.model["series"].items():
-            table.add_row(*_metric_cells(f"model, {name}", report))
+        own = report["all"]
+        table.add_row(NAMES.get(name, name), figure(own["mae"]), figure(own.get("pinball")), _coverage(own))
+    return table
+
+
+def series_table(figures: Evaluation) -> Table:
+    """By series, for a terminal: the mean absolute error of the model and of each baseline on its windows."""
+    forecasts = {"model": figures.model, **figures.baselines}
+    headers = [NAMES.get(name, name) for name in forecasts]
+    table = Table("MAE by series", *headers, "pinball loss", _interval(figures), box=None)
+    for series, own in figures.model["series"].items():
+        errors = [figure(report["series"][series]["mae"]) for report in forecasts.values()]
+        table.add_row(series, *errors, figure(own["pinball"]), _coverage(own))
     return table
 
 
@@ -140,18 +149,19 @@ def scored_line(done: Scored) -> str:
     return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
 
 
-def demo_summary(done: Shown, program: str, config: Path, seconds: float) -> Iterable[str | Table]:
+def demo_summary(done: Shown, program: str, demo: str, config: Path, seconds: float) -> Iterable[str | Table]:
     """What the demo did, where it lies, and how to go on.
 
     Args:
         done: what the flow returned.
         program: how `carousel` is called from here, with its global options.
+        demo: the `demo` command with the options that it was given.
         config: the demo's settings as a file.
         seconds: how long it took.
     """
     run, ingested, figures = done.trained, done.ingested, done.evaluated.figures
     yield ""
-    yield f"Mean departure delay, 1 to 24 hours ahead, {figures.windows:,} test windows, minutes:"
+    yield _measured(figures)
     yield metric_table(figures)
     yield verdict(figures)
     yield ""
@@ -167,7 +177,7 @@ def demo_summary(done: Shown, program: str, config: Path, seconds: float) -> Ite
         ("", f"{program} checkpoints list {run.run}"),
         ("", f"{program} tables show {done.scored.table}"),
         ("the same by series", f"{program} evaluate -c {config}"),
-        ("train anew", f"{program} demo --fresh"),
+        ("train anew", f"{program} {demo} --fresh"),
         ("resume after a kill", f"{program} resume {run.run}"),
         ("the S3 server again", f"{program} s3 start"),
     )
@@ -192,18 +202,29 @@ def figure(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _metric_cells(name: str, report: Mapping[str, float | None]) -> tuple[str, str, str, str]:
+def _interval(figures: Evaluation) -> str:
+    return f"in the {figures.model['nominal_coverage']:.0%} interval"
+
+
+def _coverage(report: Mapping[str, float | None]) -> str:
     coverage = report.get("coverage")
-    return (
-        name,
-        figure(report["mae"]),
-        figure(report.get("pinball")),
-        "" if coverage is None else f"{coverage:.0%}",
-    )
+    return "" if coverage is None else f"{coverage:.0%}"
+
+
+def _measured(figures: Evaluation) -> str:
+    """What the demo's figures are of; it can be asked for another target."""
+    hours, windows = len(figures.model["mae_by_step"]), f"{figures.windows:,} test windows"
+    if figures.target == DELAY:
+        return f"Mean departure delay, 1 to {hours} hours ahead, {windows}, minutes:"
+    return f"{figures.target!r}, 1 to {hours} hours ahead, {windows}, in its own unit:"
 
 
 def _rounded(report: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: None if value is None else round(value, 4) for name, value in report.items()}
+    """Without NaN and infinity, which JSON does not know."""
+    return {
+        name: None if value is None or not math.isfinite(value) else round(value, 4)
+        for name, value in report.items()
+    }
 
 
 def _share(stored: int, raw: int) -> str:

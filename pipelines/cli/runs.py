@@ -90,7 +90,7 @@ def evaluate(
 ) -> None:
     """Compare a commit's model with four baselines on the run's test windows."""
     from pipelines.session import flow_session
-    from pipelines.summary import metric_table, verdict
+    from pipelines.summary import metric_table, series_table, verdict
 
     storage, root = storage_config(config, assign), settings(context).root
     name = run or run_config(config, assign).run
@@ -99,9 +99,12 @@ def evaluate(
 
         done = flows.evaluate(storage, name, root, commit)
     out = console()
-    out.print(f"{done.run}/{done.commit}, step {done.step}, {done.figures.windows:,} test windows")
-    out.print(metric_table(done.figures, by_series=True))
-    out.print(verdict(done.figures))
+    figures = done.figures
+    out.print(f"{done.run}/{done.commit}, step {done.step}")
+    out.print(f"{figures.target!r} in its own unit, {figures.windows:,} test windows:")
+    out.print(metric_table(figures))
+    out.print(series_table(figures))
+    out.print(verdict(figures))
 
 
 def score(

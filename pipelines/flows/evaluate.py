@@ -46,6 +46,7 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
         key="evaluation",
         table=metric_rows(figures),
         description=f"{figures.windows} test windows of {run}, commit {trained.commit.id}: mean absolute "
-        f"error of {figures.target!r}, pinball loss, coverage of the interval",
+        f"error of {figures.target!r}, pinball loss and coverage of the interval, over all and by series, "
+        "beside the baselines on the same windows",
     )
     return Evaluated(run=run, commit=trained.commit.id, step=trained.commit.step, figures=figures)

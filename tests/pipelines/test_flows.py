@@ -109,7 +109,8 @@ def test_evaluation_names_the_model_and_four_baselines(carousel, trained):
         "ridge",
         "zero",
         "median by hour of week",
-        "model, s0",
+        "MAE by series",
+        "s0",
         "80% interval",
     ]
     assert [word for word in words if word not in done.out] == []

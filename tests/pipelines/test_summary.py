@@ -1,11 +1,14 @@
 """What an evaluation is called in plain words, and what of it is shown."""
 
+import io
+import json
 import math
 
 import pytest
+from rich.console import Console
 
 from lstm.tasks.evaluate import Evaluation
-from pipelines.summary import verdict
+from pipelines.summary import _measured, metric_rows, series_table, verdict
 
 
 def evaluation(model: float, target: str = "load", **baselines: float) -> Evaluation:
@@ -56,3 +59,28 @@ def test_a_baseline_without_a_finite_error_is_never_the_best():
     figures = evaluation(12, zero=math.nan, ridge=20)
     assert (figures.lost_to, figures.best_baseline) == ((), "ridge")
     assert "beats all baselines: 12.00 against 20.00" in verdict(figures)
+
+
+def test_each_series_figures_stand_beside_those_of_every_baseline():
+    figures = evaluation(8, zero=20, ridge=10)
+    rows = {(row["forecast"], row["series"]): row["mae"] for row in metric_rows(figures)}
+    assert rows == {
+        (name, series): error + shift
+        for name, error in {"model": 8, "zero": 20, "ridge": 10}.items()
+        for series, shift in {"all": 0, "a": -1, "b": 1}.items()
+    }
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as shown:
+        console.print(series_table(figures))
+    lines = [line.split() for line in shown.get().splitlines()]
+    assert ["a", "7.00", "19.00", "9.00", "2.33", "50%"] in lines
+    assert ["b", "9.00", "21.00", "11.00", "3.00", "50%"] in lines
+
+
+def test_rows_for_prefect_are_json_whatever_the_errors():
+    json.dumps(metric_rows(evaluation(math.nan, zero=math.inf)), allow_nan=False)
+
+
+def test_only_the_demos_own_target_is_called_a_delay_in_minutes():
+    assert "departure delay, 1 to 3 hours ahead, 2 test windows, minutes" in _measured(evaluation(8, "delay"))
+    assert _measured(evaluation(8)) == "'load', 1 to 3 hours ahead, 2 test windows, in its own unit:"
