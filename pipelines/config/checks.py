@@ -12,7 +12,8 @@ from pipelines.config.text import ConfigError, Origins, closest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_SECRETS = ("key", "secret", "password", "token", "credential")
+SECRET_WORDS = ("key", "secret", "password", "passwd", "pwd", "token", "credential")
+"""Where one of these is part of a key's name, its value is taken for a secret."""
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -58,15 +59,17 @@ def _explain(
             reason = re.sub(r"\b[A-Z]\w+\.(?=[a-z])", f"{key}.", str(detail["ctx"]["error"]))
             reason, path = (reason, (*path, named[0])) if named else (f"{key}: {reason}", path)
         else:
-            reason = f"{key}: {_reason(detail, path, schema)}"
+            reason = f"{key}: {_reason(detail, path, schema, above)}"
         yield reason + _place((*above, *path), origins)
 
 
-def _reason(detail: ErrorDetails, path: tuple[str, ...], schema: dict[str, Any]) -> str:
+def _reason(
+    detail: ErrorDetails, path: tuple[str, ...], schema: dict[str, Any], above: tuple[str, ...]
+) -> str:
     kind, value = detail["type"], detail["input"]
     about: str = _node(path, schema).get("description", "")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return _unknown(path, schema)
+        return _unknown(path, schema, (*above, *path)[0])
     if kind == "missing":
         return f"is missing; expected: {about}"
     if kind == "literal_error":
@@ -79,9 +82,9 @@ def _reason(detail: ErrorDetails, path: tuple[str, ...], schema: dict[str, Any])
     return f"{_shown(value)} is not {expected}"
 
 
-def _unknown(path: tuple[str, ...], schema: dict[str, Any]) -> str:
+def _unknown(path: tuple[str, ...], schema: dict[str, Any], section_name: str) -> str:
     keys = sorted(section(_node(path[:-1], schema), schema).get("properties", {}))
-    if any(word in path[-1].lower() for word in _SECRETS):
+    if section_name == "storage" and any(word in path[-1].lower() for word in SECRET_WORDS):
         return (
             "keys never stand in the configuration; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
             "in the environment, or leave them to the AWS credential chain"

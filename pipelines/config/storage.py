@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from pipelines.config.checks import checked
+from pipelines.config.checks import SECRET_WORDS, checked
 from pipelines.config.text import overridden
 
 
@@ -19,7 +19,10 @@ class Section(BaseModel):
 
 def _without_password(url: str) -> str:
     """Settings are shown and stored in many places: no password may stand in one, nor in this message."""
-    if urlsplit(url).password is not None:
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query.replace(";", "&"), keep_blank_values=True)
+    asked = {key.lower() for key, _ in query} - {"sslkey"}  # PostgreSQL's: the name of a file
+    if parts.password is not None or any(word in key for key in asked for word in SECRET_WORDS):
         raise ValueError(
             "holds a password; take it out. Keys to a bucket come from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, a REST catalog's from CAROUSEL_CATALOG_CREDENTIAL, a database's from "

@@ -129,11 +129,28 @@ def test_keys_to_the_bucket_are_refused_and_not_repeated(key):
     assert "hush" not in message
 
 
+def test_an_address_may_name_the_file_of_a_key():
+    uri = "postgresql://ann@example.org/lake?sslmode=verify-full&sslkey=/etc/key"
+    catalog = config(f"storage.catalog={{uri: '{uri}'}}").storage.catalog
+    assert catalog is not None
+    assert catalog.uri == uri
+
+
+def test_an_unknown_key_elsewhere_is_not_taken_for_one_to_the_bucket():
+    message = complaint("table.key=5")
+    assert "table.key: no such key" in message
+    assert "AWS" not in message
+
+
 @pytest.mark.parametrize(
     "assignment",
     [
         "storage.endpoint_url=https://ann:hush@example.org",
         "storage.catalog={uri: 'postgresql://ann:hush@example.org/lake'}",
+        "storage.catalog={uri: 'postgresql://example.org/lake?user=ann&password=hush'}",
+        "storage.catalog={uri: 'https://example.org/lake?TOKEN=hush'}",
+        "storage.catalog={uri: 'https://example.org/lake?a=b;client_secret=hush'}",
+        "storage.endpoint_url=https://example.org/?X-Amz-Security-Token=hush",
     ],
 )
 def test_a_password_in_an_address_is_refused_and_not_repeated(assignment):
