@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
@@ -46,23 +47,32 @@ def demo_config(kind: TableFormat) -> RunConfig:
 def next_name(run: str, job: Job, repository: Repository, *, fresh: bool) -> str:
     """The name under which the demo goes on: that of a run of this very job, or the next one that is free.
 
-    `flights`, `flights-2`, `flights-3`, …: a run's job is frozen, so another job needs another name.
+    `flights`, `flights-2`, `flights-3`, …: a run's job is frozen, so another job needs another name. Of
+    several runs of this job the first one with steps left goes on: a `--fresh` one that was cut short.
     """
     taken = set(repository.runs())
+    finished = None
     number = 1
     while (name := run if number == 1 else f"{run}-{number}") in taken:
-        if not fresh and _same(job, name, repository):
+        state = None if fresh else _state(job, name, repository)
+        if state == "unfinished":
             return name
+        if state == "finished":
+            finished = finished or name
         number += 1
-    return name
+    return finished or name
 
 
-def _same(job: Job, name: str, repository: Repository) -> bool:
+def _state(job: Job, name: str, repository: Repository) -> Literal["unfinished", "finished"] | None:
+    """How a run of this job stands; None: it is of another job."""
     if not repository.commits(name):
-        return True  # killed before its first commit: nothing is frozen yet
-    known = Job.from_json(repository.restore(name, names=()).meta["job"])
+        return "unfinished"  # killed before its first commit: nothing is frozen yet
+    meta = repository.restore(name, repository.newest_complete(name).id, names=()).meta
     # `carousel resume --ranks` may have changed their number since
-    return known.with_ranks(job.training.ranks) == Job.from_json({**job.to_json(), "run": name})
+    known = Job.from_json(meta["job"]).with_ranks(job.training.ranks)
+    if known != Job.from_json({**job.to_json(), "run": name}):
+        return None
+    return "finished" if meta["finished"] else "unfinished"
 
 
 @contextmanager

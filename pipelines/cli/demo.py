@@ -1,5 +1,7 @@
 """`carousel demo`: the whole path on real data."""
 
+import shlex
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +40,7 @@ def demo(
     root = settings(context).root
     config = validated(demo_config(kind.value).model_dump(mode="json"), assignments=assign or ())
     command = program() if root == Path(".carousel").resolve() else f"{program()} --root {short(root)}"
+    again = shlex.join(["demo", *_options(kind, assign or ())])
     make_root(root)
     notes, out = console(stderr=True), console()
     try:
@@ -51,7 +54,13 @@ def demo(
                 done = flows.demo(config, root, fresh)
             path = write_config(config.named(done.trained.run), root)
     except KeyboardInterrupt:
-        notes.print(f"stopped; `{command} demo` goes on where it was")
+        notes.print(f"stopped; `{command} {again}` goes on where it was")
         raise
-    for part in demo_summary(done, command, Path(short(path)), time.monotonic() - began):
+    for part in demo_summary(done, command, again, Path(short(path)), time.monotonic() - began):
         out.print(part)
+
+
+def _options(kind: Kind, assignments: Iterable[str]) -> list[str]:
+    """The options that make it the same job again."""
+    chosen = [] if kind is Kind.delta else ["--format", kind.value]
+    return chosen + [word for assignment in assignments for word in ("-s", assignment)]

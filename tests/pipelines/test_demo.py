@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from pipelines.cli import run
-from pipelines.demo import demo_config, only_one
+from pipelines.demo import demo_config, next_name, only_one
 from storage.daemon import MARK
 
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
@@ -107,4 +108,51 @@ def test_the_demos_settings_are_of_its_own_tables(kind):
     other = demo_config("iceberg" if kind == "delta" else "delta")
     assert {config.run, config.table.uri, config.predictions.uri}.isdisjoint(
         {other.run, other.table.uri, other.predictions.uri}
+    )
+
+
+class Runs:
+    """A repository of runs of one job: their steps are all done, or not."""
+
+    def __init__(self, job, **finished):
+        self.meta = {
+            name: {"job": {**job.to_json(), "run": name}, "finished": done} for name, done in finished.items()
+        }
+
+    def runs(self):
+        return list(self.meta)
+
+    def commits(self, name):
+        return [self.newest_complete(name)]
+
+    def newest_complete(self, name):
+        return SimpleNamespace(id=name)
+
+    def restore(self, name, commit, names):
+        return SimpleNamespace(meta=self.meta[name])
+
+
+@pytest.mark.parametrize(
+    ("finished", "fresh", "name"),
+    [
+        ((), False, "flights"),
+        ((True,), False, "flights"),
+        ((True,), True, "flights-2"),
+        ((True, False), False, "flights-2"),
+        ((True, False), True, "flights-3"),
+        ((True, True), False, "flights"),
+    ],
+)
+def test_of_several_runs_of_a_job_the_unfinished_one_goes_on(finished, fresh, name):
+    job = demo_config("delta").job("1")
+    names = ("flights", "flights-2")
+    runs = Runs(job, **dict(zip(names, finished, strict=False)))
+    assert next_name("flights", job, runs, fresh=fresh) == name
+
+
+def test_a_run_of_another_job_does_not_go_on():
+    config = demo_config("delta")
+    assert (
+        next_name("flights", config.job("2"), Runs(config.job("1"), flights=False), fresh=False)
+        == "flights-2"
     )
