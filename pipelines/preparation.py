@@ -2,7 +2,7 @@
 
 import torch
 
-from lstm.tasks.forecast import check_window
+from lstm.tasks.forecast import check_times, check_window
 from lstm.training.job import Job
 from lstm.training.trained import Trained, load_trained
 from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
@@ -27,7 +27,9 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
         max_gap=job.table.max_gap,
         cache=cache,
     )
-    return make_plan(index, job.window, job.split, job.order)
+    plan = make_plan(index, job.window, job.split, job.order)
+    check_times(plan)
+    return plan
 
 
 def restored(connection: Connection, run: str, commit: str) -> Trained:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from pipelines.prefect_api import PrefectApi
+from storage.errors import UserError
 from storage.local import LocalServer
 
 
@@ -78,8 +79,13 @@ def end(kind: type[ServerT], root: Path) -> str:
 def make_root(root: Path) -> None:
     """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit."""
     if not root.exists():
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (root / ".gitignore").write_text("*\n")
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (root / ".gitignore").write_text("*\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {root}: {error.strerror}; choose another with --root"
+            ) from error
 
 
 def _kept(folder: Path) -> Path:

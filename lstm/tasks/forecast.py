@@ -6,6 +6,7 @@ the horizon's rows only the target is read, and only as the label: none of their
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,11 @@ from storage.tables.protocol import Snapshot
 
 _LARGEST = 12.0
 """Bound of a forecast before `sinh`: 80,000 linear units; only a broken model goes beyond."""
+
+_EARLIEST_US, _LATEST_US = (
+    int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for year in (2, 9999)
+)
+"""The calendar's years, less one at each end for time zones and horizons."""
 
 
 class WrongForecast(UserError):
@@ -89,6 +95,19 @@ def check_window(config: ForecastConfig, window: WindowSpec) -> None:
             f"a context of {window.context} rows cannot be cut into patches of {config.patch}; "
             "choose a patch that divides it (1 always does)"
         )
+
+
+def check_times(plan: Plan) -> None:
+    """Raise WrongForecast where the calendar cannot place the plan's rows, such as in nanoseconds."""
+    ends = int(plan.pieces.first_time.min()), int(plan.pieces.last_time.max())
+    for time in ends:
+        if not _EARLIEST_US <= time < _LATEST_US:
+            what = "integers" if plan.keys.ordinal else "times"
+            raise WrongForecast(
+                f"column {plan.keys.time!r} holds {time}, but {what} are read as microseconds since "
+                "1970-01-01 UTC and must lie in the years 2 to 9998; nanoseconds must be divided by 1000, "
+                "or write timestamps"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,11 @@ def init(
 
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already; --force replaces it, or give another path")
-    path.write_text(template(demo_config("delta")))
+    text = template(demo_config("delta"))
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; give another path") from error
     console().print(f"wrote {path}; next: name your table and columns in it, then carousel config check")
 
 

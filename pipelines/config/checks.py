@@ -36,8 +36,12 @@ def checked(
         ConfigError: says each wrong key.
     """
     try:
+        text = json.dumps(values, default=str)
+    except (ValueError, TypeError) as error:  # an alias inside its own anchor; keys that are no text
+        raise ConfigError(f"the settings are no plain sections, lists and values: {error}") from None
+    try:
         # JSON's strict rules: no number in quotes, no `true` for 1, and a list where a tuple is kept
-        return model.model_validate_json(json.dumps(values, default=str), strict=True)
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         lines = list(_explain(error, model.model_json_schema(), origins, above))
         raise ConfigError("\n".join(lines) if len(lines) == 1 else _numbered(lines)) from None

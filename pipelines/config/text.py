@@ -51,6 +51,8 @@ def read_yaml(text: str, name: str) -> tuple[dict[str, Any], Origins]:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{name}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # a tag that does not fit: !!int abc
+        raise ConfigError(f"{name}: not YAML: {error}") from None
     if node is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -105,6 +107,8 @@ def _put(values: dict[str, Any], origins: Origins, path: tuple[str, ...], text: 
         value = yaml.load(text, Loader=_Yaml)  # noqa: S506 - _Yaml is a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin}: not a YAML value: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # a tag that does not fit: !!int abc
+        raise ConfigError(f"{origin}: not a YAML value: {error}") from None
     for key in path[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):

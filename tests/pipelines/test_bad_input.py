@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pipelines.cli.main import run
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import connect
 from storage.tables import create_table
@@ -45,6 +46,12 @@ def key_missing() -> pa.Table:
     return rows.set_column(1, "time", pc.if_else(pc.fill_null(known, True), rows["time"], None))
 
 
+def nanoseconds() -> pa.Table:
+    rows = waves()
+    times = pc.multiply(rows["time"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), 1000)
+    return rows.set_column(rows.schema.get_field_index("time"), "time", times)
+
+
 @dataclass(frozen=True)
 class Mistake:
     """Rows of a table that cannot be trained on, or settings that ask for what is not there."""
@@ -61,6 +68,9 @@ MISTAKES = {
     "missing-entity": Mistake(("series", "load"), lambda: without("series")),
     "feature-of-wrong-type": Mistake(("temp", "string"), lambda: as_text("temp")),
     "time-of-wrong-type": Mistake(("time", "string"), lambda: as_text("time")),
+    "integer-nanoseconds": Mistake(
+        ("'time'", "000000000", "microseconds since 1970"), nanoseconds, ("table.max_gap=null",)
+    ),
     "null-time": Mistake(("time", "null"), key_missing),
     "duplicate-row": Mistake(("s0", "2024-01-03", "same"), doubled),
     "unsorted-time": Mistake(("time goes back", "carousel ingest", "sorts"), shuffled),
@@ -214,3 +224,12 @@ def test_a_repository_of_another_version_is_refused(carousel, config, root):
 def test_asking_for_what_is_not_there_is_told(arguments, says, carousel, root):
     connect(StorageConfig(), root).repository()
     refused(carousel(*arguments), says)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--root", "/proc/nowhere", "tables", "list"), ("config", "init", "/proc/nowhere/carousel.yaml")],
+)
+def test_a_folder_that_cannot_be_written_is_told(arguments, capsys):
+    code = run(arguments)
+    refused(Answer(code, *capsys.readouterr()), "/proc/nowhere")

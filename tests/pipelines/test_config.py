@@ -94,6 +94,8 @@ def test_a_snapshot_that_looks_like_a_number_is_an_id():
         ("run=a b", ["run", '"a b"', "letters"]),
         ("storage.endpoint_url=localhost:9000", ["storage.endpoint_url", "https://"]),
         ("training.steps", ["--set training.steps", "training.steps=100"]),
+        ("table.snapshot=!!int abc", ["--set table.snapshot", "not a YAML value", "abc"]),
+        ("forecast.quantiles=&a [*a]", ["plain", "Circular"]),
         ("training.steps=[", ["--set training.steps", "not a YAML value"]),
     ],
 )
@@ -205,3 +207,19 @@ def test_the_job_pins_the_snapshot():
     job = config().job("7")
     assert (job.run, job.table.snapshot, job.table.max_gap_s) == ("flights", "7", 3600.0)
     assert type(job).from_json(job.to_json()) == job
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("storage.catalog.uri=https://catalog", "storage.catalog: the embedded server has its own"),
+        ("predictions.uri=s3://lake/flights/", "predictions.uri is the table that is read"),
+    ],
+)
+def test_settings_that_cannot_go_together_are_refused(assignment, expected):
+    assert expected in complaint(assignment)
+
+
+def test_a_catalog_beside_another_server_is_read():
+    ours = ["storage.catalog.uri=https://catalog", "storage.endpoint_url=https://s3"]
+    assert default_storage(ours, {}).catalog is not None
