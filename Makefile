@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV) (exact versions: constraints.txt); the first time this takes some minutes ..."
 	@if [ -n '$(PIP_TORCH)' ]; then $(PIP) install -c constraints.txt torch $(PIP_TORCH); fi
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install --use-pep517 -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .PHONY: demo
