@@ -40,7 +40,7 @@ WEATHER = {
 PAST = ("departures", "wind_speed", "precip", "visib")
 """What the demo's forecast sees of the past beside the delay itself: weather that changes within hours.
 
-Temperature, dew point, humidity and pressure follow the seasons, of which a model has seen less than one year:
+Temperature, dew point, humidity and pressure follow the seasons, and training has seen less than one year:
 with them its error in the next season was larger (14.48 against 14.38 minutes, means of three seeds).
 """
 
