@@ -89,6 +89,11 @@ class PrefectApi:
         return {
             **_shared_environment(self.folder),
             "PREFECT_API_URL": self.api_url,
+            # The server is this machine's: where it does not answer at once, it is gone. Prefect's own five
+            # tries double their pauses, for each of a dozen requests at a flow's end: a quarter of an hour.
+            "PREFECT_CLIENT_MAX_RETRIES": "1",
+            "PREFECT_CLIENT_RETRY_JITTER_FACTOR": "0",
+            "PREFECT_API_REQUEST_TIMEOUT": "20",
             # The UI shows them; on the terminal a flow's error is told once, by the command.
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         }

@@ -3,6 +3,7 @@
 Everything is started at the same time, and ended with the command unless somebody else uses it.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,15 @@ from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.prefect_api import PrefectApi
 from pipelines.servers import Server, borrow
+from storage.errors import UserError
 from storage.local import LocalServer
 
 API_URL = "PREFECT_API_URL"
 """Set by users who have a Prefect server: then ours is not started, and flows report to theirs."""
+
+
+class PrefectGone(UserError):
+    """The Prefect API that we started died while a flow reported to it."""
 
 
 @contextmanager
@@ -55,18 +61,35 @@ def _borrowed(kinds: list[type[Server]], root: Path) -> Iterator[list[Server]]:
 
 @contextmanager
 def _reporting_to(api: PrefectApi) -> Iterator[None]:
-    before = dict(os.environ)
+    before, told = dict(os.environ), logging.raiseExceptions
     os.environ.update(api.client_environment())
     # Imported only now: Prefect reads its settings, and makes its home, at import.
+    from httpx import HTTPError
     from prefect.context import refresh_global_settings_context
     from prefect.events.worker import EventsWorker
+    from prefect.exceptions import PrefectException
     from prefect.logging.handlers import APILogWorker
 
     refresh_global_settings_context()
+    logging.raiseExceptions = False  # a line that does not reach Prefect is told once, by what is raised here
     try:
         yield
+    except (
+        HTTPError,
+        PrefectException,
+    ) as error:  # the latter: a stranger has its port, and knows no such flow
+        if PrefectApi.find(api.folder) is not None:
+            raise
+        raise PrefectGone(
+            f"the Prefect API at {api.url} has ended (killed, or out of memory?), so the flow could not "
+            "report to it any more; what is committed stays. `carousel resume RUN` where a run was trained, "
+            "the same command elsewhere, starts it again and goes on"
+        ) from error
     finally:
+        alive = PrefectApi.find(api.folder) is not None
         for worker in (APILogWorker, EventsWorker):  # while the server is still there to take the last lines
-            worker.drain_all(timeout=5)
+            worker.drain_all(timeout=5 if alive else 0)
+        if alive:  # else its last lines fail as late as this process's end
+            logging.raiseExceptions = told
         os.environ.clear()
         os.environ.update(before)

@@ -57,8 +57,9 @@ app.add_typer(config.commands, name="config")
 
 def main() -> None:
     """The entry point of the `carousel` script."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, _leave)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -95,5 +96,14 @@ def _kept(trace: str) -> str:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End in order, as after Ctrl-C: what this command started ends with it."""
+    """End in order, as after Ctrl-C: what this command started ends with it. The second time, at once."""
+    for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(again, _leave_at_once)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> None:
+    """Leave at once. Ranks die with us; servers stay, and the next command takes them over."""
+    os._exit(128 + number)

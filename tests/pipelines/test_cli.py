@@ -13,6 +13,8 @@ from pipelines.cli import run
 from pipelines.prefect_api import PrefectApi
 from pipelines.servers import folder_of
 
+from .conftest import CONFIG, waves, write
+
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 COMMANDS = [
     "demo",
@@ -135,3 +137,51 @@ def test_a_command_that_is_stopped_ends_the_server_it_started(number, lasting):
         ui.send_signal(number)
         assert ui.wait(60) == 128 + number
     assert PrefectApi.find(folder_of(PrefectApi, lasting)) is None
+
+
+def test_an_api_that_is_killed_ends_training_with_one_message_and_the_run_goes_on(lasting, tmp_path):
+    path = tmp_path / "waves.yaml"
+    path.write_text(CONFIG)
+    carousel = [*COMMAND, "--root", str(lasting)]
+    rows = write(waves(), tmp_path / "waves.parquet")
+    subprocess.run([*carousel, "ingest", rows, "-c", path], check=True, capture_output=True)
+    with subprocess.Popen([*carousel, "train", "-c", path], stderr=subprocess.PIPE, text=True) as train:
+        assert train.stderr is not None
+        said = train.stderr.readline()
+        assert "plan " in said
+        api = PrefectApi.find(folder_of(PrefectApi, lasting))
+        assert api is not None
+        os.kill(api.pid, signal.SIGKILL)
+        said = train.stderr.read()
+        assert train.wait() == 2, said
+    complaints = [line for line in said.splitlines() if not line.startswith("  ")]
+    assert len(complaints) == 1, said
+    assert complaints[0].startswith(f"carousel: the Prefect API at {api.url} has ended")
+    done = subprocess.run(
+        [*carousel, "resume", "waves", "-c", path], capture_output=True, text=True, check=True
+    )
+    assert "waves: 6 steps (budget)" in done.stdout
+
+
+def test_a_second_signal_leaves_at_once():
+    code = (
+        "import os, signal, sys; from pipelines.cli import main as module\n"
+        "def stuck(arguments):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally: print('ending', flush=True); signal.pause()\n"
+        "module.__globals__['run'] = stuck; module()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ending\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate"])
+def test_a_setting_that_nobody_would_read_is_refused(command, capsys):
+    assert run([command, "waves", "-s", "training.steps=9"]) == 2
+    assert (
+        "--set training.steps has no effect here: this command reads only `storage`"
+        in capsys.readouterr().err
+    )
