@@ -55,10 +55,27 @@ def run_config(path: Path, assignments: list[str] | None) -> "RunConfig":
     return load(path, assignments=assignments or ())
 
 
-def storage_config(path: Path, assignments: list[str] | None) -> "StorageConfig":
-    """Where the bucket is; without a file of settings, the embedded server."""
-    from pipelines.config.storage import default_storage
+def storage_config(path: Path, assignments: list[str] | None, *, also: str | None = None) -> "StorageConfig":
+    """Where the bucket is; without a file of settings, the embedded server.
 
+    Args:
+        path: the file of settings.
+        assignments: of `storage` only: another would be read by nobody.
+        also: the one key beside it that the command reads.
+
+    Raises:
+        ConfigError: a setting is wrong, or would be read by nobody.
+    """
+    from pipelines.config.storage import default_storage
+    from pipelines.config.text import ConfigError
+
+    for assignment in assignments or ():
+        key = assignment.partition("=")[0].strip()
+        if key.partition(".")[0] not in ("storage", also):
+            raise ConfigError(
+                f"--set {key} has no effect here: this command reads only `storage` of the settings, and a "
+                "run's job is frozen when it begins; leave it out, or `carousel train` another run with it"
+            )
     if path == DEFAULT_CONFIG and not path.exists():
         return default_storage(assignments or ())
     return run_config(path, assignments).storage

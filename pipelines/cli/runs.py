@@ -92,7 +92,8 @@ def evaluate(
     from pipelines.session import flow_session
     from pipelines.summary import metric_table, series_table, verdict
 
-    storage, root = storage_config(config, assign), settings(context).root
+    also = None if run else "run"
+    storage, root = storage_config(config, assign, also=also), settings(context).root
     name = run or run_config(config, assign).run
     with flow_session(storage, root):
         from pipelines.flows import evaluate as flows

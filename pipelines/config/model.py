@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
@@ -88,6 +88,16 @@ class RunConfig(Section):
     """How it is trained."""
     predictions: PredictionsConfig
     """Where forecasts go."""
+
+    @field_validator("predictions")
+    @classmethod
+    def _forecasts_go_elsewhere(
+        cls, predictions: PredictionsConfig, info: ValidationInfo
+    ) -> PredictionsConfig:
+        table: TableConfig | None = info.data.get("table")
+        if table is not None and predictions.uri.rstrip("/") == table.uri.rstrip("/"):
+            raise ValueError("PredictionsConfig.uri is the table that is read; name another one")
+        return predictions
 
     def named(self, run: str) -> Self:
         """The same settings for a run of another name."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipelines.config.checks import SECRET_WORDS, checked
 from pipelines.config.text import overridden
@@ -55,6 +55,13 @@ class StorageConfig(Section):
     """Prefix in the bucket under which the checkpoints of all runs are kept."""
     catalog: CatalogConfig | None = None
     """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog_is_read(cls, catalog: CatalogConfig | None, info: ValidationInfo) -> CatalogConfig | None:
+        if catalog is not None and info.data.get("endpoint_url", ...) is None:
+            raise ValueError("the embedded server has its own; set storage.endpoint_url, or leave it out")
+        return catalog
 
 
 def default_storage(

@@ -55,6 +55,8 @@ def train(config: RunConfig, root: Path) -> TrainedRun:
     job = pinned_job(config, connection)
     plan = plan_for(job, pinned_snapshot(job, connection.lake), connection.bucket)
     console(stderr=True).print(f"  {plan_line(plan)}")
+    if not plan.windows("test"):
+        console(stderr=True).print("  warning: no test windows, so `carousel evaluate` will measure nothing")
     return follow(job, connection, root, resume=False)
 
 

@@ -133,7 +133,7 @@ def test_keys_to_the_bucket_are_refused_and_not_repeated(key):
 
 def test_an_address_may_name_the_file_of_a_key():
     uri = "postgresql://ann@example.org/lake?sslmode=verify-full&sslkey=/etc/key"
-    catalog = config(f"storage.catalog={{uri: '{uri}'}}").storage.catalog
+    catalog = config("storage.endpoint_url=aws", f"storage.catalog={{uri: '{uri}'}}").storage.catalog
     assert catalog is not None
     assert catalog.uri == uri
 
