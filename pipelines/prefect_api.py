@@ -186,7 +186,7 @@ def _answers(running: daemon.Daemon) -> bool:
             return False
         with urllib.request.urlopen(f"http://{HOST}:{port}/api/health", timeout=5) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError, psutil.NoSuchProcess):
+    except (OSError, urllib.error.URLError, psutil.Error):  # psutil: gone, or in the middle of its exec
         return False
 
 

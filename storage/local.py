@@ -214,7 +214,7 @@ def _is_free(port: int) -> bool:
 def _listening(pid: int) -> set[tuple[str, int]]:
     try:
         connections = psutil.Process(pid).net_connections("inet")
-    except psutil.NoSuchProcess:
+    except psutil.Error:  # gone; or in the middle of its exec, when only root may look
         return set()
     return {(it.laddr.ip, it.laddr.port) for it in connections if it.status == psutil.CONN_LISTEN}
 

@@ -206,3 +206,15 @@ def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot make the folder"):
         LocalServer.start(tmp_path / "file" / "s3")
+
+
+def test_a_server_that_may_not_be_looked_at_yet_does_not_answer_yet(
+    s3_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert local._listening(s3_server.pid)
+
+    def denied(process: psutil.Process, kind: str) -> None:  # as while a process of an ordinary user execs
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "net_connections", denied)
+    assert local._listening(s3_server.pid) == set()
