@@ -20,8 +20,8 @@ import psutil
 
 from storage import daemon
 from storage.errors import UserError
+from storage.loopback import HOST, is_free
 
-HOST = "127.0.0.1"
 _PORTS = range(4200, 4300)  # Prefect's own port first: it is the one people know
 _STARTS = 4
 
@@ -157,7 +157,7 @@ def _ports(folder: Path) -> Iterator[int]:
     kept = folder / "port"
     before = [int(kept.read_text())] if kept.exists() else []
     for port in (*before, *_PORTS):
-        if _is_free(port):
+        if is_free(port):
             kept.write_text(str(port))
             yield port
     with socket.socket() as listener:
@@ -165,16 +165,6 @@ def _ports(folder: Path) -> Iterator[int]:
         port = listener.getsockname()[1]
     while True:
         yield port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
-        try:
-            listener.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 def _answers(running: daemon.Daemon) -> bool:

@@ -19,7 +19,6 @@ import json
 import os
 import random
 import secrets
-import socket
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
@@ -30,9 +29,9 @@ import psutil
 
 from storage import daemon
 from storage.errors import UserError
+from storage.loopback import HOST, is_free
 from storage.objects import Access, Bucket, ObjectError
 
-HOST = "127.0.0.1"
 CATALOG_BUCKET = "warehouse"
 """The bucket of the Iceberg REST catalog; the server makes it."""
 _GRPC_OFFSET = 10_000  # the server's parts find each other's gRPC port by adding this
@@ -168,7 +167,7 @@ def _settings(root: Path) -> dict[str, Any]:
     """Keys and ports: made once, kept, so that an address written down yesterday works today."""
     path = root / "settings.json"
     settings: dict[str, Any] = json.loads(path.read_text()) if path.exists() else _keys()
-    if "ports" not in settings or not all(map(_is_free, settings["ports"].values())):
+    if "ports" not in settings or not all(map(is_free, settings["ports"].values())):
         settings["ports"] = _free_ports()
         daemon.write_private(path, json.dumps(settings, indent=1))
     return settings
@@ -193,22 +192,12 @@ def _free_ports() -> dict[str, int]:
         while True:
             port = random.randrange(11_000, 22_000)  # noqa: S311 - no secret
             pair = (port, port + _GRPC_OFFSET)
-            if not set(pair) & set(ports.values()) and all(map(_is_free, pair)):
+            if not set(pair) & set(ports.values()) and all(map(is_free, pair)):
                 break
         ports[name] = port
         if name != "s3.port.iceberg":
             ports[f"{name}.grpc"] = port + _GRPC_OFFSET
     return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
-        try:
-            listener.bind((HOST, port))
-        except OSError:
-            return False
-        return True
 
 
 def _listening(pid: int) -> set[tuple[str, int]]:

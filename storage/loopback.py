@@ -1,12 +1,26 @@
-"""Reach our own servers although the environment names a proxy: a proxy cannot reach our loopback.
+"""This machine's loopback, where our own servers listen: its free ports, and how to reach it past a proxy.
 
-Each HTTP library has rules of its own for when it looks at the environment (some before they can be told not
-to, such as pyiceberg's for its first token), so the environment itself is mended, once per process.
+A proxy that the environment names cannot reach our loopback. Each HTTP library has rules of its own for
+when it looks at the environment (some before they can be told not to, such as pyiceberg's for its first
+token), so the environment itself is mended, once per process.
 """
 
 import os
+import socket
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
+HOST = "127.0.0.1"
+HOSTS = (HOST, "localhost", "::1")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen on `port` now."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not held up by closed connections
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def bypass_proxies() -> None:
