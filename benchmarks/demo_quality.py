@@ -19,16 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.report import Peak, print_result
-from lstm.tasks.evaluate import Evaluation, evaluate
+from lstm.tasks.evaluate import Evaluation
 from lstm.training.events import Event
 from lstm.training.job import Job
 from lstm.training.launch import launch
-from lstm.training.start import pinned_snapshot
 from lstm.training.trained import load_trained
-from lstm.windows import Split, WindowReader, WindowStream
 from pipelines.config.model import TableFormat
 from pipelines.connect import Connection, connect
 from pipelines.demo import demo_config
+from pipelines.flows.evaluate import compare
 from pipelines.flows.ingest import ROW_GROUP_ROWS
 from pipelines.servers import folder_of
 from pipelines.sources import FLIGHTS, read_source
@@ -61,13 +60,7 @@ def trained_and_compared(
     began = time.perf_counter()
     launch(job, connection.lake, attempt="bench", resume=False, log=root / f"{job.run}.log", on_event=follow)
     seconds = time.perf_counter() - began
-    trained = load_trained(connection.repository(), job.run)
-    reader = WindowReader(pinned_snapshot(job, connection.lake), trained.plan, trained.task.columns)
-
-    def windows(split: Split) -> WindowStream:
-        return WindowStream(trained.plan, reader, split, seed=0, batch_size=1024, ordered=True)
-
-    figures = evaluate(trained.task, trained.model, test=windows("test"), train=windows("train"))
+    figures = compare(load_trained(connection.repository(), job.run), connection)
     peak.sample()
     return figures, seconds
 

@@ -8,10 +8,10 @@ from prefect.artifacts import create_table_artifact
 
 from lstm.tasks import evaluate as comparison
 from lstm.training.start import pinned_snapshot
-from lstm.training.trained import BEST
+from lstm.training.trained import BEST, Trained
 from lstm.windows import Split, WindowReader, WindowStream
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import connect
+from pipelines.connect import Connection, connect
 from pipelines.preparation import restored
 from pipelines.summary import metric_rows
 
@@ -34,14 +34,7 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
     """Forecast every test window once with the model and with the baselines, and compare."""
     connection = connect(storage, root)
     trained = restored(connection, run, commit)
-    snapshot = pinned_snapshot(trained.job, connection.lake)
-    trained.plan.check(snapshot)
-    reader = WindowReader(snapshot, trained.plan, trained.task.columns)
-
-    def windows(split: Split) -> WindowStream:
-        return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)
-
-    figures = comparison.evaluate(trained.task, trained.model, test=windows("test"), train=windows("train"))
+    figures = compare(trained, connection)
     create_table_artifact(
         key="evaluation",
         table=metric_rows(figures),
@@ -50,3 +43,15 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
         "beside the baselines on the same windows",
     )
     return Evaluated(run=run, commit=trained.commit.id, step=trained.commit.step, figures=figures)
+
+
+def compare(trained: Trained, connection: Connection) -> comparison.Evaluation:
+    """A commit's model beside the baselines, on the snapshot and the plan that it was trained with."""
+    snapshot = pinned_snapshot(trained.job, connection.lake)
+    trained.plan.check(snapshot)
+    reader = WindowReader(snapshot, trained.plan, trained.task.columns)
+
+    def windows(split: Split) -> WindowStream:
+        return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)
+
+    return comparison.evaluate(trained.task, trained.model, test=windows("test"), train=windows("train"))
