@@ -1,35 +1,10 @@
-"""What a flow needs before its work: a plan, which tells what is wrong with the table at once, or a model."""
+"""What a flow needs before its work: a run's model, and a plan in words."""
 
 import torch
 
-from lstm.tasks.forecast import check_times, check_window
-from lstm.training.job import Job
 from lstm.training.trained import Trained, load_trained
-from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
-from lstm.windows.columns import check_features
+from lstm.windows import SPLITS, Plan
 from pipelines.connect import Connection
-from storage.objects import Bucket
-from storage.tables import Snapshot
-
-
-def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
-    """Plan the windows of `snapshot` as `job` wants them; files that `cache` knows are not scanned again.
-
-    Raises:
-        UserError: the table or its columns cannot serve; the message says why.
-    """
-    check_window(job.forecast, job.window)
-    check_features(snapshot.schema, [job.forecast.target, *job.forecast.past])
-    index = index_snapshot(
-        snapshot,
-        entity=job.table.entity,
-        time=job.table.time,
-        max_gap=job.table.max_gap,
-        cache=cache,
-    )
-    plan = make_plan(index, job.window, job.split, job.order)
-    check_times(plan)
-    return plan
 
 
 def restored(connection: Connection, run: str, commit: str) -> Trained:

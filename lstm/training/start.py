@@ -16,7 +16,8 @@ from lstm.training.early_stopping import EarlyStopping
 from lstm.training.environment import environment
 from lstm.training.job import Job
 from lstm.training.learner import Learner
-from lstm.windows import SPLITS, Plan, index_snapshot, make_plan
+from lstm.training.planning import plan_for
+from lstm.windows import SPLITS, Plan
 from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
 from storage.errors import UserError
 from storage.objects import Bucket
@@ -97,14 +98,7 @@ def seed_generator(job: Job, step: int, rank: int) -> None:
 
 def _first_commit(job: Job, lake: Lake, writer: RunWriter) -> str:
     snapshot = pinned_snapshot(job, lake)
-    index = index_snapshot(
-        snapshot,
-        entity=job.table.entity,
-        time=job.table.time,
-        max_gap=job.table.max_gap,
-        cache=Bucket(job.bucket, lake.access),
-    )
-    plan = make_plan(index, job.window, job.split, job.order)
+    plan = plan_for(job, snapshot, Bucket(job.bucket, lake.access))
     task = ForecastTask.fit(job.forecast, snapshot, plan)
     torch.manual_seed(job.training.seed)
     learner = Learner.of(task.build_model(), job.training)

@@ -8,12 +8,13 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
+from lstm.training.planning import plan_for
 from lstm.training.trained import BEST, Trained
 from lstm.windows import Plan, WindowReader, last_contexts
 from pipelines.config.model import RunConfig
 from pipelines.connect import Connection, connect
 from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
-from pipelines.preparation import plan_for, restored
+from pipelines.preparation import restored
 from pipelines.publish import publish
 from storage.tables import Snapshot, create_table, open_table
 

@@ -11,11 +11,12 @@ from prefect.artifacts import create_table_artifact
 
 from lstm.training.job import Job
 from lstm.training.launch import launch
+from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
 from pipelines.config.model import RunConfig
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
-from pipelines.preparation import plan_for, plan_line
+from pipelines.preparation import plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
 from pipelines.terminal import console

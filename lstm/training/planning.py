@@ -1,0 +1,28 @@
+"""From a job to its plan; what is wrong with the table or its columns is told before anything is trained."""
+
+from lstm.tasks.forecast import check_times, check_window
+from lstm.training.job import Job
+from lstm.windows import Plan, index_snapshot, make_plan
+from lstm.windows.columns import check_features
+from storage.objects import Bucket
+from storage.tables import Snapshot
+
+
+def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
+    """Plan the windows of `snapshot` as `job` wants them; files that `cache` knows are not scanned again.
+
+    Raises:
+        UserError: the table or its columns cannot serve; the message says why.
+    """
+    check_window(job.forecast, job.window)
+    check_features(snapshot.schema, [job.forecast.target, *job.forecast.past])
+    index = index_snapshot(
+        snapshot,
+        entity=job.table.entity,
+        time=job.table.time,
+        max_gap=job.table.max_gap,
+        cache=cache,
+    )
+    plan = make_plan(index, job.window, job.split, job.order)
+    check_times(plan)
+    return plan
