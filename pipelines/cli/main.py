@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import checkpoints, config, demo, runs, servers, tables
+from pipelines.cli import checkpoints, config, demo, forecast, ingest, servers, tables, train
 from pipelines.cli.app import Settings
 from storage import loopback
 from storage.errors import UserError
@@ -46,7 +46,7 @@ def _global(
 
 
 app.command("demo")(demo.demo)
-for command in (runs.ingest, runs.train, runs.resume, runs.evaluate, runs.score):
+for command in (ingest.ingest, train.train, train.resume, forecast.evaluate, forecast.score):
     app.command(command.__name__)(command)
 app.command("ui")(servers.ui)
 app.add_typer(servers.commands, name="s3")

@@ -1,0 +1,62 @@
+"""`carousel evaluate` and `carousel score`: what a trained commit is worth, and its forecast."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import Assignments, ConfigPath, DEFAULT_CONFIG, run_config, settings, storage_config
+from pipelines.terminal import console
+
+RunOrNone = Annotated[str | None, typer.Argument(help="A run; the config's own if not given.")]
+CommitId = Annotated[
+    str,
+    typer.Option(help="A commit: its id or its first digits, a tag, `newest`, or `best` (validation loss)."),
+]
+
+
+def evaluate(
+    context: typer.Context,
+    run: RunOrNone = None,
+    commit: CommitId = "best",
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+) -> None:
+    """Compare a commit's model with four baselines on the run's test windows."""
+    from pipelines.session import flow_session
+    from pipelines.summary import metric_table, series_table, verdict
+
+    also = None if run else "run"
+    storage, root = storage_config(config, assign, also=also), settings(context).root
+    name = run or run_config(config, assign).run
+    with flow_session(storage, root):
+        from pipelines.flows import evaluate as flows
+
+        done = flows.evaluate(storage, name, root, commit)
+    out = console()
+    figures = done.figures
+    out.print(f"{done.run}/{done.commit}, step {done.step}")
+    out.print(f"{figures.target!r} in its own unit, {figures.windows:,} test windows:")
+    out.print(metric_table(figures))
+    out.print(series_table(figures))
+    out.print(verdict(figures))
+
+
+def score(
+    context: typer.Context,
+    commit: CommitId = "best",
+    snapshot: Annotated[
+        str | None, typer.Option(help="Forecast from this snapshot of the table; the newest if not given.")
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+) -> None:
+    """Forecast every series' next horizon and append it to the predictions table, exactly once."""
+    from pipelines.session import flow_session
+    from pipelines.summary import scored_line
+
+    checked, root = run_config(config, assign), settings(context).root
+    with flow_session(checked.storage, root):
+        from pipelines.flows import score as flows
+
+        done = flows.score(checked, root, commit, snapshot)
+    console().print(scored_line(done))
