@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import Assignments, ConfigPath, DEFAULT_CONFIG, run_config, settings, storage_config
+from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
 from pipelines.terminal import console
 
 RunOrNone = Annotated[str | None, typer.Argument(help="A run; the config's own if not given.")]
