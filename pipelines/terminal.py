@@ -8,14 +8,28 @@ from pathlib import Path
 from rich.console import Console
 
 _WIDTH = 160  # where there is no terminal: a file or a pipe has no edge
+_silenced = False
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output, for answers; standard error, for how a command gets on."""
-    found = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """Standard output, for answers; standard error, for how a command gets on (silent under `--quiet`)."""
+    quiet = stderr and _silenced
+    found = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=quiet)
     if not found.is_terminal:
         found.width = _WIDTH
     return found
+
+
+def silence_notes(silent: bool) -> None:
+    """Whether consoles on standard error print nothing from now on, for all of this process: `--quiet`."""
+    global _silenced
+    _silenced = silent
+
+
+def warn(text: str) -> None:
+    """Say on standard error what a person must know, also under `--quiet`."""
+    sys.stderr.write(f"  warning: {text}\n")
+    sys.stderr.flush()
 
 
 def program() -> str:

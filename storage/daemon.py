@@ -64,7 +64,7 @@ class Daemon:
     @property
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
-        return _identity(self.pid) == self.started
+        return identity(self.pid) == self.started
 
 
 def start(
@@ -145,7 +145,7 @@ def _spawn(record: Path, launch: Launch, what: str, die_with_parent: bool) -> Da
         )
     assert process.stdin is not None
     with process.stdin as word:
-        started = _identity(process.pid)
+        started = identity(process.pid)
         if started is None:
             raise DaemonFailed(f"{what} ended at once")
         daemon = Daemon(
@@ -182,8 +182,8 @@ def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _identity(pid: int) -> str | None:
-    """Boot and start time of a live process; None if there is none."""
+def identity(pid: int) -> str | None:
+    """Boot and start time of a live process; None if there is none. With it a pid cannot be mistaken."""
     if sys.platform != "linux":
         try:
             process = psutil.Process(pid)
@@ -228,9 +228,9 @@ def _end_strays(record: Path) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                strays.append((process.pid, _identity(process.pid)))
+                strays.append((process.pid, identity(process.pid)))
                 process.kill()  # psutil compares the start time first
-    _wait(lambda: not any(identity == _identity(pid) for pid, identity in strays if identity), timeout_s=5)
+    _wait(lambda: not any(known == identity(pid) for pid, known in strays if known), timeout_s=5)
 
 
 def _mark(record: Path) -> str:
@@ -240,7 +240,7 @@ def _mark(record: Path) -> str:
 
 
 def _reap_later(process: subprocess.Popen[bytes]) -> None:
-    """Let go of the server without a warning; `_identity` sees its end, a zombie counting as ended."""
+    """Let go of the server without a warning; `identity` sees its end, a zombie counting as ended."""
     process.returncode = 0
 
 

@@ -1,4 +1,4 @@
-"""Answers for scripts: `--json` prints exactly one JSON document on standard output, and nothing else there."""
+"""Answers for scripts: `--json` prints exactly one JSON document on standard output, nothing else there."""
 
 import json
 import math
