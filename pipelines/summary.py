@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from pipelines.flows.train import TrainedRun
     from storage.checkpoints import Commit, Restored
 
-NAMES = {
-    "same_hour_last_week": "same hour last week",
-    "ridge": "ridge",
-    "zero": "zero",
-    "median_by_hour_of_week": "median by hour of week",
-}
-"""What the baselines are called before people."""
-
 DELAY = "delay"
 """The demo's own target."""
 
@@ -94,14 +86,14 @@ def metric_table(figures: Evaluation) -> Table:
     table = Table("forecast", "MAE", "pinball loss", _interval(figures), box=None)
     for name, report in {"model": figures.model, **figures.baselines}.items():
         own = report["all"]
-        table.add_row(NAMES.get(name, name), figure(own["mae"]), figure(own.get("pinball")), _coverage(own))
+        table.add_row(figures.name(name), figure(own["mae"]), figure(own.get("pinball")), _coverage(own))
     return table
 
 
 def series_table(figures: Evaluation) -> Table:
     """By series, for a terminal: the mean absolute error of the model and of each baseline on its windows."""
     forecasts = {"model": figures.model, **figures.baselines}
-    headers = [NAMES.get(name, name) for name in forecasts]
+    headers = [figures.name(name) for name in forecasts]
     table = Table("MAE by series", *headers, "pinball loss", _interval(figures), box=None)
     for series, own in figures.model["series"].items():
         errors = [figure(report["series"][series]["mae"]) for report in forecasts.values()]
@@ -119,7 +111,7 @@ def verdict(figures: Evaluation) -> str:
         )
     if figures.lost_to:
         lost = ", ".join(
-            f"{NAMES.get(name, name)} ({figure(figures.baselines[name]['all']['mae'])})"
+            f"{figures.name(name)} ({figure(figures.baselines[name]['all']['mae'])})"
             for name in figures.lost_to
         )
         return f"The model ({figure(own)}) LOSES to: {lost}. Do not use it as it is."
@@ -127,7 +119,7 @@ def verdict(figures: Evaluation) -> str:
     reference = figures.baselines[best]["all"]["mae"]
     return (
         f"The model beats all baselines: {figure(own)} against {figure(reference)} of the best, "
-        f"{NAMES.get(best, best)} ({1 - own / reference:.1%} less)."
+        f"{figures.name(best)} ({1 - own / reference:.1%} less)."
     )
 
 

@@ -12,8 +12,6 @@ from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
 
-_WEEK_US = 7 * 24 * 3_600_000_000
-
 
 class Baseline(Protocol):
     """A point forecast."""
@@ -21,6 +19,16 @@ class Baseline(Protocol):
     def predict(self, batch: Batch) -> NDArray[np.float64]:
         """[B, H] forecasts in natural units, from the context and the calendar alone."""
         ...
+
+
+def baseline_names(task: ForecastTask) -> dict[str, str]:
+    """What the baselines are called before people, by key; the clock names the season."""
+    return {
+        "same_time_last_season": task.clock.seasonal(task.config.season),
+        "ridge": "ridge",
+        "zero": "zero",
+        "median_by_hour_of_week": "median" if task.clock.ordinal else "median by hour of week",
+    }
 
 
 def fit_baselines(task: ForecastTask, train: Iterable[Batch]) -> dict[str, Baseline]:
@@ -36,7 +44,9 @@ def fit_baselines(task: ForecastTask, train: Iterable[Batch]) -> dict[str, Basel
     ridge.solve()
     horizon = task.window.horizon
     return {
-        "same_hour_last_week": SameHourLastWeek(rows.mean(), task.window.context),
+        "same_time_last_season": SameTimeLastSeason(
+            rows.mean(), task.window.context, horizon, task.config.season
+        ),
         "ridge": ridge,
         "zero": Zero(horizon),
         "median_by_hour_of_week": MedianByHourOfWeek(
@@ -56,25 +66,25 @@ class Zero:
         return np.zeros((len(batch), self._horizon))
 
 
-class SameHourLastWeek:
-    """What the target was exactly seven days before; the training mean where that is not known."""
+class SameTimeLastSeason:
+    """What the target was exactly one season before; the training mean where that is not known.
 
-    def __init__(self, mean: float, context: int) -> None:
-        self._mean, self._context = mean, context
+    A season is a number of rows, so any sampling interval and ordinals will do; a window is a piece of one
+    segment, so its rows follow each other without a gap if `table.max_gap` cuts at gaps. Steps of the
+    horizon that lie more than a season ahead repeat the newest whole season that the context holds.
+    """
+
+    def __init__(self, mean: float, context: int, horizon: int, season: int) -> None:
+        self._mean = mean
+        steps = np.arange(horizon)
+        self._rows = context + steps - (steps // season + 1) * season
+        """[H] row of the window that each step repeats; negative: before the window."""
 
     def predict(self, batch: Batch) -> NDArray[np.float64]:
-        """[B, H]; a context that does not reach back a week gives the training mean."""
-        context = self._context
-        ahead = batch.times[:, context:]
-        forecast = np.full(ahead.shape, self._mean)
-        for window in range(len(batch)):
-            before = batch.times[window, :context]
-            week_ago = ahead[window] - _WEEK_US
-            row = np.searchsorted(before, week_ago).clip(max=context - 1)
-            value = batch.values[window, row, 0]
-            found = (before[row] == week_ago) & ~np.isnan(value)
-            forecast[window, found] = value[found]
-        return forecast
+        """[B, H]; steps whose season before lies before the context have the training mean."""
+        before = batch.values[:, self._rows.clip(min=0), 0]
+        known = ~np.isnan(before) & (self._rows >= 0)
+        return np.where(known, before.astype(np.float64), self._mean)
 
 
 class MedianByHourOfWeek:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import nn
 
-from lstm.tasks.baselines import fit_baselines
+from lstm.tasks.baselines import baseline_names, fit_baselines
 from lstm.tasks.forecast import ForecastTask, WrongForecast
 from lstm.tasks.metrics import Errors, QuantileErrors
 from lstm.windows.batch import Batch
@@ -21,6 +21,12 @@ class Evaluation:
     windows: int
     model: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
+    names: dict[str, str] = field(default_factory=dict)
+    """What the model and the baselines are called before people; see `name`."""
+
+    def name(self, key: str) -> str:
+        """What people call a baseline, or the model."""
+        return self.names.get(key, key.replace("_", " "))
 
     @property
     def lost_to(self) -> tuple[str, ...]:
@@ -82,4 +88,5 @@ def evaluate(
         windows=windows,
         model=own.report(names),
         baselines={name: errors.report(names) for name, errors in others.items()},
+        names={"model": "model", **baseline_names(task)},
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lstm.models import Forecaster, check_levels, pinball
 from lstm.tasks.calendar import Calendar
+from lstm.tasks.clock import HOURLY, Clock
 from lstm.windows.batch import Batch
 from lstm.windows.plan import Plan
 from lstm.windows.scaling import Scaling, fit_scaling
@@ -58,6 +59,8 @@ class ForecastConfig:
     """Rows that enter the LSTM as one step; must divide the context. 1: row by row, slower."""
     lag: int = 24
     """Rows of the target's daily cycle: the head sees the target whole multiples of it before each step."""
+    season: int = 168
+    """Rows of one season (168 = a week of hours); a baseline repeats the target of a season before."""
     linear: float = 0.25
     """Deviations of the target up to which its scale is about linear; logarithmic beyond (asinh)."""
 
@@ -71,7 +74,7 @@ class ForecastConfig:
             )
         check_levels(self.quantiles)
         Calendar(self.timezone)
-        for name in ("hidden", "layers", "patch", "lag"):
+        for name in ("hidden", "layers", "patch", "lag", "season"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"ForecastConfig.{name} must be >= 1, got {value}")
         if not 0 <= self.dropout < 1:
@@ -136,9 +139,11 @@ class ForecastTask:
         window: WindowSpec,
         series: Sequence[str | int | None],
         scaling: Scaling,
+        clock: Clock = HOURLY,
     ) -> None:
         """Raises WrongForecast where config, window and scaling do not fit each other."""
         self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
+        self.clock = clock
         self.columns: tuple[str, ...] = (config.target, *config.past)
         self.calendar = Calendar(config.timezone)
         check_window(config, window)
@@ -169,7 +174,8 @@ class ForecastTask:
     def fit(cls, config: ForecastConfig, snapshot: Snapshot, plan: Plan) -> Self:
         """The task for a plan, with its scaling measured on the plan's training rows."""
         scaling = fit_scaling(snapshot, plan, (config.target, *config.past))
-        return cls(config, window=plan.window, series=plan.series, scaling=scaling)
+        clock = Clock(interval=plan.interval, ordinal=plan.keys.ordinal)
+        return cls(config, window=plan.window, series=plan.series, scaling=scaling, clock=clock)
 
     def build_model(self) -> nn.Module:
         """A fresh model, its weights drawn from torch's current generator."""
@@ -228,6 +234,7 @@ class ForecastTask:
             "window": asdict(self.window),
             "series": list(self.series),
             "scaling": self.scaling.to_json(),
+            "clock": asdict(self.clock),
         }
 
     @classmethod
@@ -238,6 +245,7 @@ class ForecastTask:
             window=WindowSpec(**state["window"]),
             series=state["series"],
             scaling=Scaling.from_json(state["scaling"]),
+            clock=Clock(**state.get("clock", {})),
         )
 
     def _forecast(self, model: nn.Module, inputs: Inputs) -> Tensor:

@@ -64,6 +64,7 @@ class QuantileErrors(Errors):
         self.nominal = float(self.levels[-1] - self.levels[0])
         self.pinball_SHQ: Array = np.zeros((series, horizon, len(levels)))
         self.covered_SH: Array = np.zeros((series, horizon))
+        self.below_HQ: Array = np.zeros((horizon, len(levels)))
 
     def add(self, forecast_BHQ: NDArray[Any], target_BH: NDArray[Any], series_B: NDArray[np.int64]) -> None:
         """Take in a batch; targets that are NaN count for nothing. Both in natural units."""
@@ -73,6 +74,7 @@ class QuantileErrors(Errors):
         np.add.at(self.pinball_SHQ, series_B, np.maximum(self.levels * error, (self.levels - 1) * error))
         inside = (target_BH >= forecast_BHQ[..., 0]) & (target_BH <= forecast_BHQ[..., -1])
         np.add.at(self.covered_SH, series_B, inside)
+        self.below_HQ += (target_BH[..., None] <= forecast_BHQ).sum(0)  # NaN compares as False
 
     def figures(self, rows: Any = slice(None)) -> dict[str, float | None]:
         """As `Errors.figures`, with `pinball` and `coverage`."""
@@ -84,8 +86,13 @@ class QuantileErrors(Errors):
         }
 
     def report(self, series: Sequence[str]) -> dict[str, Any]:
-        """As `Errors.report`, with the pinball loss of each level and the coverage to expect."""
+        """As `Errors.report`, with the pinball loss of each level, and how well the levels are calibrated.
+
+        `below_by_level` is the share of targets up to each quantile, to be held against its level;
+        `coverage_by_step` is that of the interval, by step of the horizon.
+        """
         losses = self.pinball_SHQ.sum((0, 1))
+        by_step = zip(self.covered_SH.sum(0), self.count_SH.sum(0), strict=True)
         return {
             **super().report(series),
             "nominal_coverage": round(self.nominal, 12),
@@ -93,10 +100,15 @@ class QuantileErrors(Errors):
                 str(level): _ratio(loss, self.count_SH.sum())
                 for level, loss in zip(self.levels.tolist(), losses, strict=True)
             },
+            "below_by_level": {
+                str(level): _ratio(below, self.count_SH.sum())
+                for level, below in zip(self.levels.tolist(), self.below_HQ.sum(0), strict=True)
+            },
+            "coverage_by_step": [_ratio(covered, count) for covered, count in by_step],
         }
 
     def _sums(self) -> tuple[Array, ...]:
-        return *super()._sums(), self.pinball_SHQ, self.covered_SH
+        return *super()._sums(), self.pinball_SHQ, self.covered_SH, self.below_HQ
 
 
 def _ratio(total: float, count: float) -> float | None:

@@ -3,14 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lstm.tasks.baselines import MedianByHourOfWeek, SameHourLastWeek, Zero, fit_baselines
+from lstm.tasks.baselines import MedianByHourOfWeek, SameTimeLastSeason, Zero, fit_baselines
 from lstm.tasks.calendar import Calendar
 from lstm.tasks.forecast import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
+from pipelines.flights import hourly_departures
 
 CONTEXT, HORIZON, LENGTH = 48, 6, 54
 HOUR_US = 3_600_000_000
@@ -42,19 +44,73 @@ def test_zero_is_zero(batch):
     assert not Zero(HORIZON).predict(batch([0, 1])).any()
 
 
-def test_same_hour_last_week_is_found_by_time_not_by_row(batch):
-    """Rows of four hours each: a week is 42 of them."""
-    windows = batch([0])
-    four_hourly = replace(windows, times=np.arange(LENGTH)[None] * 4 * HOUR_US)
-    values = four_hourly.values.copy()
-    values[0, :, 0] = np.arange(LENGTH)
-    values[0, 48 + 2 - 42, 0] = np.nan  # what step 2 looks for is not known
-    forecast = SameHourLastWeek(-1.0, CONTEXT).predict(replace(four_hourly, values=values))
-    assert forecast.tolist() == [[6.0, 7.0, -1.0, 9.0, 10.0, 11.0]]
+def counting(batch, starts: list[int]) -> Batch:
+    """Windows whose target is the number of the row in its series."""
+    return windows_of(batch, np.arange(1000, dtype=np.float32), starts)
 
 
-def test_a_context_without_last_week_gives_the_training_mean(batch):
-    assert (SameHourLastWeek(12.5, CONTEXT).predict(batch([0, 9])) == 12.5).all()
+@pytest.mark.parametrize("interval", [HOUR_US, 10 * 60_000_000, 24 * HOUR_US, 1])  # 1: ordinals
+def test_last_season_is_found_by_row_whatever_the_interval(interval, batch):
+    windows = counting(batch, [0, 100])
+    windows = replace(windows, times=windows.times // HOUR_US * interval)
+    windows.values[0, CONTEXT + 2 - 42, 0] = np.nan  # what step 2 of the first window repeats
+    forecast = SameTimeLastSeason(-1.0, CONTEXT, HORIZON, season=42).predict(windows)
+    assert forecast.tolist() == [[6, 7, -1, 9, 10, 11], [106, 107, 108, 109, 110, 111]]
+
+
+def test_steps_beyond_a_season_repeat_the_newest_whole_one(batch):
+    forecast = SameTimeLastSeason(-1.0, CONTEXT, HORIZON, season=4).predict(counting(batch, [0]))
+    assert forecast.tolist() == [[44, 45, 46, 47, 44, 45]]
+
+
+def test_steps_whose_season_before_lies_before_the_context_have_the_training_mean(batch):
+    forecast = SameTimeLastSeason(12.5, CONTEXT, HORIZON, season=50).predict(counting(batch, [0, 9]))
+    assert forecast.tolist() == [[12.5, 12.5, 0, 1, 2, 3], [12.5, 12.5, 9, 10, 11, 12]]
+    never = SameTimeLastSeason(12.5, CONTEXT, HORIZON, season=168)
+    assert (never.predict(counting(batch, [0, 9])) == 12.5).all()
+
+
+def same_hour_last_week(batch: Batch, mean: float, context: int) -> np.ndarray:
+    """How the demo's baseline was first written: by the clock, exactly seven days before."""
+    ahead = batch.times[:, context:]
+    forecast = np.full(ahead.shape, mean)
+    for window in range(len(batch)):
+        before = batch.times[window, :context]
+        week_ago = ahead[window] - 168 * HOUR_US
+        row = np.searchsorted(before, week_ago).clip(max=context - 1)
+        value = batch.values[window, row, 0]
+        found = (before[row] == week_ago) & ~np.isnan(value)
+        forecast[window, found] = value[found]
+    return forecast
+
+
+@pytest.fixture(scope="module")
+def flights() -> Batch:
+    """2,000 windows of a week and a day of the demo's table, over all series."""
+    table = hourly_departures()
+    target = table["delay"].to_numpy().astype(np.float32).reshape(20, 8760)
+    times = table["time"].cast(pa.int64()).to_numpy().reshape(20, 8760)
+    random = np.random.default_rng(0)
+    series, starts = random.integers(0, 20, 2000), random.integers(0, 8760 - 192, 2000)
+    rows = starts[:, None] + np.arange(192)
+    return Batch(
+        epoch=0,
+        index=0,
+        size=2000,
+        positions=np.arange(2000),
+        values=target[series[:, None], rows][..., None],
+        times=times[series[:, None], rows],
+        series=series,
+        starts=starts,
+    )
+
+
+def test_a_season_of_168_hours_is_the_same_hour_last_week(flights):
+    """On windows of the demo's own data: same bits as by the clock."""
+    by_row = SameTimeLastSeason(1.25, 168, 24, season=168).predict(flights)
+    by_clock = same_hour_last_week(flights, 1.25, 168)
+    assert np.array_equal(by_row, by_clock)
+    assert 0.2 < (by_row != 1.25).mean() < 0.9
 
 
 def test_the_median_is_of_the_series_and_the_local_hour_of_the_week(batch):
@@ -141,7 +197,7 @@ def test_no_baseline_looks_into_the_horizon(batch, task):
     rng = np.random.default_rng(3)
     target = rng.normal(10, 40, 900).astype(np.float32)
     baselines = fit_baselines(task, [windows_of(batch, target, list(range(100)))])
-    assert sorted(baselines) == ["median_by_hour_of_week", "ridge", "same_hour_last_week", "zero"]
+    assert sorted(baselines) == ["median_by_hour_of_week", "ridge", "same_time_last_season", "zero"]
     asked = windows_of(batch, target, [500, 600])
     values = asked.values.copy()
     values[:, CONTEXT:] = 1e6

@@ -39,7 +39,7 @@ def test_the_same_windows_are_scored_for_all(task, batch):
     assert result.model["all"]["mae"] == pytest.approx(0, abs=1e-5)
     assert result.model["all"]["coverage"] == 1.0
     assert {name: report["known"] for name, report in result.baselines.items()} == dict.fromkeys(
-        ["same_hour_last_week", "ridge", "zero", "median_by_hour_of_week"], 3 * HORIZON
+        ["same_time_last_season", "ridge", "zero", "median_by_hour_of_week"], 3 * HORIZON
     )
     assert result.baselines["zero"]["all"]["mae"] == pytest.approx(20)
     assert result.baselines["median_by_hour_of_week"]["all"]["mae"] == pytest.approx(10)

@@ -175,6 +175,14 @@ def test_the_state_survives_json_to_the_bit(batch):
     assert np.array_equal(one, two)
 
 
+def test_a_task_frozen_before_seasons_and_clocks_still_loads(task):
+    state = json.loads(json.dumps(task.state()))
+    del state["config"]["season"], state["clock"]
+    again = ForecastTask.from_state(state)
+    assert again.config.season == 168
+    assert again.clock.seasonal(again.config.season) == "same hour last week"
+
+
 def test_the_same_seed_builds_the_same_model(task):
     one, two, other = built(task, 1), built(task, 1), built(task, 2)
     for name, weights in one.state_dict().items():
@@ -190,6 +198,7 @@ def test_the_same_seed_builds_the_same_model(task):
         ({"quantiles": (0.1, 0.9)}, "hold 0.5"),
         ({"timezone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
         ({"hidden": 0}, "hidden must be >= 1, got 0"),
+        ({"season": 0}, "season must be >= 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"linear": 0.0}, "linear must be > 0, got 0.0"),
     ],

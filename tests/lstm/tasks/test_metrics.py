@@ -40,6 +40,8 @@ def test_pinball_and_coverage_by_hand():
     }
     assert report["all"]["coverage"] == pytest.approx(2 / 3)  # 30 is outside, 20 on the edge
     assert report["nominal_coverage"] == 0.8
+    assert report["below_by_level"] == {"0.1": 0, "0.5": pytest.approx(1 / 3), "0.9": pytest.approx(2 / 3)}
+    assert report["coverage_by_step"] == [0.5, 1.0]
 
 
 def test_parts_in_any_cut_give_the_figures_of_the_whole():
