@@ -25,7 +25,7 @@ from storage import uri as uris
 from storage.objects import Access, Bucket, Unreachable
 from storage.tables.columns import Column, schema_of
 from storage.tables.delta_commit import milliseconds_now, refuse_writing, statistics
-from storage.tables.delta_log import Log, history, list_log, replay
+from storage.tables.delta_log import Log, State, history, list_log, replay
 from storage.tables.delta_schema import columns_of
 from storage.tables.delta_snapshot import snapshot_of
 from storage.tables.errors import (
@@ -57,7 +57,14 @@ class DeltaTable:
         self._log()  # fails at once if there is no table
 
     @classmethod
-    def create(cls, uri: str, access: Access, schema: pa.Schema, row_group_rows: int) -> DeltaTable:
+    def create(
+        cls,
+        uri: str,
+        access: Access,
+        schema: pa.Schema,
+        row_group_rows: int,
+        properties: Mapping[str, str],
+    ) -> DeltaTable:
         """Create an empty table.
 
         Raises:
@@ -77,7 +84,7 @@ class DeltaTable:
                 uris.build(name, root),
                 schema=deltalake.Schema.from_arrow(schema),
                 mode="error",
-                configuration={_ROW_GROUP_ROWS: str(row_group_rows)},
+                configuration={**properties, _ROW_GROUP_ROWS: str(row_group_rows)},
                 storage_options=_options(access),
                 raise_if_key_not_exists=False,
             )
@@ -95,9 +102,13 @@ class DeltaTable:
     @property
     def schema(self) -> pa.Schema:
         """Logical names and types at the newest version."""
-        log = self._log()
-        state = replay(self._bucket, log, self._root, log.checked(None), Meter())
+        state = self._newest()
         return schema_of(columns_of(state.metadata["schemaString"], state.configuration))
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The table's configuration at the newest version."""
+        return self._newest().configuration
 
     def snapshot(self, snapshot_id: str | None = None, *, at: datetime | None = None) -> Snapshot:
         """Pin a version: by number, as of a time, or the newest."""
@@ -164,6 +175,10 @@ class DeltaTable:
             lambda name: Bucket(name, self._bucket.access),
             int(configuration.get(_ROW_GROUP_ROWS) or ROW_GROUP_ROWS),
         )
+
+    def _newest(self) -> State:
+        log = self._log()
+        return replay(self._bucket, log, self._root, log.checked(None), Meter())
 
     def _log(self) -> Log:
         return list_log(self._bucket, self._root, self.uri)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -72,6 +72,11 @@ class IcebergTable:
     def schema(self) -> pa.Schema:
         """Logical names and types now."""
         return schema_of(columns_of(self._load().metadata.schema()))
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The table's properties now."""
+        return self._load().metadata.properties
 
     def snapshot(self, snapshot_id: str | None = None, *, at: datetime | None = None) -> Snapshot:
         """Pin a snapshot: by id, as of a time, or the newest of the main branch."""

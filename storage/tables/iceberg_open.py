@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pyarrow as pa
@@ -30,7 +30,9 @@ _METADATA = re.compile(r"v?(\d+)(?:-[^/]*)?\.(?:gz\.)?metadata\.json(?:\.gz)?")
 _CREATIONS = 6
 
 
-def create(lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int) -> IcebergTable:
+def create(
+    lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int, properties: Mapping[str, str]
+) -> IcebergTable:
     """Create an empty table in the catalog.
 
     Raises:
@@ -44,6 +46,7 @@ def create(lake: Lake, uri: str, schema: pa.Schema, row_group_rows: int) -> Iceb
             raise TableExists(f"{uri} is a table of the catalog already; open it, or choose another name")
         _create_namespace(catalog, identifier[:-1])
         properties = {
+            **properties,
             ROW_GROUP_PROPERTY: str(row_group_rows),
             "write.parquet.compression-codec": "zstd",
         }

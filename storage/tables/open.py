@@ -11,8 +11,9 @@ it is imported by the functions that need it: the ranks of a run on a Delta tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import pyarrow as pa
@@ -58,6 +59,7 @@ def create_table(
     format: Format = "delta",  # noqa: A002 - the word that users know
     exist_ok: bool = True,
     row_group_rows: int = ROW_GROUP_ROWS,
+    properties: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Create an empty table, or open the one that is there if it has the same format and columns.
 
@@ -68,6 +70,7 @@ def create_table(
         format: `delta` or `iceberg`.
         exist_ok: an existing table is fine, if it is such a one.
         row_group_rows: rows of each row group that appends will write.
+        properties: what a new table says of itself; one that is there keeps its own.
 
     Raises:
         SchemaMismatch: a column has a type that not every format holds.
@@ -81,11 +84,11 @@ def create_table(
         raise TableExists(f"{uri} is a table of the format {other} already; choose another address")
     try:
         if format == "delta":
-            table: Table = DeltaTable.create(uri, lake.access, wanted, row_group_rows)
+            table: Table = DeltaTable.create(uri, lake.access, wanted, row_group_rows, properties)
         else:
             from storage.tables import iceberg_open
 
-            table = iceberg_open.create(lake, uri, wanted, row_group_rows)
+            table = iceberg_open.create(lake, uri, wanted, row_group_rows, properties)
     except TableExists:
         if not exist_ok:
             raise

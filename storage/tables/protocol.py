@@ -16,6 +16,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+TIME_PROPERTY = "carousel.time"
+"""A table's property: the column that orders the rows of a series."""
+ENTITY_PROPERTY = "carousel.entity"
+"""A table's property: the column that tells series apart; absent beside a time column: it is one series."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnStatistics:
@@ -168,6 +173,13 @@ class Table(Protocol):
     @property
     def schema(self) -> pa.Schema:
         """Logical names and types at the newest snapshot."""
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """What the table says of itself, by name, now; tables of other engines too.
+
+        Ours: `TIME_PROPERTY` and `ENTITY_PROPERTY`, where the creator named these columns.
+        """
 
     def append(self, rows: pa.Table, *, transaction: str) -> Appended:
         """Append `rows` exactly once for this transaction id, in the order given.

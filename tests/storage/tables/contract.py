@@ -61,6 +61,13 @@ class TableContract:
         table.append(sensors(10), transaction="a")
         assert count(create_table(lake, uri, SENSORS, format=self.format_)) == 10
 
+    def test_its_creator_may_note_properties_and_later_ones_change_nothing(self, lake, uri):
+        noted = {"carousel.time": "time", "carousel.entity": 'a "quoted" name, é'}
+        create_table(lake, uri, SENSORS, format=self.format_, properties=noted)
+        again = create_table(lake, uri, SENSORS, format=self.format_, properties={"carousel.time": "other"})
+        assert again.append(sensors(3), transaction="t").added
+        assert noted.items() <= open_table(lake, uri).properties.items()
+
     def test_creating_it_twice_at_once_makes_one_table(self, lake, uri):
         def create(number: int) -> None:
             table = create_table(lake, uri, SENSORS, format=self.format_)
