@@ -5,7 +5,6 @@ sum over valid targets of the whole batch divided by their global count, whateve
 Nothing here depends on the clock or on how often the run was resumed: the same state gives the same bits.
 """
 
-import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -23,6 +22,7 @@ from lstm.training.learner import Learner
 from lstm.training.ranks import Ranks
 from lstm.training.recorder import Recorder
 from lstm.training.schedule import learning_rate
+from lstm.training.stopwatch import Stopwatch
 from lstm.windows import Batch, WindowStream
 
 
@@ -50,6 +50,7 @@ class Trainer:
         self.parallel = DistributedDataParallel(learner.model, find_unused_parameters=True)
         self.since_report = _Totals()
         self.since_commit = _Totals()
+        self.stopwatch = Stopwatch()
         self.fetch_note = FetchNote(config.memory_mib)
 
     def run(self) -> None:
@@ -80,21 +81,23 @@ class Trainer:
             totals.add(loss, count, batch.size)
 
     def _validate_and_commit(self) -> None:
-        validation_loss = self._validate()
+        with self.stopwatch.validating():
+            validation_loss = self._validate()
         self.stopping.observe(validation_loss, self.step)
         self.finished = self.stopping.stopped or self.step == self.config.steps
         metrics = {"training_loss": self.since_commit.mean(self.ranks), "validation_loss": validation_loss}
         self.since_commit = _Totals()
-        self.recorder.commit(
-            self.learner,
-            {
-                "step": self.step,
-                "cursor": self.training.state_dict(),
-                "early_stopping": self.stopping.state(),
-                "finished": self.finished,
-            },
-            metrics,
-        )
+        with self.stopwatch.saving():
+            self.recorder.commit(
+                self.learner,
+                {
+                    "step": self.step,
+                    "cursor": self.training.state_dict(),
+                    "early_stopping": self.stopping.state(),
+                    "finished": self.finished,
+                },
+                metrics,
+            )
 
     def _validate(self) -> float:
         """Mean loss over the same windows of the validation split each time."""
@@ -111,7 +114,7 @@ class Trainer:
     def _report(self) -> None:
         totals, self.since_report = self.since_report, _Totals()
         loss = totals.mean(self.ranks)
-        seconds = time.perf_counter() - totals.began
+        lap = self.stopwatch.lap(self.training.waited_s)
         if self.ranks.first:
             emit(
                 "progress",
@@ -119,13 +122,13 @@ class Trainer:
                 steps=self.config.steps,
                 epoch=self.training.state_dict()["epoch"],
                 loss=loss,
-                windows_per_s=totals.windows / seconds,
-                waiting_share=min(1.0, (self.training.waited_s - totals.waited_s) / seconds),
+                windows_per_s=totals.windows / lap.seconds,
+                waiting_share=min(1.0, lap.waiting_s / lap.seconds),
+                **lap.to_json(),
                 read_amplification=self.training.read_amplification,
                 checkpoint_bytes=self.recorder.stored_bytes,
             )
             self.fetch_note.watch(self.training.read_amplification)
-        self.since_report.waited_s = self.training.waited_s
 
 
 class _Totals:
@@ -134,8 +137,6 @@ class _Totals:
     def __init__(self) -> None:
         self.loss_and_count = torch.zeros(2, dtype=torch.float64)
         self.windows = 0
-        self.waited_s = 0.0
-        self.began = time.perf_counter()
 
     def add(self, loss: torch.Tensor, count: torch.Tensor, windows: int) -> None:
         self.loss_and_count += torch.stack([loss.detach().double(), count.detach().double()])

@@ -69,6 +69,7 @@ def train(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> 
             commit=trainer.recorder.newest or commit,
             reason=reason,
             read_amplification=trainer.training.read_amplification,
+            **trainer.stopwatch.lap(trainer.training.waited_s).to_json(),
         )
 
 
