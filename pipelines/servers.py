@@ -77,15 +77,22 @@ def end(kind: type[ServerT], root: Path) -> str:
 
 
 def make_root(root: Path) -> None:
-    """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit."""
-    if not root.exists():
-        try:
+    """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit.
+
+    Raises:
+        UserError: it cannot be made, or cannot be written to.
+    """
+    other = "choose another with --root"
+    try:
+        if not root.exists():
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             (root / ".gitignore").write_text("*\n")
-        except OSError as error:
-            raise UserError(
-                f"cannot make the folder {root}: {error.strerror}; choose another with --root"
-            ) from error
+    except OSError as error:
+        raise UserError(f"cannot make the folder {root}: {error.strerror}; {other}") from error
+    if not root.is_dir():
+        raise UserError(f"{root} is a file, where a folder for servers, keys and logs is needed; {other}")
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise UserError(f"the folder {root} cannot be written to by this user; {other}, or mend its rights")
 
 
 def _kept(folder: Path) -> Path:

@@ -121,6 +121,21 @@ class LocalServer:
         )
 
 
+def settled_address(root: Path) -> str | None:
+    """Where the server of `root` was the last time, and is the next time if its ports are free then."""
+    port = settled_ports(root).get("s3.port")
+    return None if port is None else f"http://{HOST}:{port}"
+
+
+def settled_ports(root: Path) -> dict[str, int]:
+    """The ports of the server of `root`, by what listens there; empty where it was never started."""
+    try:
+        ports: dict[str, int] = json.loads((root / "settings.json").read_text())["ports"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return ports
+
+
 def _record(root: Path) -> Path:
     return root / "server.json"
 

@@ -9,15 +9,29 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from pipelines.cli import checkpoints, config, demo, forecast, ingest, servers, tables, train
+from pipelines.cli import (
+    checkpoints,
+    clean,
+    config,
+    demo,
+    doctor,
+    forecast,
+    ingest,
+    servers,
+    status,
+    stop,
+    tables,
+    train,
+)
 from pipelines.cli.app import Settings
+from pipelines.terminal import silence_notes
 from storage import loopback
 from storage.errors import UserError
 
@@ -25,10 +39,19 @@ app = typer.Typer(
     name="carousel",
     help="Train LSTMs from Delta Lake and Iceberg tables: pinned snapshots, exact resume, checkpoints "
     "that store nothing twice.",
+    epilog="Begin with: carousel demo. Then: carousel ingest my.csv --table s3://lake/mine",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from pipelines.version import version
+
+        sys.stdout.write(f"carousel {version()}\n")
+        raise typer.Exit
 
 
 @app.callback()
@@ -40,19 +63,51 @@ def _global(
             envvar="CAROUSEL_ROOT", help="Folder of the embedded servers, their keys and data, and of logs."
         ),
     ] = Path(".carousel"),
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No notes and no progress: only the answer, and warnings.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     context.obj.root, context.obj.debug = root.resolve(), debug
+    silence_notes(quiet)
 
 
-app.command("demo")(demo.demo)
-for command in (ingest.ingest, train.train, train.resume, forecast.evaluate, forecast.score):
-    app.command(command.__name__)(command)
-app.command("ui")(servers.ui)
-app.add_typer(servers.commands, name="s3")
-app.add_typer(tables.commands, name="tables")
-app.add_typer(checkpoints.commands, name="checkpoints")
-app.add_typer(config.commands, name="config")
+START, OWN, LOOK, SERVERS, UPKEEP = (
+    *("Start here", "Your own table", "Look"),
+    *("Servers", "Maintenance"),
+)
+"""The groups of commands, in the order that help shows them."""
+
+COMMANDS: list[tuple[str, str, Callable[..., None], str]] = [
+    (START, "demo", demo.demo, "carousel demo --format iceberg"),
+    (START, "doctor", doctor.doctor, "carousel doctor -c carousel.yaml"),
+    (OWN, "ingest", ingest.ingest, "carousel ingest rows.parquet -c carousel.yaml"),
+    (OWN, "train", train.train, "carousel train -c carousel.yaml -s training.steps=500"),
+    (OWN, "resume", train.resume, "carousel resume flights"),
+    (OWN, "evaluate", forecast.evaluate, "carousel evaluate flights --commit newest"),
+    (OWN, "score", forecast.score, "carousel score -c carousel.yaml --commit best"),
+    (LOOK, "status", status.status, "carousel status --json"),
+    (SERVERS, "ui", servers.ui, "carousel ui --detach"),
+    (UPKEEP, "stop", stop.stop, "carousel stop --force"),
+    (UPKEEP, "clean", clean.clean, "carousel clean --runs"),
+]
+"""Group, name, function, example."""
+
+GROUPS = [
+    (OWN, "config", config.commands),
+    (LOOK, "tables", tables.commands),
+    (LOOK, "checkpoints", checkpoints.commands),
+    (SERVERS, "s3", servers.commands),
+]
+"""Group, name, commands below that name."""
+
+for panel, name, function, example in COMMANDS:
+    app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(function)
+for panel, name, below in GROUPS:
+    app.add_typer(below, name=name, rich_help_panel=panel)
 
 
 def main() -> None:
@@ -77,10 +132,26 @@ def run(arguments: Sequence[str]) -> int:
         _complain(str(mistake))
         return 2
     except Exception as failure:  # noqa: BLE001 - the last resort: the user gets one message, we get the trace
+        if (full := _full_disk(failure)) is not None and not settings.debug:
+            _complain(full)
+            return 2
         _complain(f"internal error: {type(failure).__name__}: {failure}")
         _complain(traceback.format_exc() if settings.debug else _kept(traceback.format_exc()))
         return 1
     return 0
+
+
+def _full_disk(failure: Exception) -> str | None:
+    """What to tell if it was a full disk: nobody's fault, and the user's to mend."""
+    from pipelines.room import is_full
+
+    if not is_full(failure):
+        return None
+    where = f" for {failure.filename}" if isinstance(failure, OSError) and failure.filename else ""
+    return (
+        f"no room{where}: {failure}; what is committed stays. Free some room, or choose a folder on "
+        "another disk with --root, then give the same command again"
+    )
 
 
 def _complain(message: str) -> None:
