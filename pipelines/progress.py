@@ -17,6 +17,15 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
+def fetched(amplification: float) -> str:
+    """How much of the table was read, in words: row groups fetched, against those that the epochs needed."""
+    if amplification < 0.995:
+        return f"{amplification:.0%} of the row groups needed were read, the others were still in memory"
+    if amplification < 1.05:
+        return "each row group was read once per epoch"
+    return f"each row group was read {amplification:.1f} times per epoch"
+
+
 class TrainingProgress:
     """Shows the events of one launch; used as a context and as its `on_event`."""
 
@@ -57,7 +66,7 @@ class TrainingProgress:
             self._bar.update(self._task, completed=event["step"])
             self._say(f"finished at step {event['step']} ({event['reason']}), commit {event['commit']}")
             if times := event["read_amplification"]:  # 0: nothing was left to train
-                self._say(f"each row group was fetched {times:.2g} times per epoch")
+                self._say(fetched(times))
 
     def _started(self, event: Event) -> None:
         self._bar.update(self._task, total=event["steps"], completed=event["step"], figures="")

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipelines.progress import TrainingProgress
+from pipelines.progress import TrainingProgress, fetched
 
 EVENTS = [
     {"event": "started", "step": 0, "steps": 40, "ranks": 2, "resumed_from": None, "notes": []},
@@ -36,7 +36,7 @@ def test_a_launch_is_shown_from_its_start_to_its_end(terminal: bool) -> None:
             progress(event)
     text = shown.getvalue()
     assert "finished at step 40 (budget), commit c0ffee" in text
-    assert "each row group was fetched 1 times per epoch" in text
+    assert "each row group was read once per epoch" in text
     assert text.count("a larger memory budget") == 1
     if terminal:
         for word in (
@@ -47,3 +47,15 @@ def test_a_launch_is_shown_from_its_start_to_its_end(terminal: bool) -> None:
             "1.2 MB of checkpoints",
         ):
             assert word in text
+
+
+@pytest.mark.parametrize(
+    ("amplification", "words"),
+    [
+        (0.39, "39% of the row groups needed were read, the others were still in memory"),
+        (1.0, "each row group was read once per epoch"),
+        (1.84, "each row group was read 1.8 times per epoch"),
+    ],
+)
+def test_how_much_was_read_is_told_in_true_words(amplification, words):
+    assert fetched(amplification) == words
