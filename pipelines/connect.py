@@ -1,10 +1,15 @@
-"""From a config's storage section to what flows work with: the bucket, the lake, the repository."""
+"""From settings to what flows work with: the bucket, the repository, and the lakes of the tables.
+
+There are two lakes: `lake` is written to, `data` is where the source table is read. Nothing is ever
+written to `data`, so its keys need no right to.
+"""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from pipelines.config.storage import StorageConfig
+from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
 from pipelines.servers import folder_of
 from storage.checkpoints import Repository
 from storage.errors import UserError
@@ -13,6 +18,10 @@ from storage.objects import Access, Bucket, BucketMissing
 from storage.tables import CatalogSettings, Lake, lake_for
 
 CATALOG_CREDENTIAL = "CAROUSEL_CATALOG_CREDENTIAL"
+DATA_CATALOG_CREDENTIAL = "CAROUSEL_DATA_CATALOG_CREDENTIAL"
+DATA_ACCESS_KEY = "CAROUSEL_DATA_ACCESS_KEY_ID"
+DATA_SECRET_KEY = "CAROUSEL_DATA_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
+DATA_SESSION_TOKEN = "CAROUSEL_DATA_SESSION_TOKEN"  # noqa: S105 - a variable's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,8 +30,15 @@ class Connection:
 
     bucket: Bucket
     lake: Lake
+    """Where checkpoints, predictions and tables of our own are written."""
+    data: Lake
+    """Where the source table is read; equal to `lake` unless the settings name another place."""
     prefix: str
     """Where in the bucket the repository is."""
+
+    def reading(self, data: AccessConfig | None) -> Self:
+        """The same bucket, with the source table at `data`; None: where the bucket is."""
+        return replace(self, data=self.lake if data is None else data_lake(data))
 
     def repository(self) -> Repository:
         """The repository of checkpoints, made if this is its first use."""
@@ -33,8 +49,13 @@ class Connection:
         return Repository.open(self.bucket, self.prefix)
 
 
-def connect(storage: StorageConfig, root: Path) -> Connection:
+def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None) -> Connection:
     """Reach the bucket of `storage`; the embedded server under `root` must run already.
+
+    Args:
+        storage: where the bucket is.
+        root: folder of the embedded server.
+        data: where the source table is read; None: where the bucket is.
 
     Raises:
         UserError: the embedded server does not run, the endpoint does not answer, or there is no such bucket.
@@ -48,21 +69,43 @@ def connect(storage: StorageConfig, root: Path) -> Connection:
         bucket.create()
     else:
         url = None if storage.endpoint_url == "aws" else storage.endpoint_url
-        lake = Lake(access=Access(endpoint_url=url, region=storage.region), catalog=_catalog(storage))
+        lake = Lake(
+            access=Access(endpoint_url=url, region=storage.region, profile=storage.profile),
+            catalog=_catalog(storage.catalog, CATALOG_CREDENTIAL),
+        )
         bucket = Bucket(storage.bucket, lake.access)
         if not bucket.exists():  # asked once, without patience: a wrong address is told at once
             raise BucketMissing(
                 f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; "
                 "create it, or correct storage.bucket"
             )
-    return Connection(bucket=bucket, lake=lake, prefix=storage.repository)
+    return Connection(bucket=bucket, lake=lake, data=lake, prefix=storage.repository).reading(data)
 
 
-def _catalog(storage: StorageConfig) -> CatalogSettings | None:
-    if storage.catalog is None:
+def data_lake(data: AccessConfig) -> Lake:
+    """Where a source table is read. Keys of its own in the environment go before the profile's.
+
+    Raises:
+        UserError: one of the two keys is missing.
+    """
+    key, secret = os.environ.get(DATA_ACCESS_KEY), os.environ.get(DATA_SECRET_KEY)
+    if bool(key) != bool(secret):
+        given, missing = (DATA_ACCESS_KEY, DATA_SECRET_KEY) if key else (DATA_SECRET_KEY, DATA_ACCESS_KEY)
+        raise UserError(f"{given} is set and {missing} is not; set both, or neither")
+    access = Access(
+        endpoint_url=None if data.endpoint_url == "aws" else data.endpoint_url,
+        region=data.region,
+        profile=data.profile,
+        access_key=key or None,
+        secret_key=secret or None,
+        session_token=(os.environ.get(DATA_SESSION_TOKEN) or None) if key else None,
+    )
+    return Lake(access=access, catalog=_catalog(data.catalog, DATA_CATALOG_CREDENTIAL))
+
+
+def _catalog(catalog: CatalogConfig | None, credential: str) -> CatalogSettings | None:
+    if catalog is None:
         return None
     return CatalogSettings(
-        uri=storage.catalog.uri,
-        warehouse=storage.catalog.warehouse,
-        credential=os.environ.get(CATALOG_CREDENTIAL),
+        uri=catalog.uri, warehouse=catalog.warehouse, credential=os.environ.get(credential)
     )

@@ -24,10 +24,15 @@ class Access:
 
     endpoint_url: str | None = None
     """None: AWS, or what the usual AWS settings name."""
-    region: str = "us-east-1"
+    region: str | None = None
+    """None: what the usual AWS settings say, else us-east-1."""
+    profile: str | None = None
+    """Profile of the shared AWS files; None: AWS_PROFILE, or the default one."""
     access_key: str | None = field(default=None, repr=False)
     """None: the usual AWS credential chain."""
     secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    """Goes with temporary keys."""
     connect_timeout_s: float = 5
     read_timeout_s: float = 60
     """Silence on a connection after which it counts as lost."""
@@ -73,9 +78,10 @@ def _client(access: Access, retried: bool) -> S3Client:
     made = session.create_client(
         "s3",
         endpoint_url=access.endpoint_url,
-        region_name=access.region,
+        region_name=access.region or "us-east-1",
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
+        aws_session_token=access.session_token,
         config=Config(
             retries={"mode": "adaptive", "total_max_attempts": 4}
             if retried

@@ -217,7 +217,7 @@ class Bucket:
     def create(self) -> None:
         """Make the bucket unless it exists."""
         wanted: CreateBucketRequestTypeDef = {"Bucket": self.name}
-        if self.access.endpoint_url is None and self.access.region != "us-east-1":
+        if self.access.endpoint_url is None and self.access.region not in (None, "us-east-1"):
             wanted["CreateBucketConfiguration"] = {"LocationConstraint": self.access.region}  # type: ignore[typeddict-item]  # any region, not only those the stubs know
 
         def make(s3: S3Client) -> None:

@@ -14,6 +14,22 @@ from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TableAccess:
+    """Where a table is read that lies elsewhere than the repository; whose keys, but no keys."""
+
+    endpoint_url: str | None = None
+    """An S3-compatible server; None or `aws`: AWS, or what the AWS settings of this machine name."""
+    region: str | None = None
+    """None: what the AWS settings say."""
+    profile: str | None = None
+    """Profile of the shared AWS files that has the keys; None: the usual AWS chain."""
+    catalog_uri: str | None = None
+    """Iceberg only: the catalog that knows the table; None: it is opened by where it lies."""
+    catalog_warehouse: str | None = None
+    """The warehouse that the catalog is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TableRef:
     """One snapshot of a table, and which of its columns are the key and the clock."""
 
@@ -29,6 +45,14 @@ class TableRef:
     """Column that orders a series."""
     max_gap_s: float | None
     """Seconds between two rows above which a series is cut; None: never."""
+    access: TableAccess | None = None
+    """How the table is reached; None: as the repository is."""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `asdict`; also of one that was frozen before `access` was known."""
+        access = values.get("access")
+        return cls(**{**values, "access": access and TableAccess(**access)})
 
     @property
     def max_gap(self) -> timedelta | None:
@@ -68,7 +92,7 @@ class Job:
             run=values["run"],
             bucket=values["bucket"],
             repository=values["repository"],
-            table=TableRef(**values["table"]),
+            table=TableRef.from_json(values["table"]),
             window=WindowSpec(**values["window"]),
             split=SplitSpec(**values["split"]),
             order=OrderSpec(**values["order"]),

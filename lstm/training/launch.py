@@ -21,7 +21,7 @@ from lstm.training.events import Event, parse
 from lstm.training.job import Job
 from lstm.training.lifeline import PARENT
 from lstm.training.ranks import STORE
-from lstm.training.worker import ATTEMPT, JOB, LAKE, RESUME
+from lstm.training.worker import ATTEMPT, DATA, JOB, LAKE, RESUME
 from storage.errors import UserError
 from storage.tables import Lake
 
@@ -57,6 +57,7 @@ def launch(
     resume: bool,
     log: Path,
     on_event: Callable[[Event], None],
+    data: Lake | None = None,
     worker: str = "lstm.training.worker",
 ) -> Outcome:
     """Train `job` to its end; blocks, and calls `on_event` for every event of rank 0.
@@ -68,6 +69,7 @@ def launch(
         resume: go on from the newest complete commit; False refuses a run that has commits.
         log: file that takes everything the ranks print which is no event.
         on_event: see `lstm.training.events`.
+        data: how the ranks reach the table, if not as the bucket; only read calls go there.
         worker: module that each rank runs.
 
     Raises:
@@ -75,7 +77,8 @@ def launch(
         TrainingFailed: anything else; the message names the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="carousel-") as meeting, log.open("a") as sink:
+    # By our pid in its name one sees later whether a folder that a `kill -9` left behind is still needed.
+    with tempfile.TemporaryDirectory(prefix=f"carousel-{os.getpid()}-") as meeting, log.open("a") as sink:
         environment = {
             **os.environ,
             **ALLOCATOR,
@@ -83,6 +86,7 @@ def launch(
             STORE: f"{meeting}/ranks",
             JOB: json.dumps(job.to_json()),
             LAKE: json.dumps(asdict(lake)),
+            DATA: json.dumps(asdict(data or lake)),
             ATTEMPT: attempt,
             RESUME: "1" if resume else "",
             "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",

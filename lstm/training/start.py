@@ -38,8 +38,16 @@ class Start:
     """Plain words about damaged commits that were passed over."""
 
 
-def begin(job: Job, lake: Lake, repository: Repository, *, attempt: str, resume: bool) -> Start:
+def begin(job: Job, lake: Lake, data: Lake, repository: Repository, *, attempt: str, resume: bool) -> Start:
     """Create the run or take it over; called by rank 0 only.
+
+    Args:
+        job: what is trained.
+        lake: how the repository's bucket is reached; what is learned about the table is kept there too.
+        data: how the table is reached; it is only read.
+        repository: where the run is.
+        attempt: names this launch.
+        resume: go on with a run that has commits.
 
     Raises:
         RunHasCommits: the run has commits, and `resume` was not asked for.
@@ -58,12 +66,12 @@ def begin(job: Job, lake: Lake, repository: Repository, *, attempt: str, resume:
         if commits:
             newest = writer.resume()
             return Start(writer, newest.commit.id, newest.skipped)
-    return Start(writer, _first_commit(job, lake, writer))
+    return Start(writer, _first_commit(job, lake, data, writer))
 
 
-def pinned_snapshot(job: Job, lake: Lake) -> Snapshot:
+def pinned_snapshot(job: Job, data: Lake) -> Snapshot:
     """The one version of the table that this run reads."""
-    table = open_table(lake, job.table.uri, format=job.table.format)
+    table = open_table(data, job.table.uri, format=job.table.format)
     return table.snapshot(job.table.snapshot)
 
 
@@ -96,8 +104,8 @@ def seed_generator(job: Job, step: int, rank: int) -> None:
     torch.manual_seed(int.from_bytes(blake3(key).digest(length=8), "little", signed=True))
 
 
-def _first_commit(job: Job, lake: Lake, writer: RunWriter) -> str:
-    snapshot = pinned_snapshot(job, lake)
+def _first_commit(job: Job, lake: Lake, data: Lake, writer: RunWriter) -> str:
+    snapshot = pinned_snapshot(job, data)
     plan = plan_for(job, snapshot, Bucket(job.bucket, lake.access))
     task = ForecastTask.fit(job.forecast, snapshot, plan)
     torch.manual_seed(job.training.seed)

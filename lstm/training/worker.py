@@ -39,17 +39,18 @@ from storage.tables import CatalogSettings, Lake
 
 JOB = "CAROUSEL_JOB"
 LAKE = "CAROUSEL_LAKE"
+DATA = "CAROUSEL_DATA"
 ATTEMPT = "CAROUSEL_ATTEMPT"
 RESUME = "CAROUSEL_RESUME"
 
 
-def train(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> None:
-    """This rank's part of a run, from where it stands to its end."""
-    start = _begin_together(job, lake, ranks, attempt=attempt, resume=resume)
+def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> None:
+    """This rank's part of a run, from where it stands to its end; `data` is only read."""
+    start = _begin_together(job, lake, data, ranks, attempt=attempt, resume=resume)
     commit = ranks.share(start.commit if start else None)
     repository = Repository.open(Bucket(job.bucket, lake.access), job.repository)
     restored = repository.restore(job.run, commit)
-    trainer = _trainer(job, lake, ranks, restored, start)
+    trainer = _trainer(job, data, ranks, restored, start)
     if ranks.first:
         notes = differences(restored.meta["environment"], environment(ranks.world))
         emit(
@@ -73,22 +74,24 @@ def train(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> 
         )
 
 
-def _begin_together(job: Job, lake: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> Start | None:
+def _begin_together(
+    job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resume: bool
+) -> Start | None:
     start: Start | None = None
     error: Exception | None = None
     if ranks.first:
         try:
             repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
-            start = begin(job, lake, repository, attempt=attempt, resume=resume)
+            start = begin(job, lake, data, repository, attempt=attempt, resume=resume)
         except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
             error = failed
     ranks.together(error)
     return start
 
 
-def _trainer(job: Job, lake: Lake, ranks: Ranks, restored: Restored, start: Start | None) -> Trainer:
+def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Start | None) -> Trainer:
     plan = plan_of(restored)
-    snapshot = pinned_snapshot(job, lake)
+    snapshot = pinned_snapshot(job, data)
     plan.check(snapshot)
     task = ForecastTask.from_state(restored.meta["task"])
     learner = Learner.of(task.build_model(), job.training)
@@ -115,7 +118,8 @@ def _trainer(job: Job, lake: Lake, ranks: Ranks, restored: Restored, start: Star
     return trainer
 
 
-def _lake(values: dict[str, Any]) -> Lake:
+def lake_of(values: dict[str, Any]) -> Lake:
+    """What `launch` put into the environment."""
     catalog = values["catalog"] and CatalogSettings(**values["catalog"])
     return Lake(access=Access(**values["access"]), catalog=catalog)
 
@@ -125,12 +129,12 @@ def main() -> int:
     if PARENT in os.environ:  # set by our own launcher; other launchers have their own lifelines
         die_with_parent()
     job = Job.from_json(json.loads(os.environ[JOB]))
-    lake = _lake(json.loads(os.environ[LAKE]))
+    lake, data = (lake_of(json.loads(os.environ[name])) for name in (LAKE, DATA))
     torch.set_num_threads(job.training.threads_per_rank)
     torch.use_deterministic_algorithms(True)
     ranks = Ranks.join(job.training.timeout_s)
     try:
-        train(job, lake, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
+        train(job, lake, data, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
     except UserError as mistake:
         emit_error(mistake)
         return 2

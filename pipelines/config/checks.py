@@ -88,10 +88,14 @@ def _reason(
 
 def _unknown(path: tuple[str, ...], schema: dict[str, Any], section_name: str) -> str:
     keys = sorted(section(_node(path[:-1], schema), schema).get("properties", {}))
-    if section_name == "storage" and any(word in path[-1].lower() for word in SECRET_WORDS):
+    if ("access" in path or section_name == "storage") and any(
+        word in path[-1].lower() for word in SECRET_WORDS
+    ):
+        variables = ("CAROUSEL_DATA_{}" if "access" in path else "AWS_{}").format
         return (
-            "keys never stand in the configuration; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-            "in the environment, or leave them to the AWS credential chain"
+            f"keys never stand in the configuration; set {variables('ACCESS_KEY_ID')} and "
+            f"{variables('SECRET_ACCESS_KEY')} in the environment, name a profile, or leave them to "
+            "the AWS credential chain"
         )
     meant = closest(path[-1], keys)
     return f"no such key; {f'did you mean {meant}? ' if meant else ''}Allowed here: {', '.join(keys)}"

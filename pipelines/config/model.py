@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, fi
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
-from lstm.training.job import Job, TableRef
+from lstm.training.job import Job, TableAccess, TableRef
 from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
-from pipelines.config.storage import Section, StorageConfig
+from pipelines.config.storage import AccessConfig, CatalogConfig, Section, StorageConfig
 
 TableFormat = Literal["delta", "iceberg"]
 
@@ -56,6 +56,8 @@ class TableConfig(Section):
     """Snapshot to pin; null: the newest one when the run starts."""
     max_gap: Duration = None
     """Longest time between two rows of one segment (`1h`, `10min`, `2d`); null: never cut."""
+    access: AccessConfig | None = None
+    """Where the table is read, if elsewhere than `storage` or with other keys; null: as `storage` is."""
 
 
 class PredictionsConfig(Section):
@@ -117,6 +119,7 @@ class RunConfig(Section):
                 entity=table.entity,
                 time=table.time,
                 max_gap_s=None if table.max_gap is None else table.max_gap.total_seconds(),
+                access=_frozen(table.access),
             ),
             window=self.window,
             split=self.split,
@@ -124,3 +127,31 @@ class RunConfig(Section):
             forecast=self.forecast,
             training=self.training,
         )
+
+
+def access_of(table: TableRef) -> AccessConfig | None:
+    """The settings that a job froze of how its table is reached."""
+    frozen = table.access
+    if frozen is None:
+        return None
+    uri = frozen.catalog_uri
+    return AccessConfig(
+        endpoint_url=frozen.endpoint_url,
+        region=frozen.region,
+        profile=frozen.profile,
+        catalog=None if uri is None else CatalogConfig(uri=uri, warehouse=frozen.catalog_warehouse),
+    )
+
+
+def _frozen(access: AccessConfig | None) -> TableAccess | None:
+    """The inverse of `access_of`."""
+    if access is None:
+        return None
+    catalog = access.catalog
+    return TableAccess(
+        endpoint_url=access.endpoint_url,
+        region=access.region,
+        profile=access.profile,
+        catalog_uri=None if catalog is None else catalog.uri,
+        catalog_warehouse=None if catalog is None else catalog.warehouse,
+    )

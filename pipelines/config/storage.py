@@ -1,11 +1,24 @@
-"""The section that says where the bucket is. Apart from the others, so that it is read without torch."""
+"""The sections that say where buckets are. Apart from the others, so that they are read without torch.
+
+There may be two places: `storage`, where checkpoints and forecasts are written, and `table.access`, where a
+table is read that lies elsewhere, or with other keys that may only read.
+"""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from pipelines.config.checks import SECRET_WORDS, checked
 from pipelines.config.text import overridden
@@ -17,10 +30,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+_ENDPOINT = r"^(aws|https?://\S+)$"
+
+
 def _without_password(url: str) -> str:
     """Settings are shown and stored in many places: no password may stand in one, nor in this message."""
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query.replace(";", "&"), keep_blank_values=True)
+    try:
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query.replace(";", "&"), keep_blank_values=True)
+    except ValueError:
+        raise ValueError("is no address") from None  # what Python says of it repeats it
     asked = {key.lower() for key, _ in query} - {"sslkey"}  # PostgreSQL's: the name of a file
     if parts.password is not None or any(word in key for key in asked for word in SECRET_WORDS):
         raise ValueError(
@@ -29,6 +48,20 @@ def _without_password(url: str) -> str:
             "what its driver reads (PGPASSWORD)"
         )
     return url
+
+
+def _endpoint(value: Any) -> Any:
+    """Checked before pydantic does, which repeats what it refuses: `ftp://user:password@host`."""
+    if not isinstance(value, str):
+        return value
+    _without_password(value)
+    if not re.match(_ENDPOINT, value):
+        shown = "this" if "@" in value else repr(value)
+        raise ValueError(f"{shown} is no endpoint; write http://host:port, https://host, or aws")
+    return value
+
+
+Endpoint = Annotated[str, BeforeValidator(_endpoint), Field(json_schema_extra={"pattern": _ENDPOINT})]
 
 
 class CatalogConfig(Section):
@@ -40,21 +73,37 @@ class CatalogConfig(Section):
     """The warehouse that the catalog is asked for."""
 
 
-class StorageConfig(Section):
+class AccessConfig(Section):
+    """How the table is reached where it lies elsewhere than the checkpoints, or may only be read.
+
+    Keys never stand here: CAROUSEL_DATA_ACCESS_KEY_ID and CAROUSEL_DATA_SECRET_ACCESS_KEY (with
+    CAROUSEL_DATA_SESSION_TOKEN where there is one), `profile`, or the AWS chain.
+    """
+
+    endpoint_url: Endpoint | None = None
+    """An S3-compatible server (`https://...`); null or `aws`: AWS, or what the AWS settings name."""
+    region: str | None = None
+    """The bucket's region; null: what AWS_REGION or the profile says, else us-east-1."""
+    profile: str | None = None
+    """Profile of the shared AWS files (`~/.aws`) that has the keys; null: the usual AWS chain."""
+    catalog: CatalogConfig | None = None
+    """Iceberg only: the catalog that knows the table; null: it is opened by where it lies."""
+
+
+class StorageConfig(AccessConfig):
     """The bucket. Keys never stand here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the AWS chain."""
 
-    endpoint_url: (
-        Annotated[str, Field(pattern=r"^(aws|https?://\S+)$"), AfterValidator(_without_password)] | None
-    ) = None
-    """An S3-compatible server (`https://...`), or `aws`; null: the embedded server under `--root`."""
-    region: str = "us-east-1"
-    """The bucket's region."""
+    endpoint_url: Endpoint | None = None
+    """An S3-compatible server (`https://...`), or `aws`: AWS, or what the AWS settings name; null: the
+    embedded server under `--root`."""
+    catalog: CatalogConfig | None = None
+    """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
     bucket: Annotated[str, Field(min_length=3, max_length=63)] = "lake"
     """Bucket of the checkpoints, and of tables without one of their own."""
     repository: Annotated[str, Field(min_length=1)] = "checkpoints"
     """Prefix in the bucket under which the checkpoints of all runs are kept."""
-    catalog: CatalogConfig | None = None
-    """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
+    reports: Annotated[str, Field(min_length=1)] = "reports"
+    """Prefix in the bucket under which the reports of all runs are kept."""
 
     @field_validator("catalog")
     @classmethod

@@ -37,7 +37,7 @@ class Shown:
 def demo(config: RunConfig, root: Path, fresh: bool = False) -> Shown:
     """The whole path. A run that was cut short goes on; one that is finished is not trained again."""
     ingested = ingest(config, root, [FLIGHTS])
-    connection = connect(config.storage, root)
+    connection = connect(config.storage, root, config.table.access)
     repository, job = connection.repository(), pinned_job(config, connection)
     config = config.named(next_name(config.run, job, repository, fresh=fresh))
     trained = finished_run(connection, config.run)

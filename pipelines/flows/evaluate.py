@@ -1,5 +1,6 @@
 """Evaluate: a commit's model beside four baselines, on the test windows of the run's own plan."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from prefect.artifacts import create_table_artifact
 from lstm.tasks import evaluate as comparison
 from lstm.training.start import pinned_snapshot
 from lstm.training.trained import BEST, Trained
-from lstm.windows import Split, WindowReader, WindowStream
+from lstm.windows import Batch, Split, WindowReader, WindowStream
+from pipelines.config.model import access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.preparation import restored
 from pipelines.summary import metric_rows
+from pipelines.waiting import counted
 
 BATCH = 256
 """Windows of one batch; larger ones leave the processor's caches."""
@@ -34,7 +37,7 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
     """Forecast every test window once with the model and with the baselines, and compare."""
     connection = connect(storage, root)
     trained = restored(connection, run, commit)
-    figures = compare(trained, connection)
+    figures = compare(trained, connection.reading(access_of(trained.job.table)))
     create_table_artifact(
         key="evaluation",
         table=metric_rows(figures),
@@ -47,11 +50,19 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
 
 def compare(trained: Trained, connection: Connection) -> comparison.Evaluation:
     """A commit's model beside the baselines, on the snapshot and the plan that it was trained with."""
-    snapshot = pinned_snapshot(trained.job, connection.lake)
+    snapshot = pinned_snapshot(trained.job, connection.data)
     trained.plan.check(snapshot)
     reader = WindowReader(snapshot, trained.plan, trained.task.columns)
 
     def windows(split: Split) -> WindowStream:
         return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)
 
-    return comparison.evaluate(trained.task, trained.model, test=windows("test"), train=windows("train"))
+    def measured(split: Split, what: str) -> Iterator[Batch]:
+        return counted(windows(split), what, trained.plan.windows(split), "windows")
+
+    return comparison.evaluate(
+        trained.task,
+        trained.model,
+        test=measured("test", "measuring on test windows"),
+        train=measured("train", "fitting the baselines"),
+    )

@@ -11,11 +11,12 @@ from lstm.training.job import Job
 from lstm.training.planning import plan_for
 from lstm.training.trained import BEST, Trained
 from lstm.windows import Plan, WindowReader, last_contexts
-from pipelines.config.model import RunConfig
+from pipelines.config.model import RunConfig, access_of
 from pipelines.connect import Connection, connect
 from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
 from pipelines.preparation import restored
 from pipelines.publish import publish
+from pipelines.waiting import waiting
 from storage.tables import Snapshot, create_table, open_table
 
 SHOWN = 500
@@ -44,10 +45,13 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     """Forecast from the newest rows of the table: of `snapshot`, or the newest one."""
     connection = connect(config.storage, root)
     trained = restored(connection, config.run, commit)
-    source = open_table(connection.lake, trained.job.table.uri, format=trained.job.table.format)
+    connection = connection.reading(access_of(trained.job.table))
+    source = open_table(connection.data, trained.job.table.uri, format=trained.job.table.format)
     pinned = source.snapshot(snapshot)
-    plan = _plan(trained, pinned, connection)
-    contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.columns))
+    with waiting("looking through the table's rows"):
+        plan = _plan(trained, pinned, connection)
+    with waiting("reading the newest rows"):
+        contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.columns))
     schema = prediction_schema(
         trained.task.config.quantiles, pinned.schema.field(trained.job.table.time).type
     )

@@ -13,13 +13,15 @@ from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
-from pipelines.config.model import RunConfig
+from pipelines.at_work import training
+from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.preparation import plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.summary import stored_and_raw
-from pipelines.terminal import console
+from pipelines.terminal import console, warn
+from pipelines.waiting import waiting
 from storage.daemon import write_private
 from storage.errors import UserError
 from storage.tables import open_table
@@ -46,7 +48,7 @@ class TrainedRun:
 @flow(flow_run_name="train {config.run}")
 def train(config: RunConfig, root: Path) -> TrainedRun:
     """Train a new run on the newest snapshot of its table, or the one that the settings pin."""
-    connection = connect(config.storage, root)
+    connection = connect(config.storage, root, config.table.access)
     connection.repository()  # made if new; refuses a server that would lose checkpoints
     if has_commits(connection, config.run):
         raise UserError(
@@ -54,10 +56,11 @@ def train(config: RunConfig, root: Path) -> TrainedRun:
             "or give this run another name: --set run=NAME"
         )
     job = pinned_job(config, connection)
-    plan = plan_for(job, pinned_snapshot(job, connection.lake), connection.bucket)
+    with waiting("looking through the table's rows"):
+        plan = plan_for(job, pinned_snapshot(job, connection.data), connection.bucket)
     console(stderr=True).print(f"  {plan_line(plan)}")
     if not plan.windows("test"):
-        console(stderr=True).print("  warning: no test windows, so `carousel evaluate` will measure nothing")
+        warn("no test windows, so `carousel evaluate` will measure nothing")
     return follow(job, connection, root, resume=False)
 
 
@@ -69,12 +72,13 @@ def resume(storage: StorageConfig, run: str, root: Path, ranks: int | None = Non
     """
     connection = connect(storage, root)
     job = begun_job(connection, run, root)
+    connection = connection.reading(access_of(job.table))
     return follow(job if ranks is None else job.with_ranks(ranks), connection, root, resume=True)
 
 
 def pinned_job(config: RunConfig, connection: Connection) -> Job:
     """The job of a new run: its snapshot is pinned here, and nothing later looks at "latest"."""
-    table = open_table(connection.lake, config.table.uri, format=config.table.format)
+    table = open_table(connection.data, config.table.uri, format=config.table.format)
     return config.job(table.snapshot(config.table.snapshot).id)
 
 
@@ -124,14 +128,17 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
     write_private(launched, json.dumps(job.to_json(), indent=1))
     _caution(connection)
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
-    with TrainingProgress(console(stderr=True)) as progress:
+    log = root / "logs" / f"{job.run}-{attempt}.log"
+    at_work = training(root, run=job.run, steps=job.training.steps, attempt=attempt, log=log)
+    with at_work, TrainingProgress(console(stderr=True)) as progress:
         outcome = launch(
             job,
             connection.lake,
             attempt=attempt,
             resume=resume,
-            log=root / "logs" / f"{job.run}-{attempt}.log",
+            log=log,
             on_event=progress,
+            data=connection.data,
         )
     commits = connection.existing_repository().commits(job.run)
     create_table_artifact(
@@ -154,7 +161,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
 def _caution(connection: Connection) -> None:
     """Settings of the bucket that cost money or lose checkpoints: on the terminal and in Prefect."""
     for caution in connection.bucket.cautions():
-        console(stderr=True).print(f"  warning: {caution}")
+        warn(caution)
         get_run_logger().warning("%s", caution)
 
 

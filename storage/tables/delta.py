@@ -230,7 +230,7 @@ def _commit(table: deltalake.DeltaTable, files: list[Written], transaction: str,
 def _options(access: Access) -> dict[str, str]:
     """For the Delta library, which takes from the environment whatever is not said here."""
     options = {
-        "AWS_REGION": access.region,
+        "AWS_REGION": access.region or "us-east-1",
         # Conditional puts are what keeps commits apart.
         "AWS_S3_ALLOW_UNSAFE_RENAME": "false",
         "AWS_CONDITIONAL_PUT": "etag",

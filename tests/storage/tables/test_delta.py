@@ -59,7 +59,7 @@ def options(embedded: Lake) -> dict[str, str]:
         "AWS_ENDPOINT_URL": access.endpoint_url or "",
         "AWS_ACCESS_KEY_ID": access.access_key or "",
         "AWS_SECRET_ACCESS_KEY": access.secret_key or "",
-        "AWS_REGION": access.region,
+        "AWS_REGION": access.region or "us-east-1",
         "AWS_ALLOW_HTTP": "true",
     }
 

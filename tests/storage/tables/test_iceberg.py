@@ -104,7 +104,7 @@ def test_pyiceberg_and_polars_read_the_whole_table(table, embedded, uri, monkeyp
         "s3.endpoint": access.endpoint_url or "",
         "s3.access-key-id": access.access_key or "",
         "s3.secret-access-key": access.secret_key or "",
-        "s3.region": access.region,
+        "s3.region": access.region or "us-east-1",
     }
     scanned = polars.scan_iceberg(loaded.metadata_location, storage_options=fresh).collect().sort("n")
     assert scanned.to_arrow().cast(SENSORS).equals(sensors(300))
