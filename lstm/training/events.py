@@ -7,6 +7,7 @@
 `note`       message (plain words about something that could go better)
 `checkpoint` step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
 `finished`   step, commit, reason ("budget" or "early stopping"), read_amplification; computing_s, … as above
+`calibrated` step_s, validation_s (of a rehearsal; see `lstm.training.calibrate`)
 `error`      message, user (True: the user can mend it)
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 from storage.errors import UserError
 
 Event = Mapping[str, Any]
-_KINDS = frozenset({"started", "progress", "note", "checkpoint", "finished", "error"})
+_KINDS = frozenset({"started", "progress", "note", "checkpoint", "calibrated", "finished", "error"})
 
 
 def emit(event: str, **values: Any) -> None:

@@ -1,24 +1,131 @@
 """`carousel train` and `carousel resume`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli import deriving
+from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
 from pipelines.terminal import console
 
+if TYPE_CHECKING:
+    from pipelines.config.model import RunConfig
+    from pipelines.derive.request import Request
 
-def train(context: typer.Context, config: ConfigPath = DEFAULT_CONFIG, assign: Assignments = None) -> None:
-    """Train a new run on the pinned snapshot of its table."""
+
+def train(
+    context: typer.Context,
+    table: deriving.TableUri = None,
+    time: deriving.Time = None,
+    entity: deriving.Entity = None,
+    target: deriving.Target = None,
+    past: deriving.Past = None,
+    horizon: deriving.Horizon = None,
+    minutes: deriving.Minutes = None,
+    timezone: deriving.Timezone = None,
+    run: deriving.RunName = None,
+    endpoint_url: deriving.EndpointUrl = None,
+    profile: deriving.Profile = None,
+    catalog: deriving.Catalog = None,
+    warehouse: deriving.Warehouse = None,
+    repository: deriving.RepositoryUri = None,
+    repository_endpoint_url: deriving.RepositoryEndpointUrl = None,
+    repository_profile: deriving.RepositoryProfile = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --table: choose anew, and replace the settings file.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+) -> None:
+    """Train a new run: of a settings file, or of a --table, whose settings are chosen by looking at it.
+
+    With --table every setting is chosen, shown with its reason, and written to the settings file (-c), which
+    `evaluate`, `score` and `report` then read. A file that is there for this table is used as it is.
+    """
+    root = settings(context).root
+    if table is None:
+        _refuse_options_of_a_table(context)
+        _train(run_config(config, assign), root, as_json=as_json)
+        return
+    from pipelines.derive.places import Places, storage_and_access
+    from pipelines.derive.reasons import Reasons
+    from pipelines.session import connected
+
+    places = Places(
+        table=table,
+        endpoint_url=endpoint_url,
+        profile=profile,
+        catalog=catalog,
+        warehouse=warehouse,
+        repository=repository,
+        repository_endpoint_url=repository_endpoint_url,
+        repository_profile=repository_profile,
+    )
+    wish = deriving.request(
+        time=time,
+        entity=entity,
+        target=target,
+        past=past,
+        horizon=horizon,
+        minutes=minutes,
+        timezone=timezone,
+    )
+    known = None if force else _known(config, table, wish, run, assign)
+    if known is not None:
+        _train(known, root, as_json=as_json)
+        return
+    storage, _ = storage_and_access(places, Reasons())
+    with connected(storage, root):  # so that the server is not ended between looking and training
+        derived = deriving.derive_and_write(places, wish, root, config, run=run, assignments=assign)
+        _train(derived.config, root, as_json=as_json)
+
+
+def _known(
+    path: Path, table: str, wish: "Request", run: str | None, assign: list[str] | None
+) -> "RunConfig | None":
+    """The settings that are there already, which are used as they are."""
+    from pipelines.derive.file import check_agreement, settings_for
+
+    if settings_for(path, table) is None:
+        return None
+    known = run_config(path, assign)
+    check_agreement(path, known, wish)
+    console(stderr=True).print(f"  settings of {path}, as they are; --force chooses anew")
+    return known if run is None else known.named(run)
+
+
+def _refuse_options_of_a_table(context: typer.Context) -> None:
+    """Without --table nobody would read them."""
+    from storage.errors import UserError
+
+    read = {"table", "as_json", "config", "assign"}
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in read and context.params.get(parameter.name or "") not in (None, [], False)
+    ]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: read only with --table, where settings are chosen; add --table "
+            "s3://bucket/key, or change the settings file"
+        )
+
+
+def _train(config: "RunConfig", root: Path, *, as_json: bool) -> None:
     from pipelines.session import flow_session
     from pipelines.summary import trained_line
 
-    checked, root = run_config(config, assign), settings(context).root
-    with flow_session(checked.storage, root):
+    with flow_session(config.storage, root):
         from pipelines.flows import train as flows
 
-        done = flows.train(checked, root)
-    console().print(trained_line(done))
+        done = flows.train(config, root)
+    if as_json:
+        print_json(done)
+    else:
+        console().print(trained_line(done))
 
 
 def resume(
@@ -28,6 +135,7 @@ def resume(
         int | None,
         typer.Option(min=1, help="Train on another number of ranks: same batches, not the same bits."),
     ] = None,
+    as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
 ) -> None:
@@ -44,5 +152,8 @@ def resume(
         if done is None:
             done = flows.resume(storage, run, root, ranks)
         else:
-            console().print(f"run {run} is finished; nothing is left to train")
-    console().print(trained_line(done))
+            console(stderr=as_json).print(f"run {run} is finished; nothing is left to train")
+    if as_json:
+        print_json(done)
+    else:
+        console().print(trained_line(done))

@@ -1,0 +1,63 @@
+"""Minutes to steps, once: at the speed that a rehearsal measured, with time left for validation."""
+
+import math
+from dataclasses import replace
+
+from lstm.training.calibrate import Speed
+from lstm.training.config import TrainingConfig
+from lstm.windows import Plan
+from pipelines.derive.reasons import Reasons
+
+_EPOCHS = 30
+"""Times that a window may be seen: more learns by heart."""
+_LEAST_STEPS = 300
+"""Fewer windows than a model needs are seen more often; early stopping ends what does not help."""
+_CHECKPOINTS = 12
+_VALIDATION = 0.15
+"""Share of the time that validations may take."""
+_COMMIT_S = 0.6
+"""Seconds of a checkpoint."""
+_CLOSEST_S = 3.0
+"""Seconds of training between two checkpoints, at least."""
+_MOST_BATCHES = 40
+
+
+def choose_steps(
+    training: TrainingConfig, plan: Plan, minutes: float, speed: Speed, reasons: Reasons
+) -> TrainingConfig:
+    """`training` with steps, checkpoints and validation that take `minutes` at `speed`."""
+    seconds = 60 * minutes
+    count = max(1, min(_CHECKPOINTS, int(seconds / _CLOSEST_S)))
+    batches = -(-plan.windows("validation") // training.batch_size)
+    affordable = int(_VALIDATION * seconds / count / speed.validation_s)
+    validated = max(1, min(batches, _MOST_BATCHES, affordable))
+    left = seconds - count * (validated * speed.validation_s + _COMMIT_S)
+    affordable_steps = max(count, int(left / speed.step_s))
+    an_epoch = max(1, -(-plan.windows("train") // training.batch_size))
+    enough = max(_LEAST_STEPS, _EPOCHS * an_epoch)
+    steps = min(affordable_steps, enough)
+    every = math.ceil(steps / count)
+    rate = f"{training.batch_size / speed.step_s:,.0f} windows/s on {training.ranks} ranks (measured)"
+    why = f"{minutes:g} minutes (--minutes) at {rate}: {steps / an_epoch:.2g} epochs of {an_epoch:,} steps"
+    if steps < affordable_steps:
+        used = steps * speed.step_s + count * (validated * speed.validation_s + _COMMIT_S)
+        why = (
+            f"{steps / an_epoch:.3g} epochs of {an_epoch:,} steps; more would learn by heart. About "
+            f"{used:,.0f} s of the {seconds:,.0f} s allowed, at {rate}"
+        )
+    reasons.add("training.steps", why)
+    reasons.add(
+        "training.checkpoint_every", f"{math.ceil(steps / every)} checkpoints, each after a validation"
+    )
+    reasons.add(
+        "training.validation_batches",
+        f"{validated} of {batches} batches of the validation split, at most {_VALIDATION:.0%} of the time",
+    )
+    return replace(
+        training,
+        steps=steps,
+        checkpoint_every=every,
+        validation_batches=validated,
+        warmup_steps=min(training.warmup_steps, max(1, steps // 10)),
+        report_every=max(1, min(training.report_every, steps // 20)),
+    )

@@ -1,0 +1,198 @@
+"""Which columns are time and entity: those that were told, the table's own word, or the only ones that fit.
+
+Only the time is read, and for the entity the text and integer columns of a few row groups. What was found is
+confirmed by the sequence index, which the training needs anyway and which the bucket keeps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as types
+
+from lstm.windows import SequenceIndex, index_snapshot
+from lstm.windows.columns import entities_of, times_of
+from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable, WrongColumnType
+from lstm.windows.overlaps import check_overlaps
+from pipelines.derive.reasons import Reasons
+from pipelines.derive.request import CannotDerive, Request
+from pipelines.derive.words import listed, near
+from storage.objects import Bucket
+from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Snapshot
+
+_TIMES = ("time", "timestamp", "ts", "datetime", "date", "date_time", "ds", "event_time")
+_ORDINALS = ("time", "t", "step", "ordinal", "ds", "timestamp", "tick")
+_ENTITIES = (
+    "id",
+    "entity",
+    "series",
+    "unique_id",
+    "item_id",
+    "series_id",
+    "name",
+    "key",
+    "sensor",
+    "station",
+)
+_LOOKED_AT = 300_000
+"""Rows of a row group that are enough to tell whether times repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKeys:
+    """The key columns, and where their rows lie (a series is one segment, whatever its gaps)."""
+
+    time: str
+    entity: str | None
+    index: SequenceIndex
+
+
+def find_keys(
+    snapshot: Snapshot, properties: Mapping[str, str], wish: Request, cache: Bucket | None, reasons: Reasons
+) -> FoundKeys:
+    """Choose time and entity.
+
+    Raises:
+        CannotDerive: no column, or more than one, could be meant; lists them.
+        WindowError: the rows cannot be read in order of these keys.
+    """
+    time, why = _time(snapshot.schema, properties, wish.time)
+    reasons.add("table.time", why)
+    told = _told_entity(snapshot.schema, properties, wish.entity)
+    if told is not None:
+        entity, why = told
+        index = _indexed(snapshot, entity, time, cache)
+    else:
+        entity, why, index = _search(snapshot, time, cache)
+    reasons.add("table.entity", why)
+    return FoundKeys(time, entity, index)
+
+
+def _time(schema: pa.Schema, properties: Mapping[str, str], told: str | None) -> tuple[str, str]:
+    if told is not None:
+        return _there(schema, told, "--time"), "as told (--time)"
+    if (named := properties.get(TIME_PROPERTY)) is not None and named in schema.names:
+        return named, f"the table's own property {TIME_PROPERTY}"
+    moments = [it.name for it in schema if types.is_timestamp(it.type) or types.is_date(it.type)]
+    if len(moments) == 1:
+        return moments[0], "the only column of timestamps or dates"
+    if len(moments) > 1:
+        likely = [name for name in moments if name.lower() in _TIMES]
+        if len(likely) == 1:
+            return likely[0], f"of {len(moments)} columns of timestamps or dates the one named like a time"
+        raise CannotDerive(
+            f"{len(moments)} columns hold timestamps or dates: {listed(moments)}; say which one orders the "
+            "rows: --time COLUMN"
+        )
+    whole = [it.name for it in schema if types.is_integer(it.type)]
+    likely = [name for name in whole if name.lower() in _ORDINALS]
+    if len(likely) == 1:
+        return likely[0], "no column of timestamps; an integer column named like a time: rows are counted"
+    text = [it.name for it in schema if types.is_string(it.type) or types.is_large_string(it.type)]
+    raise CannotDerive(
+        "the table has no usable time column: no timestamps and no dates. "
+        f"Text columns: {listed(text)}; whole numbers: {listed(whole)}. Ingest the files again with "
+        "--time COLUMN, which reads text as times, or name whole numbers that count the rows of a series: "
+        "--time COLUMN"
+    )
+
+
+def _told_entity(
+    schema: pa.Schema, properties: Mapping[str, str], told: str | None
+) -> tuple[str | None, str] | None:
+    if told is not None:
+        return (
+            (_there(schema, told, "--entity"), "as told (--entity)")
+            if told
+            else (None, "as told: one series")
+        )
+    named = properties.get(ENTITY_PROPERTY)
+    if named is not None and named in schema.names:
+        return named, f"the table's own property {ENTITY_PROPERTY}"
+    return None
+
+
+def _there(schema: pa.Schema, name: str, option: str) -> str:
+    if name not in schema.names:
+        raise CannotDerive(
+            f"{option} {name}: the table has no such column; {near(name, schema.names)}it has "
+            f"{listed(schema.names)}"
+        )
+    return name
+
+
+def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | None, str, SequenceIndex]:
+    candidates = [it.name for it in snapshot.schema if it.name != time and _may_be_entity(it.type)]
+    groups = _some_groups(snapshot, [*candidates, time])
+    if all(_unique(None, group, time) for group in groups):
+        try:
+            return None, "each time occurs once: one series", _indexed(snapshot, None, time, cache)
+        except DuplicateRows:
+            pass  # in other row groups times repeat
+        except UnsortedTable:
+            if not candidates:
+                raise
+    fits = [name for name in candidates if all(_unique(name, group, time) for group in groups)]
+    for name in sorted(fits, key=lambda name: _rank(name, groups)):
+        try:
+            index = _indexed(snapshot, name, time, cache)
+        except (DuplicateRows, NullKey, WrongColumnType):
+            continue  # unique in the rows that were looked at, but not everywhere
+        return name, f"{name!r} and {time!r} together name each row: {len(index.series):,} series", index
+    raise CannotDerive(
+        f"times of {time!r} repeat, and no column tells the series apart, such that each has a time once; "
+        f"looked at: {listed(candidates)}. Name one with --entity COLUMN; if it takes several columns, "
+        "ingest the rows with one that joins them; if rows are doubled, keep one per series and time"
+    )
+
+
+def _may_be_entity(kind: pa.DataType) -> bool:
+    value = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_integer(value) or types.is_string(value) or types.is_large_string(value))
+
+
+def _some_groups(snapshot: Snapshot, columns: Sequence[str]) -> list[pa.Table]:
+    """The keys in question of the first, the middle and the last file's first row group with rows."""
+    files = [file for file in snapshot.files if file.rows]
+    if not files:
+        raise CannotDerive(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")
+    tables = []
+    for place in sorted({0, len(files) // 2, len(files) - 1}):
+        held = [number for number, rows in enumerate(snapshot.row_groups(files[place])) if rows]
+        tables.append(snapshot.read(files[place], held[0], columns).slice(0, _LOOKED_AT))
+    return tables
+
+
+def _unique(entity: str | None, rows: pa.Table, time: str) -> bool:
+    """Whether (entity, time) occurs once at most, and neither is ever unknown."""
+    if rows.column(time).null_count:
+        return entity is None  # the index says so, with the row group's name
+    times = times_of(rows.column(time), time)
+    if entity is None:
+        return bool(np.all(np.diff(np.sort(times)) > 0))
+    if rows.column(entity).null_count:
+        return False
+    try:
+        code, _ = entities_of(rows.column(entity), entity)
+    except WrongColumnType:
+        return False
+    order = np.lexsort((times, code))
+    return not bool(np.any((np.diff(code[order]) == 0) & (np.diff(times[order]) == 0)))
+
+
+def _rank(name: str, groups: Sequence[pa.Table]) -> tuple[bool, bool, bool, int]:
+    """Likelier entities first: rows stand in one run per value, a usual name, text, few values."""
+    scattered, values = False, 0
+    for rows in groups:
+        code, entities = entities_of(rows.column(name), name)
+        scattered |= int(np.sum(np.diff(code) != 0)) + 1 > len(entities)
+        values += len(entities)
+    usual = any(name.lower() == word or name.lower().endswith(f"_{word}") for word in _ENTITIES)
+    return scattered, not usual, types.is_integer(groups[0].schema.field(name).type), values
+
+
+def _indexed(snapshot: Snapshot, entity: str | None, time: str, cache: Bucket | None) -> SequenceIndex:
+    index = index_snapshot(snapshot, entity=entity, time=time, cache=cache)
+    check_overlaps(index)
+    return index

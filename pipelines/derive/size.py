@@ -1,0 +1,75 @@
+"""How large the model, its batches and its memory are: by the number of training windows and the machine."""
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+from lstm.windows import Plan
+from pipelines.derive.reasons import Reasons
+from pipelines.derive.request import CannotDerive
+
+_SIZES = ((2_000, 32, 1, 32), (10_000, 64, 1, 128), (1 << 62, 128, 2, 256))
+"""Training windows below which a row holds: hidden units, layers, windows of a batch."""
+_MIB = 2**20
+_SHARE = 0.4
+"""Share of the free memory that all ranks together may hold rows in."""
+_LEAST_MIB = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A model and its batches."""
+
+    hidden: int
+    layers: int
+    batch: int
+
+
+def choose_size(windows: int, horizon: int, reasons: Reasons) -> Size:
+    """A larger model for more windows: a small one cannot learn by heart what there is little of."""
+    hidden, layers, batch = next(row[1:] for row in _SIZES if windows < row[0])
+    why = f"{windows:,} training windows"
+    reasons.add("forecast.hidden", f"for {why}")
+    reasons.add("forecast.layers", f"for {why}")
+    reasons.add("training.batch_size", f"for {why}")
+    return Size(hidden, layers, batch)
+
+
+def choose_ranks(reasons: Reasons) -> int:
+    """Processes that train."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks = min(2, cores)
+    reasons.add("training.ranks", f"of {cores} cores")
+    return ranks
+
+
+def choose_memory(plan: Plan, columns: int, ranks: int, reasons: Reasons) -> int:
+    """MiB of rows that a rank may hold: what shuffling needs, and the whole table where it fits.
+
+    Raises:
+        CannotDerive: this machine cannot hold what shuffling needs.
+    """
+    row_bytes = 4 * columns + 8
+    held = 2 * -(-plan.order.lanes // ranks) * plan.order.pool
+    need = 0
+    for split in ("train", "validation"):
+        blocks = plan.superblocks.block_rows[plan.split_windows(split).superblocks]
+        if len(blocks):
+            need += min(len(blocks), held) * int(blocks.max()) * row_bytes
+    need_mib = -(-need // _MIB)
+    table_mib = -(-plan.rows * row_bytes // _MIB)
+    free_mib = int(psutil.virtual_memory().available * _SHARE / ranks / _MIB)
+    if need_mib > free_mib:
+        raise CannotDerive(
+            f"shuffling needs {need_mib:,} MiB of rows in each of {ranks} ranks, and {free_mib:,} MiB "
+            "would be its share of this machine's free memory; choose fewer --past columns, or write the "
+            "table with smaller row groups (`carousel ingest` does)"
+        )
+    memory = max(_LEAST_MIB, min(free_mib, need_mib + table_mib))
+    reasons.add(
+        "training.memory_mib",
+        f"of each rank: shuffling needs {need_mib:,} MiB; the rest keeps row groups of the table "
+        f"({table_mib:,} MiB as float32) from being fetched twice",
+    )
+    return memory
