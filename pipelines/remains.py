@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +17,10 @@ from typing import Literal
 import psutil
 
 from pipelines import servers
+from pipelines.at_work import workers
 from pipelines.prefect_api import PrefectApi
 from pipelines.sizes import Size, size_of
+from storage.errors import UserError
 from storage.local import LocalServer
 
 Kept = Literal["logs", "runs", "all"]
@@ -67,7 +70,6 @@ def _reports(root: Path) -> Iterator[Path]:
 def _jobs(root: Path) -> Iterator[Path]:
     yield from _files(root / "runs", "*.json")
     yield from _files(root, "demo.yaml")
-    yield from _files(root, "demo.lock")
 
 
 def _prefect(root: Path) -> Iterator[Path]:
@@ -104,6 +106,29 @@ _ORDER: tuple[Kept, ...] = ("logs", "runs", "all")
 def parts(level: Kept) -> list[Part]:
     """The parts that a clean of this level removes."""
     return [part for part in PARTS if _ORDER.index(part.level) <= _ORDER.index(level)]
+
+
+@contextmanager
+def idle(root: Path) -> Iterator[None]:
+    """Nothing runs under `root`, and no server is started there while the block runs.
+
+    Raises:
+        UserError: something runs.
+    """
+    running = [f"{work.command} (process {work.pid})" for work in workers(root)]
+    for kind, name in ((LocalServer, "the S3 server"), (PrefectApi, "the Prefect API")):
+        server = kind.find(servers.folder_of(kind, root))
+        if server is not None:
+            running.append(f"{name} (process {server.pid})")
+    with ExitStack() as stack:
+        free = True
+        for kind in (LocalServer, PrefectApi):
+            if servers.folder_of(kind, root).is_dir():
+                free &= stack.enter_context(servers.alone(kind, root))
+        if running or not free:
+            names = ", ".join(running) or "a command"
+            raise UserError(f"in use under {root}: {names}; end it first: carousel stop")
+        yield
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

@@ -76,6 +76,18 @@ def end(kind: type[ServerT], root: Path) -> str:
     return "it has ended; its data stay"
 
 
+@contextmanager
+def alone(kind: type[Server], root: Path) -> Iterator[bool]:
+    """Whether nobody borrows the server of `root`; if so, nobody can until the block ends."""
+    with _shared(folder_of(kind, root)) as descriptor:
+        yield _alone(descriptor)
+
+
+def is_kept(kind: type[Server], root: Path) -> bool:
+    """Whether the server of `root` runs on when no command uses it."""
+    return _kept(folder_of(kind, root)).exists()
+
+
 def make_root(root: Path) -> None:
     """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit.
 

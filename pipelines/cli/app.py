@@ -3,6 +3,7 @@
 Only typer and the standard library are imported here, so that help stays quick.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,11 +42,25 @@ Assignments = Annotated[
 ]
 
 
+def run_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs that were launched under the root, for the shell's completion: no server is asked."""
+    named = context.find_root().params.get("root") or os.environ.get("CAROUSEL_ROOT") or Settings().root
+    launched = (Path(named) / "runs").glob("*.json")
+    return sorted(path.stem for path in launched if path.stem.startswith(incomplete))
+
+
 def settings(context: typer.Context) -> Settings:
     """The global options of this command line."""
     found = context.find_object(Settings)
     assert found is not None
     return found
+
+
+def called(root: Path) -> str:
+    """How this command line calls `carousel`, for hints that a person can copy."""
+    from pipelines.terminal import program, short
+
+    return program() if root == Settings().root.resolve() else f"{program()} --root {short(root)}"
 
 
 def run_config(path: Path, assignments: list[str] | None) -> "RunConfig":

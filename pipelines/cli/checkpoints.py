@@ -1,27 +1,36 @@
 """`carousel checkpoints`: what a repository holds."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import (
     DEFAULT_CONFIG,
     Assignments,
     ConfigPath,
+    run_names,
     settings,
     storage_config,
 )
 from pipelines.terminal import console
 
+if TYPE_CHECKING:
+    from storage.checkpoints import Commit
+
 commands = typer.Typer(help="Checkpoints of the repository: list, show.", no_args_is_help=True)
 
 
-@commands.command("list")
+@commands.command("list", epilog="Example: carousel checkpoints list flights")
 def list_(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="A run; all runs if not given.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run; all runs if not given.", autocompletion=run_names),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
+    as_json: AsJson = False,
 ) -> None:
     """List runs with what they store, or the commits of one run."""
     from pipelines.session import connected
@@ -29,14 +38,14 @@ def list_(
 
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
-        if run is None:
-            answer = run_table({name: repository.commits(name) for name in repository.runs()})
-        else:
-            answer = commit_table(run, repository.commits(run))
-    console().print(answer)
+        found = {name: repository.commits(name) for name in ([run] if run else repository.runs())}
+    if as_json:
+        print_json({name: [_described(commit) for commit in commits] for name, commits in found.items()})
+    else:
+        console().print(commit_table(run, found[run]) if run else run_table(found))
 
 
-@commands.command()
+@commands.command(epilog="Example: carousel checkpoints show flights/best --json")
 def show(
     context: typer.Context,
     commit: Annotated[
@@ -44,6 +53,7 @@ def show(
     ],
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a commit: what it was trained on, how well, and the tensors it holds."""
     from pipelines.session import connected
@@ -55,5 +65,18 @@ def show(
         raise UserError(f"{commit!r} is no RUN/COMMIT; `carousel checkpoints list RUN` lists a run's commits")
     with connected(storage_config(config, assign), settings(context).root) as connection:
         restored = connection.existing_repository().restore(run, identity)
+    if as_json:
+        tensors = [
+            {"name": name, "type": it.dtype, "shape": it.shape, "bytes": len(it.data)}
+            for name, it in sorted(restored.tensors.items())
+        ]
+        print_json({"run": run, **_described(restored.commit), "meta": restored.meta, "tensors": tensors})
+        return
     for part in commit_details(run, restored):
         console().print(part)
+
+
+def _described(commit: "Commit") -> dict[str, object]:
+    """What the run's head says of a commit."""
+    names = ("id", "step", "created", "attempt", "metrics", "tags", "damaged", "raw_bytes", "new_bytes")
+    return {name: getattr(commit, name) for name in names}

@@ -1,19 +1,61 @@
-"""`carousel clean`: is everything here that a run needs, and what to do where it is not."""
+"""`carousel clean`: remove what Carousel left under the root, after saying how much that is."""
+
+import sys
+from typing import Annotated
 
 import typer
 
-from pipelines.cli.answers import AsJson
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath
+from pipelines.cli.app import settings
+from pipelines.terminal import console
 
 
 def clean(
     context: typer.Context,
-    config: ConfigPath = DEFAULT_CONFIG,
-    assign: Assignments = None,
-    as_json: AsJson = False,
+    logs: Annotated[
+        bool,
+        typer.Option("--logs", help="Logs and leftovers of killed trainings only (this is the default)."),
+    ] = False,
+    runs: Annotated[
+        bool, typer.Option("--runs", help="Also reports, launched jobs and Prefect's history; no checkpoint.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the embedded server's tables, checkpoints and keys.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Check this machine, the bucket and the settings; say what to do about each problem.
+    """Remove logs, or more, from under the root: says how much, and asks. Never touches another bucket."""
+    from rich.table import Table
 
-    Exit code 1: there is a problem.
-    """
-    raise NotImplementedError
+    from pipelines.remains import PARTS, Kept, idle, parts
+    from pipelines.sizes import Size, size_text
+    from storage.errors import UserError
+
+    if logs + runs + everything > 1:
+        raise UserError("--logs, --runs and --all exclude each other: each goes further than the one before")
+    level: Kept = "all" if everything else "runs" if runs else "logs"
+    root, out = settings(context).root, console()
+    chosen, sum_ = parts(level), Size()
+    with idle(root):
+        table = Table(box=None, pad_edge=False)
+        for header in ("part", "files", "bytes", "", "what it is"):
+            table.add_column(header)
+        for part in PARTS:
+            size = part.size(root)
+            if part in chosen:
+                sum_ += size
+            fate = "goes" if part in chosen else f"stays (--{part.level})"
+            if size.files:
+                table.add_row(part.name, f"{size.files:,}", size_text(size.bytes), fate, part.what)
+        if table.row_count:
+            out.print(f"under {root}:")
+            out.print(table)
+        if not sum_.files:
+            out.print("nothing to remove")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UserError("nobody is there to be asked; --yes removes it without asking")
+            typer.confirm(f"remove {sum_.files:,} files, {size_text(sum_.bytes)}?", abort=True, err=True)
+        for part in chosen:
+            part.remove(root)
+    out.print(f"removed {sum_.files:,} files, {size_text(sum_.bytes)}")

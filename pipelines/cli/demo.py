@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import Assignments, settings
-from pipelines.terminal import console, program, short
+from pipelines.cli.app import Assignments, called, settings
+from pipelines.terminal import console, short
 
 
 class Kind(StrEnum):
@@ -39,7 +39,7 @@ def demo(
     began = time.monotonic()
     root = settings(context).root
     config = validated(demo_config(kind.value).model_dump(mode="json"), assignments=assign or ())
-    command = program() if root == Path(".carousel").resolve() else f"{program()} --root {short(root)}"
+    command = called(root)
     again = shlex.join(["demo", *_options(kind, assign or ())])
     make_root(root)
     notes, out = console(stderr=True), console()

@@ -4,10 +4,22 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
+from pipelines.cli.answers import AsJson, print_json
+from pipelines.cli.app import (
+    DEFAULT_CONFIG,
+    Assignments,
+    ConfigPath,
+    run_config,
+    run_names,
+    settings,
+    storage_config,
+)
 from pipelines.terminal import console
 
-RunOrNone = Annotated[str | None, typer.Argument(help="A run; the config's own if not given.")]
+RunOrNone = Annotated[
+    str | None,
+    typer.Argument(help="A run; the config's own if not given.", autocompletion=run_names),
+]
 CommitId = Annotated[
     str,
     typer.Option(help="A commit: its id or its first digits, a tag, `newest`, or `best` (validation loss)."),
@@ -20,6 +32,7 @@ def evaluate(
     commit: CommitId = "best",
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a commit's model with four baselines on the run's test windows."""
     from pipelines.session import flow_session
@@ -32,8 +45,11 @@ def evaluate(
         from pipelines.flows import evaluate as flows
 
         done = flows.evaluate(storage, name, root, commit)
-    out = console()
     figures = done.figures
+    if as_json:
+        print_json({"run": done.run, "commit": done.commit, "step": done.step, **figures.to_json()})
+        return
+    out = console()
     out.print(f"{done.run}/{done.commit}, step {done.step}")
     out.print(f"{figures.target!r} in its own unit, {figures.windows:,} test windows:")
     out.print(metric_table(figures))
@@ -49,6 +65,7 @@ def score(
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
+    as_json: AsJson = False,
 ) -> None:
     """Forecast every series' next horizon and append it to the predictions table, exactly once."""
     from pipelines.session import flow_session
@@ -59,4 +76,8 @@ def score(
         from pipelines.flows import score as flows
 
         done = flows.score(checked, root, commit, snapshot)
+    if as_json:
+        names = ("table", "snapshot", "commit", "rows", "added", "skipped")
+        print_json({name: getattr(done, name) for name in names})
+        return
     console().print(scored_line(done))

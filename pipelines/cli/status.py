@@ -1,9 +1,10 @@
-"""`carousel status`: is everything here that a run needs, and what to do where it is not."""
+"""`carousel status`: what runs here, how runs stand, how much lies there."""
 
 import typer
 
-from pipelines.cli.answers import AsJson
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath
+from pipelines.cli.answers import AsJson, print_json
+from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, called, settings, storage_config
+from pipelines.terminal import console
 
 
 def status(
@@ -12,8 +13,14 @@ def status(
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine, the bucket and the settings; say what to do about each problem.
+    """Show what runs, where and since when; how runs stand and how to go on; how much data there is."""
+    from pipelines.status import look, shown
 
-    Exit code 1: there is a problem.
-    """
-    raise NotImplementedError
+    root = settings(context).root
+    found = look(root, storage_config(config, assign))
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    for part in shown(found, called(root), "" if config == DEFAULT_CONFIG else f" -c {config}"):
+        out.print(part)

@@ -1,19 +1,43 @@
-"""`carousel stop`: is everything here that a run needs, and what to do where it is not."""
+"""`carousel stop`: end what was started under the root."""
+
+import sys
+from typing import Annotated
 
 import typer
 
-from pipelines.cli.answers import AsJson
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath
+from pipelines.cli.app import settings
+from pipelines.terminal import console
 
 
 def stop(
     context: typer.Context,
-    config: ConfigPath = DEFAULT_CONFIG,
-    assign: Assignments = None,
-    as_json: AsJson = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also stop a training without asking, and kill what does not end.")
+    ] = False,
 ) -> None:
-    """Check this machine, the bucket and the settings; say what to do about each problem.
+    """End commands, servers and the UI that were started under the root. Data stay; runs can be resumed."""
+    from pipelines.halt import halt, others
+    from pipelines.waiting import waiting
+    from storage.errors import UserError
 
-    Exit code 1: there is a problem.
-    """
-    raise NotImplementedError
+    root, out = settings(context).root, console()
+    trained = [work for work in others(root) if work.run is not None]
+    if trained and not force:
+        names = ", ".join(f"{work.run} (process {work.pid})" for work in trained)
+        if not sys.stdin.isatty():
+            raise UserError(
+                f"training goes on: {names}; --force stops it too, and `carousel resume` goes on later from "
+                "its newest checkpoint"
+            )
+        typer.confirm(
+            f"training goes on: {names}. Stop it? Its steps since the last checkpoint are lost",
+            abort=True,
+            err=True,
+        )
+    said = False
+    with waiting("ending what runs"):
+        for line in halt(root, force=force):
+            out.print(line)
+            said = True
+    if not said:
+        out.print(f"nothing runs under {root}")
