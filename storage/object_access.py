@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import botocore.loaders
-import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
+from storage import object_settings
 from storage.errors import UserError
+from storage.object_errors import translate
+from storage.object_settings import Keys, check_endpoint, keys_of, settings_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,16 +25,16 @@ class Access:
     """How to reach an S3-compatible server."""
 
     endpoint_url: str | None = None
-    """None: AWS, or what the usual AWS settings name."""
+    """None: what the usual AWS settings name (AWS_ENDPOINT_URL_S3, a profile), else AWS."""
     region: str | None = None
     """None: what the usual AWS settings say, else us-east-1."""
     profile: str | None = None
     """Profile of the shared AWS files; None: AWS_PROFILE, or the default one."""
     access_key: str | None = field(default=None, repr=False)
-    """None: the usual AWS credential chain."""
+    """None: the usual AWS credential chain, through botocore, which also renews what expires."""
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
-    """Goes with temporary keys."""
+    """Goes with temporary keys; given here, nobody renews them."""
     connect_timeout_s: float = 5
     read_timeout_s: float = 60
     """Silence on a connection after which it counts as lost."""
@@ -44,19 +46,10 @@ class Access:
             raise UserError(
                 "an access key needs its secret key and the other way round; give both or neither"
             )
-        if self.endpoint_url is None:
-            return
-        try:
-            parts = urlsplit(self.endpoint_url)
-            well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            well_formed = False
-        if not well_formed:
-            raise UserError("the S3 endpoint must look like http://host:port or https://host")
-        if parts.username is not None or parts.password is not None:
-            raise UserError(
-                "the S3 endpoint must not hold credentials; give access_key and secret_key instead"
-            )
+        if self.session_token is not None and self.access_key is None:
+            raise UserError("a session token needs the access key and the secret key that it belongs to")
+        if self.endpoint_url is not None:
+            check_endpoint(self.endpoint_url, "the S3 endpoint")
 
 
 def client(access: Access, *, retried: bool) -> S3Client:
@@ -71,40 +64,79 @@ def client(access: Access, *, retried: bool) -> S3Client:
 
 @functools.lru_cache(maxsize=32)
 def _client(access: Access, retried: bool) -> S3Client:
-    # A session of its own, as making clients from a shared one is not thread-safe (using a client is); but
-    # one loader for all: reading the service's description takes 100 ms and 13 MB.
-    session = botocore.session.Session()
-    session.register_component("data_loader", _loader())
-    made = session.create_client(
-        "s3",
-        endpoint_url=access.endpoint_url,
-        region_name=access.region or "us-east-1",
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        aws_session_token=access.session_token,
-        config=Config(
-            retries={"mode": "adaptive", "total_max_attempts": 4}
-            if retried
-            else {"mode": "standard", "total_max_attempts": 1},
-            connect_timeout=access.connect_timeout_s,
-            read_timeout=access.read_timeout_s,
-            max_pool_connections=32,
-            s3={"addressing_style": "path" if access.endpoint_url else "auto"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            proxies={} if _is_loopback(access) else None,  # a proxy cannot reach our loopback
-        ),
-    )
+    found = settings_of(access)
+    with object_settings.lock:
+        made = found.session.create_client(
+            "s3",
+            endpoint_url=found.endpoint_url,
+            region_name=found.region,
+            aws_access_key_id=access.access_key,
+            aws_secret_access_key=access.secret_key,
+            aws_session_token=access.session_token,
+            config=Config(
+                retries={"mode": "adaptive", "total_max_attempts": 4}
+                if retried
+                else {"mode": "standard", "total_max_attempts": 1},
+                connect_timeout=access.connect_timeout_s,
+                read_timeout=access.read_timeout_s,
+                max_pool_connections=32,
+                s3={"addressing_style": "path" if found.endpoint_url else "auto"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                # a proxy cannot reach our loopback
+                proxies={} if _is_loopback(found.endpoint_url) else None,
+            ),
+        )
+    if found.endpoint_url is not None:
+        made.meta.events.register_last("before-parameter-build.s3", _stay)
     return cast("S3Client", made)
 
 
-@functools.cache
-def _loader() -> botocore.loaders.Loader:
-    return botocore.loaders.create_loader()
+def _stay(context: dict[str, Any], **_: object) -> None:
+    """Follow no redirect to a region of AWS: there is none behind an address of its own.
+
+    Botocore would ask such a server for the region until Python's stack ends, where one redirects every
+    request, as from http to https.
+    """
+    context.get("s3_redirect", {})["redirected"] = True
 
 
-def _is_loopback(access: Access) -> bool:
-    host = urlsplit(access.endpoint_url or "").hostname or ""
+def keys(access: Access, purpose: str) -> Keys:
+    """Keys for a library that makes its own requests; ask again each time, as keys expire.
+
+    Args:
+        access: whose.
+        purpose: for messages, as "write s3://bucket/key".
+
+    Raises:
+        AccessDenied: there are none, or half of a pair, or they cannot be renewed.
+        BadSettings: there is no such profile.
+    """
+    try:
+        return keys_of(access)
+    except (BotoCoreError, ClientError) as error:
+        known = translate(error, purpose, place(access))
+        if known is None:
+            raise
+        raise known from error
+
+
+def renew() -> None:
+    """Let the next call read this machine's settings anew: keys in a shared file may have been replaced."""
+    object_settings.forget()
+    _client.cache_clear()
+
+
+def place(access: Access) -> str:
+    """The server's address, for messages; also where the settings are wrong."""
+    try:
+        return settings_of(access).place
+    except (BotoCoreError, UserError):
+        return access.endpoint_url or "AWS"
+
+
+def _is_loopback(url: str | None) -> bool:
+    host = urlsplit(url or "").hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

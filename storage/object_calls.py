@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore import exceptions as sdk
 
-from storage.object_access import Access, client
+from storage.object_access import Access, client, place, renew
 from storage.object_errors import (
     NEVER_SENT,
     NO_ANSWER,
@@ -19,6 +19,7 @@ from storage.object_errors import (
     OutcomeUnknown,
     Truncated,
     code_of,
+    has_expired,
     is_trouble,
     passes,
     status_of,
@@ -49,7 +50,7 @@ class Calls:
     def plain(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
         """Send a request that may be repeated, until it is answered or patience ends."""
         with self._translated(verb, key):
-            return self._patiently(lambda: request(client(self.access, retried=True)), passes)
+            return self._patiently(lambda: request(client(self.access, retried=True)), self._renewing(passes))
 
     def at_once(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
         """Send a request a single time: to tell a person quickly that nobody answers."""
@@ -59,7 +60,7 @@ class Calls:
     def conditional(
         self, verb: str, key: str, request: Callable[[S3Client], T], lost: type[Exists] | type[LostRace]
     ) -> T:
-        """Send a request that must not be repeated: only a connection that never came about is tried anew.
+        """Send a request that must not be repeated: only what cannot have had an effect is tried anew.
 
         Raises:
             Exists, LostRace: the condition does not hold.
@@ -69,8 +70,10 @@ class Calls:
         where = f"{verb} {self.uri(key)}"
         with self._translated(verb, key):
             try:
-                sender = client(self.access, retried=False)
-                return self._patiently(lambda: request(sender), lambda error: isinstance(error, NEVER_SENT))
+                return self._patiently(
+                    lambda: request(client(self.access, retried=False)),
+                    self._renewing(lambda error: isinstance(error, NEVER_SENT)),
+                )
             except sdk.ClientError as error:
                 gone = lost is LostRace and status_of(error) == 404 and code_of(error) != "NoSuchBucket"
                 if status_of(error) == 412 or gone:
@@ -111,7 +114,21 @@ class Calls:
     @property
     def endpoint(self) -> str:
         """The server's address, for messages."""
-        return client(self.access, retried=True).meta.endpoint_url
+        return place(self.access)
+
+    def _renewing(self, worth_it: Callable[[Failure], bool]) -> Callable[[Failure], bool]:
+        """Also worth another try, one: keys that have expired, as their file may hold new ones by now."""
+        renewed = self.access.access_key is not None
+
+        def decide(error: Failure) -> bool:
+            nonlocal renewed
+            if renewed or not has_expired(error):
+                return worth_it(error)
+            renewed = True
+            renew()
+            return True
+
+        return decide
 
     def _patiently(self, send: Callable[[], T], worth_it: Callable[[Failure], bool]) -> T:
         deadline = time.monotonic() + self.access.patience_s

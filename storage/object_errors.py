@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from botocore import exceptions as sdk
 
 from storage.errors import UserError
@@ -47,6 +50,10 @@ class Unreachable(ObjectError, UserError):
     """No server answers at the endpoint, or it keeps failing."""
 
 
+class BadSettings(ObjectError, UserError):
+    """The AWS settings of this machine are wrong: no such profile, a file that cannot be parsed."""
+
+
 class UnsafeServer(ObjectError, UserError):
     """The server does not keep the promises that writing relies on."""
 
@@ -56,17 +63,35 @@ NEVER_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyCon
 NO_ANSWER = (sdk.HTTPClientError, sdk.ConnectionError)
 """Anything between the request and its answer; with what is not in NEVER_SENT the outcome is unknown."""
 
-_NO_CREDENTIALS = (sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.CredentialRetrievalError)
+_NOT_RENEWED = (
+    sdk.CredentialRetrievalError,
+    sdk.MetadataRetrievalError,
+    sdk.TokenRetrievalError,
+    sdk.NoAuthTokenError,
+    sdk.SSOError,
+    sdk.LoginError,
+    sdk.RefreshWithMFAUnsupportedError,
+)
+"""The chain knows where keys are, and did not get them."""
+_SETTINGS = (
+    sdk.ProfileNotFound,
+    sdk.ConfigParseError,
+    sdk.ConfigNotFound,
+    sdk.InvalidConfigError,
+    sdk.InvalidRegionError,
+    sdk.UnknownCredentialError,
+)
+_KEYS = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetRoleCredentials", "CreateToken")
+"""Calls that the chain makes for keys, to other servers than the bucket's."""
 _DENIED = {
     "InvalidAccessKeyId": "the server does not know this access key",
     "SignatureDoesNotMatch": "the secret key is wrong for this access key",
     "ExpiredToken": "the session token has expired",
     "InvalidToken": "the session token is not valid",
     "RequestTimeTooSkewed": "this machine's clock differs too much from the server's",
-    "AuthorizationHeaderMalformed": "the region is probably wrong",
-    "PermanentRedirect": "the bucket is in another region or behind another endpoint",
-    "IllegalLocationConstraintException": "the bucket is in another region",
 }
+_ELSEWHERE = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _BUCKET = {
     "NoSuchBucket": "there is no such bucket; create it or check its name",
     "InvalidBucketName": "that cannot be a bucket's name; take 3 to 63 lower-case letters, digits, hyphens",
@@ -83,9 +108,18 @@ def translate(error: sdk.BotoCoreError | sdk.ClientError, where: str, endpoint: 
     """
     if isinstance(error, sdk.ClientError):
         return _from_answer(error, where, endpoint)
-    if isinstance(error, _NO_CREDENTIALS):
-        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name keys in the config"
+    if isinstance(error, sdk.NoCredentialsError):
+        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of the shared AWS files"
         return AccessDenied(f"could not {where}: no credentials for {endpoint}; {remedy}")
+    if isinstance(error, sdk.PartialCredentialsError):
+        missing = f"{error.kwargs['cred_var']} is missing ({error.kwargs['provider']})"
+        return AccessDenied(f"could not {where}: half of a pair of keys: {missing}; give both, or neither")
+    if isinstance(error, _NOT_RENEWED):
+        remedy = "log in anew (`aws sso login`), or give other keys"
+        return AccessDenied(f"could not {where}: no credentials for {endpoint}: {error}; {remedy}")
+    if isinstance(error, _SETTINGS):
+        remedy = "correct the profile's name, or the shared AWS files (`~/.aws/config`, `~/.aws/credentials`)"
+        return BadSettings(f"could not {where}: {error}; {remedy}")
     if isinstance(error, NO_ANSWER):
         remedy = "is the server up, and the address right?"
         return Unreachable(f"could not {where}: {endpoint} does not answer ({_cause(error)}); {remedy}")
@@ -97,6 +131,11 @@ def passes(error: sdk.BotoCoreError | sdk.ClientError) -> bool:
     if isinstance(error, sdk.ClientError):
         return is_trouble(error) or status_of(error) == 409
     return isinstance(error, NO_ANSWER) and not isinstance(error, sdk.SSLError)
+
+
+def has_expired(error: sdk.BotoCoreError | sdk.ClientError) -> bool:
+    """Whether keys that were good once are so no more; nothing was done with the request."""
+    return isinstance(error, sdk.ClientError) and code_of(error) in ("ExpiredToken", "ExpiredTokenException")
 
 
 def is_trouble(error: sdk.ClientError) -> bool:
@@ -118,6 +157,14 @@ def code_of(error: sdk.ClientError) -> str:
 def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectError:
     status, code = status_of(error), code_of(error)
     said = f"{endpoint} answers {status}" + ("" if code == str(status) else f" {code}")
+    if error.operation_name in _KEYS:
+        said = f"{error.operation_name} answers {status} {code}"
+        remedy = "check the role and the keys that may assume it"
+        return AccessDenied(f"could not {where}: no credentials for {endpoint}: {said}; {remedy}")
+    if status in (301, 302, 307, 308) and code not in _ELSEWHERE:
+        return Unreachable(f"could not {where}: the server is at another address{_location(error)}; {said}")
+    if code in _ELSEWHERE:
+        return AccessDenied(f"could not {where}: {_other_region(error)}; {said}")
     if code in _BUCKET:
         return BucketMissing(f"could not {where}: {_BUCKET[code]}; {said}")
     if status == 404:
@@ -134,6 +181,22 @@ def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectErr
     if is_trouble(error):
         return Unreachable(f"could not {where}: the server keeps failing; {said}")
     return ObjectError(f"could not {where}: {said}: {error.response.get('Error', {}).get('Message', '')}")
+
+
+def _location(error: sdk.ClientError) -> str:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    parts = urlsplit(str(headers.get("location", "")))
+    return f": set the endpoint to {parts.scheme}://{parts.hostname}" if parts.hostname else ""
+
+
+def _other_region(error: sdk.ClientError) -> str:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = str(error.response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region", ""))
+    if _REGION.fullmatch(region):
+        return f"the bucket is in the region {region}; set the region to that (AWS_REGION, or the config)"
+    return (
+        "the bucket is in another region or at another endpoint; set its region (AWS_REGION, or the config)"
+    )
 
 
 def _cause(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from storage.object_access import place
 from storage.object_calls import Calls
 from storage.object_errors import (
     Exists,
@@ -69,7 +70,7 @@ def _unsafe(bucket: Bucket, what: str) -> UnsafeServer:
 
 
 def _place(bucket: Bucket) -> str:
-    return f"bucket {bucket.name!r} at {bucket.access.endpoint_url or 'AWS'}"
+    return f"bucket {bucket.name!r} at {place(bucket.access)}"
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from storage.object_access import Access
 from storage.object_calls import Calls
 from storage.object_errors import (
     AccessDenied,
+    BadSettings,
     BucketMissing,
     Exists,
     LostRace,
@@ -35,6 +36,7 @@ from storage.object_errors import (
     UnsafeServer,
     code_of,
 )
+from storage.object_settings import settings_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "AccessDenied",
+    "BadSettings",
     "Bucket",
     "BucketMissing",
     "Exists",
@@ -217,10 +220,11 @@ class Bucket:
     def create(self) -> None:
         """Make the bucket unless it exists."""
         wanted: CreateBucketRequestTypeDef = {"Bucket": self.name}
-        if self.access.endpoint_url is None and self.access.region not in (None, "us-east-1"):
-            wanted["CreateBucketConfiguration"] = {"LocationConstraint": self.access.region}  # type: ignore[typeddict-item]  # any region, not only those the stubs know
 
         def make(s3: S3Client) -> None:
+            found = settings_of(self.access)
+            if found.endpoint_url is None and found.region != "us-east-1":
+                wanted["CreateBucketConfiguration"] = {"LocationConstraint": found.region}  # type: ignore[typeddict-item]  # any region, not only those the stubs know
             try:
                 s3.create_bucket(**wanted)
             except sdk.ClientError as error:

@@ -22,7 +22,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, Transaction
 
 from storage import uri as uris
-from storage.objects import Access, Bucket, Unreachable
+from storage.object_access import keys
+from storage.object_settings import settings_of
+from storage.objects import Access, AccessDenied, Bucket, ObjectError, Unreachable
 from storage.tables.columns import Column, schema_of
 from storage.tables.delta_commit import milliseconds_now, refuse_writing, statistics
 from storage.tables.delta_log import Log, State, history, list_log, replay
@@ -85,7 +87,7 @@ class DeltaTable:
                 schema=deltalake.Schema.from_arrow(schema),
                 mode="error",
                 configuration={**properties, _ROW_GROUP_ROWS: str(row_group_rows)},
-                storage_options=_options(access),
+                storage_options=_options(access, uri),
                 raise_if_key_not_exists=False,
             )
         except (CommitFailedError, DeltaError) as error:
@@ -93,7 +95,7 @@ class DeltaTable:
                 raise
             raise TableExists(f"another writer has just created a Delta table at {uri}; open it") from error
         except OSError as error:
-            raise Unreachable(f"could not create a Delta table at {uri}: {error}") from error
+            raise _failed(f"create a Delta table at {uri}", error) from error
         return cls(uri, access)
 
     def __repr__(self) -> str:
@@ -158,13 +160,13 @@ class DeltaTable:
 
     def _open_for_writing(self) -> deltalake.DeltaTable:
         try:
-            return deltalake.DeltaTable(self.uri, storage_options=_options(self._bucket.access))
+            return deltalake.DeltaTable(self.uri, storage_options=_options(self._bucket.access, self.uri))
         except DeltaError as error:
             raise UnsupportedTable(
                 f"{self.uri} can be read but not written here: its Delta library refuses it ({error})"
             ) from error
         except OSError as error:
-            raise Unreachable(f"could not open {self.uri} for writing: {error}") from error
+            raise _failed(f"open {self.uri} for writing", error) from error
 
     def _upload(self, rows: pa.Table, configuration: Mapping[str, str | None]) -> list[Written]:
         batch = secrets.token_hex(8)
@@ -227,10 +229,17 @@ def _commit(table: deltalake.DeltaTable, files: list[Written], transaction: str,
     )
 
 
-def _options(access: Access) -> dict[str, str]:
-    """For the Delta library, which takes from the environment whatever is not said here."""
+def _options(access: Access, uri: str) -> dict[str, str]:
+    """For the Delta library, which takes from the environment whatever is not said here.
+
+    Keys are those of this moment: asked for anew by each call that writes.
+    """
+    now, found = keys(access, f"write {uri}"), settings_of(access)
     options = {
-        "AWS_REGION": access.region or "us-east-1",
+        "AWS_REGION": found.region,
+        "AWS_ACCESS_KEY_ID": now.access_key or "",
+        "AWS_SECRET_ACCESS_KEY": now.secret_key or "",
+        "AWS_SESSION_TOKEN": now.session_token or "",
         # Conditional puts are what keeps commits apart.
         "AWS_S3_ALLOW_UNSAFE_RENAME": "false",
         "AWS_CONDITIONAL_PUT": "etag",
@@ -239,12 +248,24 @@ def _options(access: Access) -> dict[str, str]:
         "connect_timeout": f"{access.connect_timeout_s}s",
         "timeout": f"{access.read_timeout_s}s",
     }
-    if access.endpoint_url is not None:
-        options["AWS_ENDPOINT_URL"] = options["AWS_ENDPOINT_URL_S3"] = access.endpoint_url
-        options["AWS_ALLOW_HTTP"] = str(access.endpoint_url.startswith("http://")).lower()
+    if found.endpoint_url is not None:
+        options["AWS_ENDPOINT_URL"] = options["AWS_ENDPOINT_URL_S3"] = found.endpoint_url
+        options["AWS_ALLOW_HTTP"] = str(found.endpoint_url.startswith("http://")).lower()
         options["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"] = "false"
-    if access.access_key is not None and access.secret_key is not None:
-        options["AWS_ACCESS_KEY_ID"] = access.access_key
-        options["AWS_SECRET_ACCESS_KEY"] = access.secret_key
-        options["AWS_SESSION_TOKEN"] = ""
     return options
+
+
+def _failed(doing: str, error: OSError) -> ObjectError:
+    """What the Delta library's words mean: it tells a refusal and silence alike as one kind of error."""
+    if any(word in str(error) for word in ("AccessDenied", "Forbidden", "403", "ExpiredToken")):
+        return AccessDenied(f"could not {doing}: these keys do not allow it, or have expired: {_line(error)}")
+    if any(word in str(error) for word in ("AuthorizationHeaderMalformed", "PermanentRedirect")):
+        return AccessDenied(
+            f"could not {doing}: the bucket is in another region; set its region (AWS_REGION, or the config)"
+        )
+    return Unreachable(f"could not {doing}: {_line(error)}")
+
+
+def _line(error: OSError) -> str:
+    """Its first line, without the server's whole answer."""
+    return str(error).partition("\n")[0][:300]

@@ -23,6 +23,7 @@ class FakeS3:
             after doing it, "close" before doing it, send "half" of the body, stay "silent"; None: nothing.
         ignores: conditions that this server does not know; "list": it lists nothing, "get": it finds nothing.
         denied: methods that answer 403.
+        refusals: keys that are refused, each with the status, the code and what else the answer says.
         requests: how many of each method arrived.
     """
 
@@ -31,6 +32,7 @@ class FakeS3:
         self.faults: deque[int | str | None] = deque()
         self.ignores: set[str] = set()
         self.denied: set[str] = set()
+        self.refusals: dict[str, tuple[int, str, str]] = {}
         self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -93,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.state.requests[self.command] += 1
             if self.state.faults:
                 self.fault = self.state.faults.popleft()
+        credential = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+        if credential in self.state.refusals:
+            return self._error(*self.state.refusals[credential])
         if self.command in self.state.denied:
             return self._error(403, "AccessDenied")
         if self.fault == "close":
@@ -148,8 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"
         self._answer(200, body.encode(), {"Content-Type": "application/xml"})
 
-    def _error(self, status: int, code: str) -> None:
-        self._answer(status, f"<Error><Code>{code}</Code><Message>fake</Message></Error>".encode(), {})
+    def _error(self, status: int, code: str, more: str = "") -> None:
+        body = f"<Error><Code>{code}</Code><Message>fake</Message>{more}</Error>"
+        self._answer(status, body.encode(), {})
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         if self.fault == "lose":
