@@ -35,6 +35,8 @@ class Connection:
     """Where the source table is read; equal to `lake` unless the settings name another place."""
     prefix: str
     """Where in the bucket the repository is."""
+    reports: str = "reports"
+    """Where in the bucket reports, and the events they are made of, are kept."""
 
     def reading(self, data: AccessConfig | None) -> Self:
         """The same bucket, with the source table at `data`; None: where the bucket is."""
@@ -79,7 +81,10 @@ def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None
                 f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; "
                 "create it, or correct storage.bucket"
             )
-    return Connection(bucket=bucket, lake=lake, data=lake, prefix=storage.repository).reading(data)
+    found = Connection(
+        bucket=bucket, lake=lake, data=lake, prefix=storage.repository, reports=storage.reports
+    )
+    return found.reading(data)
 
 
 def data_lake(data: AccessConfig) -> Lake:

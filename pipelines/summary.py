@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from pipelines.progress import megabytes
+from pipelines.terminal import short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.flows.demo import Shown
     from pipelines.flows.score import Scored
     from pipelines.flows.train import TrainedRun
+    from pipelines.report.publish import Published
     from storage.checkpoints import Commit, Restored
 
 DELAY = "delay"
@@ -141,6 +143,18 @@ def scored_line(done: Scored) -> str:
     return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
 
 
+def report_lines(done: Published) -> Iterable[str]:
+    """Where a report is, and what it comes to."""
+    yield f"{done.run}/{done.commit}"
+    yield done.verdict
+    yield report_line(done)
+
+
+def report_line(done: Published) -> str:
+    """Where a report is."""
+    return f"{short(done.path)} ({megabytes(done.bytes)}; also {done.uri})"
+
+
 def demo_summary(done: Shown, program: str, demo: str, config: Path, seconds: float) -> Iterable[str | Table]:
     """What the demo did, where it lies, and how to go on.
 
@@ -162,6 +176,7 @@ def demo_summary(done: Shown, program: str, demo: str, config: Path, seconds: fl
         ("table", f"{ingested.table}: {rows}, snapshot {run.snapshot}"),
         ("checkpoints", trained_line(run)),
         ("predictions", scored_line(done.scored)),
+        ("report", report_line(done.evaluated.report)),
     )
     yield ""
     yield _pairs(

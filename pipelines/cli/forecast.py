@@ -36,7 +36,7 @@ def evaluate(
 ) -> None:
     """Compare a commit's model with four baselines on the run's test windows."""
     from pipelines.session import flow_session
-    from pipelines.summary import metric_table, series_table, verdict
+    from pipelines.summary import metric_table, report_line, series_table, verdict
 
     also = None if run else "run"
     storage, root = storage_config(config, assign, also=also), settings(context).root
@@ -47,7 +47,8 @@ def evaluate(
         done = flows.evaluate(storage, name, root, commit)
     figures = done.figures
     if as_json:
-        print_json({"run": done.run, "commit": done.commit, "step": done.step, **figures.to_json()})
+        about = {"run": done.run, "commit": done.commit, "step": done.step, "report": done.report.path}
+        print_json({**about, **figures.to_json()})
         return
     out = console()
     out.print(f"{done.run}/{done.commit}, step {done.step}")
@@ -55,6 +56,7 @@ def evaluate(
     out.print(metric_table(figures))
     out.print(series_table(figures))
     out.print(verdict(figures))
+    out.print(f"report: {report_line(done.report)}")
 
 
 def score(

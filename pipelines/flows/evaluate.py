@@ -14,7 +14,8 @@ from lstm.windows import Batch, Split, WindowReader, WindowStream
 from pipelines.config.model import access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
-from pipelines.preparation import restored
+from pipelines.report.gather import chosen
+from pipelines.report.publish import Published, make_report
 from pipelines.summary import metric_rows
 from pipelines.waiting import counted
 
@@ -30,14 +31,16 @@ class Evaluated:
     commit: str
     step: int
     figures: comparison.Evaluation
+    report: Published
 
 
 @flow(flow_run_name="evaluate {run}")
 def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -> Evaluated:
-    """Forecast every test window once with the model and with the baselines, and compare."""
+    """Forecast every test window once with the model and with the baselines, compare, and report."""
     connection = connect(storage, root)
-    trained = restored(connection, run, commit)
-    figures = compare(trained, connection.reading(access_of(trained.job.table)))
+    trained, why = chosen(connection, run, commit)
+    connection = connection.reading(access_of(trained.job.table))
+    figures = compare(trained, connection)
     create_table_artifact(
         key="evaluation",
         table=metric_rows(figures),
@@ -45,7 +48,13 @@ def evaluate(storage: StorageConfig, run: str, root: Path, commit: str = BEST) -
         f"error of {figures.target!r}, pinball loss and coverage of the interval, over all and by series, "
         "beside the baselines on the same windows",
     )
-    return Evaluated(run=run, commit=trained.commit.id, step=trained.commit.step, figures=figures)
+    return Evaluated(
+        run=run,
+        commit=trained.commit.id,
+        step=trained.commit.step,
+        figures=figures,
+        report=make_report(connection, trained, figures, why, root),
+    )
 
 
 def compare(trained: Trained, connection: Connection) -> comparison.Evaluation:

@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
+from lstm.training.events import Event
 from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.planning import plan_for
@@ -19,6 +20,7 @@ from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
 from pipelines.preparation import plan_line
 from pipelines.progress import TrainingProgress
+from pipelines.report.attempts import EventLog, folder
 from pipelines.summary import stored_and_raw
 from pipelines.terminal import console, warn
 from pipelines.waiting import waiting
@@ -129,15 +131,21 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
     _caution(connection)
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
     log = root / "logs" / f"{job.run}-{attempt}.log"
+    kept = EventLog(connection.bucket, f"{folder(connection.reports, job.run)}/events/{attempt}.jsonl", _told)
     at_work = training(root, run=job.run, steps=job.training.steps, attempt=attempt, log=log)
-    with at_work, TrainingProgress(console(stderr=True)) as progress:
+    with at_work, kept, TrainingProgress(console(stderr=True)) as progress:
+
+        def seen(event: Event) -> None:
+            progress(event)
+            kept(event)
+
         outcome = launch(
             job,
             connection.lake,
             attempt=attempt,
             resume=resume,
             log=log,
-            on_event=progress,
+            on_event=seen,
             data=connection.data,
         )
     commits = connection.existing_repository().commits(job.run)
@@ -161,8 +169,12 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
 def _caution(connection: Connection) -> None:
     """Settings of the bucket that cost money or lose checkpoints: on the terminal and in Prefect."""
     for caution in connection.bucket.cautions():
-        warn(caution)
-        get_run_logger().warning("%s", caution)
+        _told(caution)
+
+
+def _told(warning: str) -> None:
+    warn(warning)
+    get_run_logger().warning("%s", warning)
 
 
 def _ended(job: Job, connection: Connection, commit: str, step: int, reason: str) -> TrainedRun:

@@ -1,0 +1,87 @@
+"""Which series and which windows of theirs a page shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows import Plan, Split
+from pipelines.report.content import number
+
+WINDOWS = 7
+"""Windows of a series, at most: their horizons do not overlap."""
+ROWS = 2000
+"""Rows that these horizons cover, at most, unless one alone has more."""
+
+RULE = (
+    "The three series with the lowest mean absolute error, three around the median, the three with the "
+    "highest, and the first three of the table; of each the last windows whose horizons do not overlap."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A series, and why it is shown."""
+
+    series: int
+    why: str
+
+
+def choose(plan: Plan, split: Split, errors: Mapping[str, Mapping[str, float | None]]) -> list[Choice]:
+    """Up to twelve series that have windows; `errors`: by the name of a series, as an evaluation reports."""
+    having = _having(plan, split)
+    maes = {
+        series: error
+        for series in having
+        if (error := number(errors.get(str(plan.series[series]), {}).get("mae"))) is not None
+    }
+    ranked = sorted(maes, key=lambda series: (maes[series], series))
+    middle = len(ranked) // 2
+    wanted = [
+        *((series, "lowest error") for series in ranked[:3]),
+        *((series, "median error") for series in ranked[max(0, middle - 1) : middle + 2]),
+        *((series, "highest error") for series in reversed(ranked[-3:])),
+        *((series, "among the first") for series in having[: 3 if ranked else 12]),
+    ]
+    first: dict[int, str] = {}
+    for series, why in wanted:
+        first.setdefault(series, why)
+    return [Choice(series, why) for series, why in first.items()]
+
+
+def last_windows(plan: Plan, split: Split, series: int) -> NDArray[np.int64]:
+    """Logical first rows of the last windows of a series whose horizons do not overlap, in order of time."""
+    horizon, stride = plan.window.horizon, plan.window.stride
+    most = max(1, min(WINDOWS, ROWS // horizon))
+    first, last = _runs(plan, split, series)
+    starts: list[int] = []
+    bound = int(last.max())
+    while len(starts) < most:
+        earlier = np.flatnonzero(first <= bound)
+        if not len(earlier):
+            break
+        run = earlier[-1]
+        start = min(int(last[run]), int(first[run] + (bound - first[run]) // stride * stride))
+        starts.append(start)
+        bound = start - horizon
+    return np.array(starts[::-1], np.int64)
+
+
+def _having(plan: Plan, split: Split) -> Sequence[int]:
+    """Series with windows in a split, in the table's order."""
+    windows = plan.split_windows(split)
+    held = np.diff(windows.run_first) > 0
+    owner = np.searchsorted(plan.segments.series_first, windows.run_start[held], side="right") - 1
+    return [int(series) for series in np.unique(owner)]
+
+
+def _runs(plan: Plan, split: Split, series: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last start of each run of windows of a series, ascending."""
+    windows = plan.split_windows(split)
+    counts = np.diff(windows.run_first)
+    low, high = plan.segments.series_first[series : series + 2]
+    own = (counts > 0) & (windows.run_start >= low) & (windows.run_start < high)
+    first = windows.run_start[own]
+    order = np.argsort(first)
+    return first[order], (first + (counts[own] - 1) * windows.stride)[order]
