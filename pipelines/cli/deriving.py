@@ -1,5 +1,7 @@
 """What `train --table` and `config init --table` share: their options, and what they do with them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,6 +105,18 @@ def request(
         minutes=MINUTES if minutes is None else minutes,
         timezone=timezone or "UTC",
     )
+
+
+@contextmanager
+def server_of(places: "Places", root: Path) -> Iterator[None]:
+    """Keep the embedded server, where the places are on it, from being ended between two uses."""
+    from pipelines.derive.places import storage_and_access
+    from pipelines.derive.reasons import Reasons
+    from pipelines.session import connected
+
+    storage, _ = storage_and_access(places, Reasons())
+    with connected(storage, root):
+        yield
 
 
 def derive_and_write(

@@ -50,9 +50,7 @@ def train(
         _refuse_options_of_a_table(context)
         _train(run_config(config, assign), root, as_json=as_json)
         return
-    from pipelines.derive.places import Places, storage_and_access
-    from pipelines.derive.reasons import Reasons
-    from pipelines.session import connected
+    from pipelines.derive.places import Places
 
     places = Places(
         table=table,
@@ -77,8 +75,7 @@ def train(
     if known is not None:
         _train(known, root, as_json=as_json)
         return
-    storage, _ = storage_and_access(places, Reasons())
-    with connected(storage, root):  # so that the server is not ended between looking and training
+    with deriving.server_of(places, root):
         derived = deriving.derive_and_write(places, wish, root, config, run=run, assignments=assign)
         _train(derived.config, root, as_json=as_json)
 

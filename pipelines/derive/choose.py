@@ -94,7 +94,7 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
     check_times(shape.plan)
     order = OrderSpec()
     windows, plan = _thinned(shape, rhythm, wish, order, reasons)
-    size = choose_size(plan.windows("train"), shape.window.horizon, reasons)
+    size = choose_size(plan.windows("train"), windows, reasons)
     ranks = choose_ranks(reasons)
     memory = choose_memory(plan, 1 + len(past), ranks, reasons)
     if wish.timezone == "UTC":
@@ -142,7 +142,7 @@ def _shape(
         horizon = choose_horizon(rhythm, length, wish, told)
         split = choose_splits(rhythm, horizon, told)
         training = length if 2 * length < rhythm.span else int(length * (1 - split.validation - split.test))
-        room = Room(length, int(training * allowance))
+        room = Room(length, int(training * allowance), len(index.series))
         season = choose_season(rhythm, target, training_rows, room.context(horizon), told)
         window, patch, lag = choose_window(rhythm, season, horizon, room, told)
         gap = choose_gap(rhythm, sample, window.length, told)
@@ -150,7 +150,9 @@ def _shape(
             index.snapshot, entity=index.keys.entity, time=index.keys.time, max_gap=gap, cache=cache
         )  # fmt: skip
         stretch = _typical(cut)
-        if stretch < length and room.context(horizon) > Room(stretch, stretch).context(horizon):
+        if stretch < length and room.context(horizon) > Room(stretch, stretch, len(index.series)).context(
+            horizon
+        ):
             length = stretch  # gaps leave less room than the series have rows
             continue
         try:

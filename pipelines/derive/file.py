@@ -49,10 +49,16 @@ def check_agreement(path: Path, known: RunConfig, wish: Request) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a place where no file can be written, before anything is measured for it."""
-    if path.is_dir() or not path.parent.is_dir():
+    """Refuse a place where no file can be written, before anything is measured for it.
+
+    Raises:
+        ConfigError: says why.
+    """
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; name another file")
+    if not path.parent.is_dir():
         raise ConfigError(
-            f"cannot write {path}: {'it is' if path.is_dir() else 'no such'} a folder; name another file"
+            f"cannot write {path}: there is no folder {path.parent}; make it, or name another file"
         )
 
 

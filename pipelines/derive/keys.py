@@ -128,11 +128,14 @@ def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | 
     if all(_unique(None, group, time) for group in groups):
         try:
             return None, "each time occurs once: one series", _indexed(snapshot, None, time, cache)
-        except DuplicateRows:
-            pass  # in other row groups times repeat
+        except DuplicateRows:  # in other row groups times repeat
+            if not candidates:
+                raise
         except UnsortedTable:
             if not candidates:
                 raise
+    elif not candidates:
+        _indexed(snapshot, None, time, cache)  # says which row has the time of which other
     fits = [name for name in candidates if all(_unique(name, group, time) for group in groups)]
     for name in sorted(fits, key=lambda name: _rank(name, groups)):
         try:

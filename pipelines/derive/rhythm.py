@@ -10,10 +10,21 @@ from numpy.typing import NDArray
 from lstm.windows import SequenceIndex
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.sample import Sample
-from pipelines.derive.words import duration, share
+from pipelines.derive.words import DAY, HOUR, MINUTE, SECOND, duration, share
 
 _ALIKE = 0.1
 """Steps that differ by less than this from the usual one are regular: months, and clocks that jitter."""
+_NATURAL = tuple(
+    count * unit
+    for unit, counts in (
+        (SECOND, (1, 2, 5, 10, 15, 20, 30)),
+        (MINUTE, (1, 2, 5, 10, 15, 20, 30)),
+        (HOUR, (1, 2, 3, 4, 6, 8, 12)),
+        (DAY, (1, 7)),
+    )
+    for count in counts
+)
+_JITTER = 0.02
 _REGULAR = 0.5
 """Share of such steps above which a series counts as regular."""
 _MULTIPLES = (1, 2, 3, 6, 12, 24)
@@ -55,6 +66,8 @@ def find_rhythm(index: SequenceIndex, sample: Sample, reasons: Reasons) -> Rhyth
     regular = not len(steps) or alike > _REGULAR * len(steps)
     if not regular:
         interval = max(1, int(np.median(steps)))
+    elif not ordinal and len(steps) and np.sum(steps == interval) < _REGULAR * len(steps):
+        interval = _round(int(np.median(steps)))
     first, last = int(pieces.first_time.min()), int(pieces.last_time.max())
     rows = np.sort(np.bincount(pieces.series, weights=pieces.rows).astype(np.int64))[::-1]
     typical = int(rows[np.searchsorted(np.cumsum(rows), rows.sum() / 2)])
@@ -73,6 +86,12 @@ def find_rhythm(index: SequenceIndex, sample: Sample, reasons: Reasons) -> Rhyth
     if not ordinal and getattr(index.snapshot.schema.field(index.keys.time).type, "tz", None) is None:
         reasons.remark(f"{index.keys.time!r} has no time zone: it is taken as UTC")
     return rhythm
+
+
+def _round(interval: int) -> int:
+    """The natural length that a clock which jitters most likely means; months are left as they are."""
+    nearest = min(_NATURAL, key=lambda length: abs(length - interval))
+    return nearest if abs(nearest - interval) <= _JITTER * nearest else interval
 
 
 def choose_gap(rhythm: Rhythm, sample: Sample, window: int, reasons: Reasons) -> timedelta | None:

@@ -24,6 +24,7 @@ _PEAK = 0.3
 """Autocorrelation that a peak must have to pass for a season."""
 _LAGS = 800
 _RUNS = 64
+_TRIED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def choose_season(rhythm: Rhythm, target: str, sample: Sample, most: int, reason
         "forecast.season",
         f"{_a(name)}: the value of one season before is off by the least (mean absolute error: {tried}){how}",
     )
-    return Season(best, _cycle(best, errors, rhythm), name)
+    return Season(best, _cycle(best, errors, rhythm, by_calendar), name)
 
 
 def _candidates(rhythm: Rhythm) -> dict[int, str]:
@@ -81,15 +82,13 @@ def _candidates(rhythm: Rhythm) -> dict[int, str]:
     return found
 
 
-def _cycle(best: int, errors: dict[int, float], rhythm: Rhythm) -> int:
-    """The day of a week, the week of a year; of ordinals the shortest peak that divides the season."""
-    parts = [rows for rows in errors if rows < best and not best % rows and rows >= 4]
-    day = DAY // rhythm.interval
-    if not rhythm.ordinal and day in parts:
-        return day
-    if best == 365 and rhythm.interval == DAY and 7 in errors:
-        return 7
-    return max(parts) if parts else best
+def _cycle(best: int, errors: dict[int, float], rhythm: Rhythm, by_calendar: bool) -> int:
+    """The day of a week, the week of a year; else the shortest peak that divides the season."""
+    if by_calendar:
+        parts = {WEEK // rhythm.interval: DAY // rhythm.interval, 365: WEEK // rhythm.interval}
+        part = parts.get(best, best)
+        return part if part in errors else best
+    return min((rows for rows in errors if not best % rows), default=best)
 
 
 def _naive_error(series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, rows: int) -> float:
@@ -106,7 +105,7 @@ def _naive_error(series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, ro
 
 
 def _peaks(series: NDArray[np.float32], run: NDArray[np.int64], most: int) -> list[int]:
-    """Up to four lags at which the mean autocorrelation of some runs peaks, the highest first."""
+    """Some lags at which the mean autocorrelation of some runs peaks, the highest first."""
     starts = np.flatnonzero(np.concatenate([[True], np.diff(run) != 0]))
     lengths = np.diff(np.append(starts, len(run)))
     lag = min(most, _LAGS, int(np.median(lengths)) // 2)
@@ -124,11 +123,16 @@ def _peaks(series: NDArray[np.float32], run: NDArray[np.int64], most: int) -> li
     if not weights:
         return []
     curve = sums / weights
-    inner = np.arange(2, lag)
-    top = inner[
-        (curve[inner] >= curve[inner - 1]) & (curve[inner] > curve[inner + 1]) & (curve[inner] > _PEAK)
-    ]
-    return [int(it) for it in top[np.argsort(-curve[top], kind="stable")][:4]]
+    top = [place for place in range(2, lag) if curve[place] > _PEAK and _is_peak(curve, place)]
+    return sorted(top, key=lambda place: -curve[place])[:_TRIED]
+
+
+def _is_peak(curve: NDArray[np.float64], place: int) -> bool:
+    """Whether nothing near is higher: within a fifth of the lag, so that noise on a hump is no peak."""
+    near = max(1, place // 5)
+    return bool(
+        curve[place] >= curve[place - near : place + near + 1].max() and curve[place] > curve[1:place].min()
+    )
 
 
 def _autocorrelation(part: NDArray[np.float64], lag: int) -> NDArray[np.float64] | None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import psutil
 
-from lstm.windows import Plan
+from lstm.windows import Plan, WindowSpec
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive
 
-_SIZES = ((2_000, 32, 1, 32), (10_000, 64, 1, 128), (1 << 62, 128, 2, 256))
-"""Training windows below which a row holds: hidden units, layers, windows of a batch."""
+_SIZES = ((300, 32, 1), (1_500, 64, 1), (1 << 62, 128, 2))
+"""Separate horizons to learn from, below which a row holds: hidden units, layers."""
+_BATCHES = ((1_000, 32), (8_000, 128), (1 << 62, 256))
+"""Training windows below which a row holds: windows of a batch."""
 _MIB = 2**20
 _SHARE = 0.4
 """Share of the free memory that all ranks together may hold rows in."""
@@ -26,13 +28,24 @@ class Size:
     batch: int
 
 
-def choose_size(windows: int, horizon: int, reasons: Reasons) -> Size:
-    """A larger model for more windows: a small one cannot learn by heart what there is little of."""
-    hidden, layers, batch = next(row[1:] for row in _SIZES if windows < row[0])
-    why = f"{windows:,} training windows"
-    reasons.add("forecast.hidden", f"for {why}")
-    reasons.add("forecast.layers", f"for {why}")
-    reasons.add("training.batch_size", f"for {why}")
+def choose_size(windows: int, window: WindowSpec, reasons: Reasons) -> Size:
+    """A larger model for more windows: a small one cannot learn by heart what there is little of.
+
+    Windows that start a row apart share all rows but one, so those count whose horizons do not overlap.
+    """
+    apart = max(1, windows * window.stride // window.horizon)
+    hidden, layers = next(row[1:] for row in _SIZES if apart < row[0])
+    batch = next(row[1] for row in _BATCHES if windows < row[0])
+    why = f"for {windows:,} training windows, of which {apart:,} do not overlap in their horizons"
+    reasons.add("forecast.hidden", why)
+    reasons.add(
+        "forecast.layers",
+        "one where windows are few" if layers == 1 else "two learn more, and windows are many",
+    )
+    reasons.add(
+        "training.batch_size",
+        f"for {windows:,} training windows: {-(-windows // batch):,} steps are an epoch",
+    )
     return Size(hidden, layers, batch)
 
 

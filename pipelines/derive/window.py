@@ -21,9 +21,11 @@ _LSTM_ROWS = 36
 """Rows that enter the LSTM one after the other, after patching: its cost."""
 _PARTS = 6
 """A series is at least so many horizons long."""
-_FEWEST = 10
+_FEWEST = 16
 """Rows of a series from which anything can be learned at all."""
 _DEFAULT = 12
+_PART, _PART_OF_MANY, _MANY = 0.6, 0.9, 20
+"""Share of the training rows that a window may span, of few series and of many."""
 _BY_INTERVAL = ((DAY, 14), (7 * DAY, 8), (28 * DAY, 12), (90 * DAY, 8), (365 * DAY, 4))
 
 
@@ -35,10 +37,13 @@ class Room:
     """Rows of a typical series, or of its longest stretches where gaps cut it."""
     training: int
     """Those of them before the validation split."""
+    series: int = 1
+    """Of one, windows must move over a good part of the training rows; many have windows enough."""
 
     def context(self, horizon: int) -> int:
-        """The longest context: windows still move over two fifths of the training rows."""
-        return min(LONGEST, max(1, int(0.6 * self.training) - horizon))
+        """The longest context."""
+        part = _PART if self.series < _MANY else _PART_OF_MANY
+        return min(LONGEST, max(1, int(part * self.training) - horizon))
 
 
 def choose_horizon(rhythm: Rhythm, length: int, wish: Request, reasons: Reasons) -> int:
@@ -135,7 +140,7 @@ def _contents(context: int, season: Season, lag: int) -> str:
 def _patch(context: int) -> int:
     """The smallest patch that divides the context into few steps; else the smallest that about does."""
     least = math.ceil(context / _LSTM_ROWS)
-    return next((patch for patch in range(least, 2 * least + 1) if not context % patch), least)
+    return next((patch for patch in range(least, 4 * least + 1) if not context % patch), least)
 
 
 def choose_stride(windows: int, most: int, cycle: int, reasons: Reasons) -> int:

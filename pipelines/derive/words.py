@@ -9,6 +9,7 @@ WEEK = 7 * DAY
 """Microseconds."""
 _UNITS = ((WEEK, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (SECOND, "second"))
 _SHOWN = 12
+_COUNTABLE = 1000
 
 
 def listed(names: Iterable[str]) -> str:
@@ -19,12 +20,14 @@ def listed(names: Iterable[str]) -> str:
 
 
 def duration(microseconds: float) -> str:
-    """`1 hour`, `10 minutes`, `2.5 seconds`."""
-    for length, name in _UNITS:
-        if microseconds >= length:
-            count = microseconds / length
-            return f"{count:g} {name}{'' if count == 1 else 's'}"
-    return f"{microseconds:g} microseconds"
+    """`1 hour`, `10 minutes`, `31 days`: in the largest unit of which it is a whole number, else about."""
+    fitting = [unit for unit in _UNITS if microseconds >= unit[0]]
+    whole = [unit for unit in fitting if not microseconds % unit[0]]
+    if not fitting:
+        return f"{microseconds:g} microseconds"
+    length, name = whole[0] if whole and microseconds / whole[0][0] < _COUNTABLE else fitting[0]
+    count = microseconds / length
+    return f"{count:.3g} {name}{'' if count == 1 else 's'}"
 
 
 def share(part: float, whole: float) -> str:

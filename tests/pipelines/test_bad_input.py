@@ -228,7 +228,7 @@ def test_asking_for_what_is_not_there_is_told(arguments, says, carousel, root):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--root", "/proc/nowhere", "tables", "list"), ("config", "init", "/proc/nowhere/carousel.yaml")],
+    [("--root", "/proc/nowhere", "tables", "list"), ("config", "init", "--example", "/proc/nowhere/carousel.yaml")],
 )
 def test_a_folder_that_cannot_be_written_is_told(arguments, capsys):
     code = run(arguments)

@@ -99,9 +99,9 @@ def test_debug_prints_the_traceback(capsys, monkeypatch):
 
 def test_config_init_writes_a_file_that_check_accepts(capsys, tmp_path):
     path = str(tmp_path / "carousel.yaml")
-    assert run(["config", "init", path]) == 0
+    assert run(["config", "init", "--example", path]) == 0
     assert run(["config", "check", "-c", path, "-s", "training.steps=7"]) == 0
-    assert run(["config", "init", path]) == 2
+    assert run(["config", "init", "--example", path]) == 2
     assert "--force" in capsys.readouterr().err
 
 
