@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
@@ -15,12 +15,13 @@ from pipelines.config.storage import AccessConfig, CatalogConfig, Section, Stora
 TableFormat = Literal["delta", "iceberg"]
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+_DURATION = r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d)"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _duration(value: Any) -> Any:
     """`30s`, `10min`, `1h`, `2d`; anything else is left for pydantic to refuse."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d)", value) if isinstance(value, str) else None
+    found = re.fullmatch(_DURATION, value) if isinstance(value, str) else None
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]]) if found else value
 
 
@@ -30,10 +31,17 @@ def _duration_text(value: timedelta | None) -> str | None:
         return None
     seconds = value.total_seconds()
     unit = next((unit for unit, length in reversed(_UNITS.items()) if seconds % length == 0), "s")
-    return f"{seconds / _UNITS[unit]:.15g}{unit}"
+    count = f"{seconds / _UNITS[unit]:.6f}".rstrip("0").rstrip(".")  # whole, but for seconds
+    return f"{count}{unit}"
 
 
-Duration = Annotated[timedelta | None, BeforeValidator(_duration), PlainSerializer(_duration_text)]
+Duration = Annotated[
+    timedelta | None,
+    BeforeValidator(_duration),
+    PlainSerializer(_duration_text),
+    # editors would check `1h` against ISO 8601's durations
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_DURATION}$"}, {"type": "null"}]}),
+]
 
 
 def _text(value: Any) -> Any:

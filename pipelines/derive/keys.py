@@ -35,6 +35,8 @@ _ENTITIES = (
     "sensor",
     "station",
 )
+_DOUBLED = 0.01
+"""Share of rows that may have the time of another row of their series, where a column is meant as entity."""
 _LOOKED_AT = 300_000
 """Rows of a row group that are enough to tell whether times repeat."""
 
@@ -125,24 +127,33 @@ def _there(schema: pa.Schema, name: str, option: str) -> str:
 def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | None, str, SequenceIndex]:
     candidates = [it.name for it in snapshot.schema if it.name != time and _may_be_entity(it.type)]
     groups = _some_groups(snapshot, [*candidates, time])
-    if all(_unique(None, group, time) for group in groups):
+    unsorted: UnsortedTable | None = None
+    if not any(_repeats(None, group, time) for group in groups):
         try:
             return None, "each time occurs once: one series", _indexed(snapshot, None, time, cache)
         except DuplicateRows:  # in other row groups times repeat
             if not candidates:
                 raise
-        except UnsortedTable:
-            if not candidates:
-                raise
+        except UnsortedTable as error:  # or rows are sorted by series, each of its own time
+            unsorted = error
     elif not candidates:
         _indexed(snapshot, None, time, cache)  # says which row has the time of which other
-    fits = [name for name in candidates if all(_unique(name, group, time) for group in groups)]
-    for name in sorted(fits, key=lambda name: _rank(name, groups)):
+    looked_at = sum(len(group) for group in groups)
+    repeats = {name: sum(_repeats(name, group, time) for group in groups) for name in candidates}
+    for name in sorted(candidates, key=lambda name: (repeats[name] > 0, *_rank(name, groups))):
+        if repeats[name] > _DOUBLED * looked_at:
+            continue
         try:
             index = _indexed(snapshot, name, time, cache)
-        except (DuplicateRows, NullKey, WrongColumnType):
-            continue  # unique in the rows that were looked at, but not everywhere
+        except DuplicateRows:
+            if repeats[name]:
+                raise  # all but a few rows have a time of their own: these few are the fault
+            continue  # so in the rows that were looked at, but not everywhere
+        except (NullKey, WrongColumnType):
+            continue
         return name, f"{name!r} and {time!r} together name each row: {len(index.series):,} series", index
+    if unsorted is not None:
+        raise unsorted
     raise CannotDerive(
         f"times of {time!r} repeat, and no column tells the series apart, such that each has a time once; "
         f"looked at: {listed(candidates)}. Name one with --entity COLUMN; if it takes several columns, "
@@ -167,30 +178,32 @@ def _some_groups(snapshot: Snapshot, columns: Sequence[str]) -> list[pa.Table]:
     return tables
 
 
-def _unique(entity: str | None, rows: pa.Table, time: str) -> bool:
-    """Whether (entity, time) occurs once at most, and neither is ever unknown."""
+def _repeats(entity: str | None, rows: pa.Table, time: str) -> int:
+    """Rows whose (entity, time) stands in another row too; all, where the entity cannot serve."""
     if rows.column(time).null_count:
-        return entity is None  # the index says so, with the row group's name
+        return 0  # the index says so, and where
     times = times_of(rows.column(time), time)
-    if entity is None:
-        return bool(np.all(np.diff(np.sort(times)) > 0))
-    if rows.column(entity).null_count:
-        return False
-    try:
-        code, _ = entities_of(rows.column(entity), entity)
-    except WrongColumnType:
-        return False
+    code = np.zeros(len(times), np.int64)
+    if entity is not None:
+        if rows.column(entity).null_count:
+            return len(times)
+        try:
+            code, _ = entities_of(rows.column(entity), entity)
+        except WrongColumnType:
+            return len(times)
     order = np.lexsort((times, code))
-    return not bool(np.any((np.diff(code[order]) == 0) & (np.diff(times[order]) == 0)))
+    return int(np.sum((np.diff(code[order]) == 0) & (np.diff(times[order]) == 0)))
 
 
 def _rank(name: str, groups: Sequence[pa.Table]) -> tuple[bool, bool, bool, int]:
     """Likelier entities first: rows stand in one run per value, a usual name, text, few values."""
     scattered, values = False, 0
     for rows in groups:
-        code, entities = entities_of(rows.column(name), name)
-        scattered |= int(np.sum(np.diff(code) != 0)) + 1 > len(entities)
-        values += len(entities)
+        entity = rows.column(name).combine_chunks().dictionary_encode()
+        count = len(entity.dictionary) + (entity.null_count > 0)
+        code = entity.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        scattered |= int(np.sum(np.diff(code) != 0)) + 1 > count
+        values += count
     usual = any(name.lower() == word or name.lower().endswith(f"_{word}") for word in _ENTITIES)
     return scattered, not usual, types.is_integer(groups[0].schema.field(name).type), values
 
