@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pipelines.at_work import Work, workers
 from pipelines.prefect_api import PrefectApi
-from pipelines.servers import end, folder_of
+from pipelines.servers import RECORD, end, folder_of, was_killed
+from storage import daemon
 from storage.local import LocalServer
 
 PATIENCE_S = 30.0
@@ -51,6 +52,9 @@ def halt(root: Path, *, force: bool, patience_s: float = PATIENCE_S) -> Iterator
     for name, kind in (("S3 server", LocalServer), ("Prefect's UI", PrefectApi)):
         if kind.find(folder_of(kind, root)) is not None:
             yield f"{name}: {end(kind, root)}"
+        elif was_killed(kind, root):
+            daemon.stop(folder_of(kind, root) / RECORD)  # children of it may live on
+            yield f"{name}: it was killed; what was left of it has ended, its data stay"
 
 
 def _send(work: Work, number: signal.Signals) -> None:

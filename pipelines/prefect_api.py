@@ -108,6 +108,12 @@ class PrefectApi:
         )
 
 
+def settled_port(folder: Path) -> int | None:
+    """Where the API of `folder` was the last time, and is the next time if that port is free then."""
+    kept = folder / "port"
+    return int(kept.read_text()) if kept.exists() else None
+
+
 def _record(folder: Path) -> Path:
     return folder / "server.json"
 
@@ -155,8 +161,8 @@ def _launch(folder: Path, port: int) -> daemon.Launch:
 def _ports(folder: Path) -> Iterator[int]:
     """Free ports: last time's first, so that an address written down yesterday works today."""
     kept = folder / "port"
-    before = [int(kept.read_text())] if kept.exists() else []
-    for port in (*before, *_PORTS):
+    before = settled_port(folder)
+    for port in (*(() if before is None else (before,)), *_PORTS):
         if is_free(port):
             kept.write_text(str(port))
             yield port

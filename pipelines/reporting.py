@@ -44,13 +44,13 @@ def reporting_to_theirs(url: str) -> Iterator[None]:
     yield
 
 
-def trouble_with(url: str) -> str | None:
+def trouble_with(url: str, wait_s: float = _ANSWER_S) -> str | None:
     """Why the Prefect API at `url` cannot be used; None if it answers."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return "that is no address like http://host:4200/api"
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_S):  # noqa: S310 - checked above
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=wait_s):  # noqa: S310 - checked above
             return None
     except urllib.error.HTTPError as answer:
         # Somebody is there: it wants to know who asks first, which Prefect's client will tell it.

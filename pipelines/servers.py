@@ -29,6 +29,9 @@ class Server(Protocol):
 
 ServerT = TypeVar("ServerT", bound=Server)
 
+RECORD = "server.json"
+"""In a server's folder: which process it is, as `storage.daemon` writes it."""
+_OTHER = "choose another with --root"
 _FOLDERS: dict[type[Any], str] = {LocalServer: "s3", PrefectApi: "prefect"}
 
 
@@ -88,23 +91,35 @@ def is_kept(kind: type[Server], root: Path) -> bool:
     return _kept(folder_of(kind, root)).exists()
 
 
+def was_killed(kind: type[Server], root: Path) -> bool:
+    """Whether the server of `root` ended without being told to; the next start tidies up after it."""
+    folder = folder_of(kind, root)
+    return (folder / RECORD).exists() and kind.find(folder) is None
+
+
 def make_root(root: Path) -> None:
     """Make the folder that holds servers, keys and logs: for its owner alone, and never part of a commit.
 
     Raises:
         UserError: it cannot be made, or cannot be written to.
     """
-    other = "choose another with --root"
     try:
         if not root.exists():
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             (root / ".gitignore").write_text("*\n")
     except OSError as error:
-        raise UserError(f"cannot make the folder {root}: {error.strerror}; {other}") from error
+        raise UserError(f"cannot make the folder {root}: {error.strerror}; {_OTHER}") from error
+    check_root(root)
+
+
+def check_root(root: Path) -> None:
+    """Raise UserError if `root` is there and cannot be used; it need not be there."""
+    if not root.exists():
+        return
     if not root.is_dir():
-        raise UserError(f"{root} is a file, where a folder for servers, keys and logs is needed; {other}")
+        raise UserError(f"{root} is a file, where a folder for servers, keys and logs is needed; {_OTHER}")
     if not os.access(root, os.W_OK | os.X_OK):
-        raise UserError(f"the folder {root} cannot be written to by this user; {other}, or mend its rights")
+        raise UserError(f"the folder {root} cannot be written to by this user; {_OTHER}, or mend its rights")
 
 
 def _kept(folder: Path) -> Path:
