@@ -1,9 +1,12 @@
 """Deduplicated checkpoints: chunks, packs, manifests, heads. The format: docs/checkpoint-format.md."""
 
+from storage.checkpoints.collected import Collected, Ending
+from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
     CheckpointError,
     CommitFailed,
     CommitMissing,
+    CommitPinned,
     Damaged,
     InvalidName,
     RepositoryMissing,
@@ -16,22 +19,31 @@ from storage.checkpoints.errors import (
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
+from storage.checkpoints.retention import Retention
 from storage.checkpoints.tensor import DTYPES, Tensor
+from storage.checkpoints.verify import Finding, Report
 from storage.checkpoints.writer import RunWriter
 
 __all__ = [
     "DTYPES",
     "CheckpointError",
+    "Collected",
     "Commit",
     "CommitFailed",
     "CommitMissing",
+    "CommitPinned",
     "Damaged",
+    "Dropped",
+    "Ending",
+    "Finding",
     "Head",
     "InvalidName",
     "Parent",
+    "Report",
     "Repository",
     "RepositoryMissing",
     "Restored",
+    "Retention",
     "RunExists",
     "RunMissing",
     "RunWriter",

@@ -31,6 +31,10 @@ class CommitMissing(CheckpointError):
     """The run has no such commit (any more), or none that is complete."""
 
 
+class CommitPinned(CheckpointError):
+    """Somebody has pinned this commit. Unpin it, or leave it."""
+
+
 class Damaged(CheckpointError):
     """Bytes of the repository are missing or are not what they must be."""
 

@@ -6,15 +6,16 @@ from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.pages import read_whole
 from storage.checkpoints.restore import (
     NEWEST,
-    all_commits,
     by_age,
     dropped_meanwhile,
     find_commit,
     nothing_complete,
 )
-from storage.checkpoints.shelf import Shelf
+from storage.checkpoints.shelf import Retries, Shelf
+from storage.objects import LostRace
 
 
 class Branch:
@@ -25,6 +26,7 @@ class Branch:
         self.learned = 0
         self.written: dict[str, Manifest] = {}
         self._shelf, self._parent, self._run, self._attempt = shelf, parent, run, attempt
+        self._retries = Retries(shelf, f"forking {parent}/{commit.id}")
 
     def store(self) -> Commit:
         """See `Content`. Raises CommitMissing, Damaged."""
@@ -44,7 +46,12 @@ class Branch:
         )
 
     def store_again(self, commit: Commit, condemned: set[str], newest: int) -> None:
-        """See `Content`."""
+        """See `Content`. A list may hold what a head named in time: then only the next collection helps."""
+        self._retries.after(
+            LostRace(
+                f"collection {newest} has condemned objects of it; choose another commit, or collect again"
+            )
+        )
 
 
 def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest]:
@@ -53,17 +60,16 @@ def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest
     Raises:
         CommitMissing, Damaged: there is none such, or it is not complete.
     """
-    head, _ = shelf.read_head(run)
     inspector = Inspector(shelf, run)
     if wanted != NEWEST:
-        commit = find_commit(run, all_commits(shelf, run, head), wanted)
+        commit = find_commit(run, read_whole(shelf, run).commits, wanted)
         with dropped_meanwhile(shelf, run, commit):
             verdict = inspector.look(commit)
             if verdict.manifest is None or verdict.trouble:
                 raise Damaged(f"{run}/{commit.id} cannot be forked: {verdict.trouble}; choose another commit")
         return commit, verdict.manifest
     notes = []
-    for commit in by_age(shelf, run, head):
+    for commit in by_age(shelf, run):
         verdict = inspector.look(commit)
         if verdict.manifest is not None and not verdict.trouble:
             return commit, verdict.manifest

@@ -16,6 +16,7 @@ _COMMIT_FIELDS = (
     *("attempt", "created", "damaged", "id", "manifest", "metrics"),
     *("new_bytes", "raw_bytes", "step", "tags"),
 )
+_OPTIONAL_FIELDS = ("note", "pins")
 _HEAD_FIELDS = ("commits", "nonce", "pages", "parent", "version", "writer")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -42,10 +43,14 @@ class Commit:
     tags: tuple[str, ...] = ()
     damaged: bool = False
     """A take-over found its manifest or packs missing or wrong: it cannot be restored in full."""
+    pins: tuple[str, ...] = ()
+    """Who needs it, in their own words; retention never drops a commit that somebody pins."""
+    note: str = ""
+    """What somebody wants to say about it."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a head or page."""
-        return {
+        value: dict[str, Any] = {
             "attempt": self.attempt,
             "created": self.created,
             "damaged": self.damaged,
@@ -57,11 +62,16 @@ class Commit:
             "step": self.step,
             "tags": list(self.tags),
         }
+        if self.pins:
+            value["pins"] = list(self.pins)
+        if self.note:
+            value["note"] = self.note
+        return value
 
     @classmethod
     def from_json(cls, value: Any, what: str) -> Self:
         """Raises Damaged."""
-        got = fields.Fields(value, what, _COMMIT_FIELDS)
+        got = fields.Fields(value, what, _COMMIT_FIELDS, _OPTIONAL_FIELDS)
         manifest, size = fields.sized_name(value["manifest"], f"{what}.manifest", MANIFEST_LIMIT)
         identity = got.text("id")
         if len(identity) != 32 or set(identity) - set("0123456789abcdef"):
@@ -78,6 +88,10 @@ class Commit:
             metrics={name: _number(number, what) for name, number in got.mapping("metrics").items()},
             tags=tuple(fields.text(tag, f"{what}.tags") for tag in got.items("tags")),
             damaged=got.flag("damaged"),
+            pins=tuple(fields.text(pin, f"{what}.pins") for pin in got.items("pins"))
+            if "pins" in value
+            else (),
+            note=got.text("note") if "note" in value else "",
         )
 
 

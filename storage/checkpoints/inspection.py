@@ -3,6 +3,7 @@
 Bytes are not read here: a restore checks them by hash.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -52,9 +53,13 @@ class Inspector:
 
     def look(self, commit: Commit) -> Verdict:
         """The verdict on one commit."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            (verdict,) = self._look([commit], pool)
+        (verdict,) = self.look_at([commit])
         return verdict
+
+    def look_at(self, commits: Iterable[Commit]) -> list[Verdict]:
+        """Verdicts on these commits, in order."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return self._look(list(commits), pool)
 
     def _look(self, commits: list[Commit], pool: ThreadPoolExecutor) -> list[Verdict]:
         list(pool.map(self._read, [c for c in commits if c.manifest not in self._manifests]))

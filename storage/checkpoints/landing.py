@@ -3,7 +3,7 @@
 Each step guards against a way to lose data to a collection, or to another trainer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from storage.checkpoints.head import Commit, Head
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import manifest_key, pack_key
+from storage.checkpoints.pages import turned
 from storage.checkpoints.shelf import Retries
 
 
@@ -42,9 +43,11 @@ def land(
     *,
     metrics: Mapping[str, float],
     tags: tuple[str, ...],
+    kept: Callable[[tuple[Commit, ...], str], tuple[Commit, ...]],
 ) -> Commit:
     """Commit `content`, or add metrics and tags to its commit if it has landed already.
 
+    `kept` tells which of the head's commits stay, given them all and the id of the new one.
     A settled memory goes from (2) to (4) and reads nothing.
 
     Raises:
@@ -74,7 +77,9 @@ def land(
                 if commit is None:
                     continue
         assert commit is not None
-        changed = head.changed(claim.shelf.nonce(), commits=head.with_commit(commit))
+        commits = kept(head.with_commit(commit), commit.id)
+        changed = head.changed(claim.shelf.nonce(), commits=commits)
+        changed = turned(claim.shelf, claim.run, changed, newest)
         settled = memory.settled = False
         try:
             etag = claim.shelf.change_head(claim.run, changed, etag)  # (4)

@@ -123,6 +123,11 @@ class Manifest:
         )
 
 
+def packs_of(data: bytes, what: str) -> dict[str, int]:
+    """Only the packs of a manifest, with their bytes; codecs in it may be unknown. Raises Damaged."""
+    return _packs(fields.Fields(canonical.loads(data, what), what, _FIELDS))
+
+
 def commit_id(step: int, tensors: Mapping[str, StoredTensor], meta: Mapping[str, Any]) -> str:
     """Id of a commit: it depends on what is stored, not on how, where, when or by whom."""
     logical = {name: [it.dtype, list(it.shape), list(it.chunks)] for name, it in tensors.items()}

@@ -3,6 +3,8 @@
 import re
 import secrets
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import StrEnum
 
 from storage.checkpoints.errors import Damaged, InvalidName
 
@@ -12,10 +14,12 @@ RUNS = "runs/"
 REPOSITORY = "repository.json"
 
 MAX_GENERATION = 99_999_999
+OBJECT_NAME_LENGTH = 8 + 1 + 32
 Nonces = Callable[[], str]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _OBJECT = re.compile(r"[0-9]{8}-[0-9a-f]{32}", re.ASCII)
+_BELOW_RUN = {"manifests": "manifest", "pages": "page"}
 _COLLECTION = re.compile(r"[0-9]{8}", re.ASCII)
 _BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
 _TENSOR_LIMIT = 1024
@@ -105,3 +109,47 @@ def collection_number(key: str) -> int:
     if not _COLLECTION.fullmatch(name) or name == "00000000":
         raise Damaged(f"{key[:200]!r} lies among the collections but is none; remove it")
     return int(name)
+
+
+class Kind(StrEnum):
+    """Kinds of objects that a run or the repository has many of, and heads."""
+
+    HEAD = "head"
+    MANIFEST = "manifest"
+    PACK = "pack"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key taken apart."""
+
+    kind: Kind
+    run: str
+    """"" for a pack."""
+    name: str
+    """Of an immutable object; "" for a head."""
+
+
+def parse_key(key: str) -> Key | None:
+    """What lies at a key below `packs/` or `runs/`; None: no writer would choose it."""
+    match key.split("/"):
+        case ["packs", name] if _OBJECT.fullmatch(name):
+            return Key(Kind.PACK, "", name)
+        case ["runs", run, "head"] if _WORD.fullmatch(run):
+            return Key(Kind.HEAD, run, "")
+        case ["runs", run, folder, name] if _WORD.fullmatch(run) and _OBJECT.fullmatch(name):
+            return Key(Kind(_BELOW_RUN[folder]), run, name) if folder in _BELOW_RUN else None
+    return None
+
+
+def object_key(kind: Kind, run: str, name: str) -> str:
+    """Key of a pack, manifest or page."""
+    if kind is Kind.PACK:
+        return pack_key(name)
+    return manifest_key(run, name) if kind is Kind.MANIFEST else page_key(run, name)
+
+
+def generation(name: str) -> int:
+    """The newest collection that the writer of a pack, manifest or page knew."""
+    return int(checked_object_name(name, "an object")[:8])

@@ -77,8 +77,8 @@ def _fill(
     buffers: Mapping[str, bytearray],
     what: str,
 ) -> None:
-    places = _places(tensors)
-    spans = list(_spans({chunk: manifest.locations[chunk] for chunk in places}))
+    places = places_of(tensors)
+    spans = list(spans_of({chunk: manifest.locations[chunk] for chunk in places}))
     data = files.get_ranges([(pack_key(span.pack), span.begin, span.end - span.begin) for span in spans])
     for span in spans:
         try:
@@ -86,18 +86,25 @@ def _fill(
         except (NotFound, Truncated) as error:
             raise Damaged(f"{what}: a pack is missing or cut short: {error}") from error
         for chunk, at in span.chunks:
-            begin = at.offset - span.begin
             first = places[chunk][0]
-            dtype = tensors[first.tensor].dtype
-            raw = decode(at.codec, dtype, stored[begin : begin + at.size], first.size)
-            if chunk_id(dtype, raw) != chunk:
-                raise Damaged(f"{what}: pack {at.pack}, bytes from {at.offset} on: not what their hash says")
+            raw = checked_chunk(span, stored, chunk, at, tensors[first.tensor].dtype, first.size, what)
             for place in places[chunk]:
                 buffers[place.tensor][place.begin : place.begin + place.size] = raw
 
 
-def _places(tensors: Mapping[str, StoredTensor]) -> dict[ChunkId, list[Place]]:
-    """A manifest has checked that a chunk has the same dtype and size in all of its places."""
+def checked_chunk(
+    span: Span, stored: bytes, chunk: ChunkId, at: Location, dtype: str, size: int, what: str
+) -> bytes:
+    """The raw bytes of one chunk of a span that was read. Raises Damaged: they are not what its id says."""
+    begin = at.offset - span.begin
+    raw = decode(at.codec, dtype, stored[begin : begin + at.size], size)
+    if chunk_id(dtype, raw) != chunk:
+        raise Damaged(f"{what}: pack {at.pack}, bytes from {at.offset} on: not what their hash says")
+    return raw
+
+
+def places_of(tensors: Mapping[str, StoredTensor]) -> dict[ChunkId, list[Place]]:
+    """Where each chunk belongs; a manifest has checked that its dtype and size are the same everywhere."""
     places: dict[ChunkId, list[Place]] = defaultdict(list)
     for name, tensor in tensors.items():
         if tensor.inline is not None:
@@ -111,7 +118,8 @@ def _places(tensors: Mapping[str, StoredTensor]) -> dict[ChunkId, list[Place]]:
     return places
 
 
-def _spans(locations: Mapping[ChunkId, Location]) -> Iterator[Span]:
+def spans_of(locations: Mapping[ChunkId, Location]) -> Iterator[Span]:
+    """The requests that read these chunks."""
     span: Span | None = None
     for chunk, at in sorted(locations.items(), key=lambda item: (item[1].pack, item[1].offset)):
         end = at.offset + at.size

@@ -2,43 +2,36 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Self
 
-from storage.checkpoints import canonical
+from storage.checkpoints import canonical, dropping, marks
+from storage.checkpoints.collected import Collected
+from storage.checkpoints.collector import collect
+from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import Damaged, RepositoryMissing, RunExists, UnsupportedRepository
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
-from storage.checkpoints.names import PACKS, REPOSITORY, RUNS, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.pages import read_whole
+from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.restore import (
     NEWEST,
     Restored,
-    all_commits,
     nothing_complete,
     restore_newest,
     restore_one,
 )
+from storage.checkpoints.retention import Retention
 from storage.checkpoints.shelf import Retries, Shelf, utc_now
+from storage.checkpoints.statistics import Statistics, count
 from storage.checkpoints.store import Below, ObjectStore
+from storage.checkpoints.undo import undo_drop
+from storage.checkpoints.verify import Report, verify
 from storage.checkpoints.writer import RunWriter
 from storage.objects import Exists, NotFound, OutcomeUnknown, TryAgain
 
 FORMAT = 1
 """Version of the format that this program reads and writes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """What a repository takes, against what its checkpoints would take one by one. Counts and bytes."""
-
-    runs: int
-    commits: int
-    raw_bytes: int
-    """Tensor bytes of all commits, each counted in full."""
-    stored_bytes: int
-    """Everything below the prefix."""
-    packs: int
-    pack_bytes: int
 
 
 class Repository:
@@ -101,12 +94,7 @@ class Repository:
 
     def runs(self) -> list[str]:
         """All runs, sorted. Lists everything below `runs/`: a request per 1,000 manifests."""
-        names = set()
-        for key, _ in self.shelf.files.list(RUNS):
-            run, _, rest = key.removeprefix(RUNS).partition("/")
-            if rest == "head":
-                names.add(run)
-        return sorted(names)
+        return self.shelf.runs()
 
     def head(self, run: str) -> Head:
         """A run's head. Raises RunMissing, Damaged."""
@@ -115,7 +103,7 @@ class Repository:
 
     def commits(self, run: str) -> tuple[Commit, ...]:
         """All commits of a run in the order they were written, those of its head's pages included."""
-        return all_commits(self.shelf, run, self.head(run))
+        return read_whole(self.shelf, run).commits
 
     def newest_complete(self, run: str) -> Commit:
         """The newest commit whose manifest can be read and whose packs are there with their sizes.
@@ -179,18 +167,59 @@ class Repository:
 
     def statistics(self) -> Statistics:
         """Count everything: lists the whole prefix and reads every head."""
-        sizes = dict(self.shelf.files.list(""))
-        runs = self.runs()
-        commits = [commit for run in runs for commit in self.commits(run)]
-        packs = [size for key, size in sizes.items() if key.startswith(PACKS)]
-        return Statistics(
-            runs=len(runs),
-            commits=len(commits),
-            raw_bytes=sum(commit.raw_bytes for commit in commits),
-            stored_bytes=sum(sizes.values()),
-            packs=len(packs),
-            pack_bytes=sum(packs),
-        )
+        return count(self.shelf)
+
+    def collect(self, *, dry_run: bool = False, progress: Progress = silent) -> Collected:
+        """Delete what no commit needs any more, beside live writers; see `storage.checkpoints.collector`.
+
+        What was written since the last collection is left alone, so garbage goes with the second one.
+        Versioned buckets free nothing: see `Bucket.cautions`.
+
+        Raises:
+            Damaged, CommitFailed: nothing was deleted.
+            UnsafeServer: the server cannot be written to safely.
+        """
+        return collect(self.shelf if dry_run else self.writable(), dry_run=dry_run, progress=progress)
+
+    def verify(self, run: str | None = None, *, deep: bool = False, progress: Progress = silent) -> Report:
+        """Look for damage; see `storage.checkpoints.verify`."""
+        return verify(self.shelf, run, deep=deep, progress=progress)
+
+    def retain(self, run: str, policy: Retention, *, dry_run: bool = False) -> Dropped:
+        """Drop what a policy does not keep; see `storage.checkpoints.dropping`."""
+        return dropping.retain(self.shelf if dry_run else self.writable(), run, policy, dry_run=dry_run)
+
+    def drop(self, run: str, commits: Collection[str]) -> Dropped:
+        """Drop these commits (ids, first digits, tags). Raises CommitPinned, CommitMissing."""
+        return dropping.drop(self.writable(), run, commits)
+
+    def undo_drop(self, run: str, commits: Collection[Commit]) -> None:
+        """Take back commits that `retain` or `drop` has dropped; see `storage.checkpoints.undo`.
+
+        Raises:
+            CommitMissing: a collection has condemned something that one of them needs.
+        """
+        undo_drop(self.writable(), run, commits)
+
+    def tag(self, run: str, commit: str, name: str) -> Commit:
+        """Let a tag name this commit (an id, first digits, a tag, "newest") and no other one of the run."""
+        return marks.tag(self.writable(), run, commit, name)
+
+    def untag(self, run: str, name: str) -> None:
+        """Remove a tag; its commit stays. Raises CommitMissing: there is no such tag."""
+        marks.untag(self.writable(), run, name)
+
+    def pin(self, run: str, commit: str, holder: str) -> Commit:
+        """Keep a commit from being dropped as long as `holder` (in your words) needs it."""
+        return marks.pin(self.writable(), run, commit, holder)
+
+    def unpin(self, run: str, commit: str, holder: str) -> Commit:
+        """Take a pin of `holder` back. Raises CommitMissing: they have none on it."""
+        return marks.unpin(self.writable(), run, commit, holder)
+
+    def note(self, run: str, commit: str, text: str) -> Commit:
+        """Say something about a commit, in place of what was said before; "" removes it."""
+        return marks.note(self.writable(), run, commit, text)
 
     def _check(self) -> None:
         """Raises RepositoryMissing, UnsupportedRepository, Damaged."""

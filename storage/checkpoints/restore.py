@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from storage.checkpoints.errors import CommitMissing, Damaged, RunMissing
-from storage.checkpoints.head import Commit, Head, newest_first
+from storage.checkpoints.head import Commit, newest_first
+from storage.checkpoints.pages import read_whole
 from storage.checkpoints.reading import read_tensors
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.tensor import Tensor
@@ -27,12 +28,6 @@ class Restored:
     """Plain words about each newer commit that was passed over because it is damaged."""
 
 
-def all_commits(shelf: Shelf, run: str, head: Head) -> tuple[Commit, ...]:
-    """Commits of a head and of the pages it names, in the order they were written. Raises Damaged."""
-    older = [commit for name, size in head.pages for commit in shelf.read_page(run, name, size)]
-    return (*older, *head.commits)
-
-
 def find_commit(run: str, commits: tuple[Commit, ...], wanted: str) -> Commit:
     """The commit that an id, a tag, or the first digits of an id name. Raises CommitMissing."""
     tagged = [commit for commit in commits if wanted in commit.tags]
@@ -51,8 +46,7 @@ def find_commit(run: str, commits: tuple[Commit, ...], wanted: str) -> Commit:
 
 def restore_one(shelf: Shelf, run: str, wanted: str, names: Collection[str] | None) -> Restored:
     """Restore the commit that an id, its first digits, or a tag names. Raises as `Repository.restore`."""
-    head, _ = shelf.read_head(run)
-    commit = find_commit(run, all_commits(shelf, run, head), wanted)
+    commit = find_commit(run, read_whole(shelf, run).commits, wanted)
     with dropped_meanwhile(shelf, run, commit):
         return _read(shelf, run, commit, names)
 
@@ -65,10 +59,9 @@ def restore_newest(
     Returns:
         It, or None if there is none; plain words about each one passed over; ids of those found damaged now.
     """
-    head, _ = shelf.read_head(run)
     notes: list[str] = []
     damaged: list[str] = []
-    for commit in by_age(shelf, run, head):
+    for commit in by_age(shelf, run):
         place = f"passed over {run}/{commit.id} of step {commit.step}"
         if commit.damaged:
             notes.append(f"{place}: it was found damaged before")
@@ -76,7 +69,7 @@ def restore_newest(
         try:
             restored = _read(shelf, run, commit, names)
         except Damaged as error:
-            if _still_named(shelf, run, commit):
+            if is_named(shelf, run, commit):
                 notes.append(f"{place}: {error}")
                 damaged.append(commit.id)
             else:
@@ -91,11 +84,14 @@ def nothing_complete(run: str, notes: list[str]) -> CommitMissing:
     return CommitMissing("; ".join([f"run {run!r} has no complete commit", *notes]))
 
 
-def by_age(shelf: Shelf, run: str, head: Head) -> Iterator[Commit]:
-    """Newest first. Pages hold only older commits, so they are read last."""
+def by_age(shelf: Shelf, run: str) -> Iterator[Commit]:
+    """Newest first. Pages hold only older commits, so they are read last. Raises RunMissing, Damaged."""
+    head, _ = shelf.read_head(run)
     yield from newest_first(head.commits)
-    for name, size in reversed(head.pages):
-        yield from newest_first(shelf.read_page(run, name, size))
+    if head.pages:
+        known = {commit.manifest for commit in head.commits}
+        whole = read_whole(shelf, run)
+        yield from (it for it in newest_first(whole.entries) if it.manifest not in known)
 
 
 def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
@@ -110,16 +106,17 @@ def dropped_meanwhile(shelf: Shelf, run: str, commit: Commit) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        if _still_named(shelf, run, commit):
+        if is_named(shelf, run, commit):
             raise
         raise CommitMissing(
             f"{run}/{commit.id} was dropped while it was read; choose another commit, or pin one to keep it"
         ) from error
 
 
-def _still_named(shelf: Shelf, run: str, commit: Commit) -> bool:
+def is_named(shelf: Shelf, run: str, commit: Commit) -> bool:
+    """Whether the run's head names this very commit now."""
     try:
-        head, _ = shelf.read_head(run)
+        entries = read_whole(shelf, run).entries
     except RunMissing:
         return False
-    return any(known.manifest == commit.manifest for known in all_commits(shelf, run, head))
+    return any(known.manifest == commit.manifest for known in entries)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Self
 
@@ -12,6 +12,8 @@ from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, Commit, Head, p
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import (
     COLLECTIONS,
+    RUNS,
+    Kind,
     Nonces,
     collection_key,
     collection_number,
@@ -20,9 +22,10 @@ from storage.checkpoints.names import (
     manifest_key,
     object_name,
     page_key,
+    parse_key,
 )
 from storage.checkpoints.store import Below
-from storage.objects import NotFound, ObjectError, Truncated
+from storage.objects import Exists, NotFound, ObjectError, OutcomeUnknown, Truncated, TryAgain
 
 
 def utc_now() -> str:
@@ -45,6 +48,11 @@ class Shelf:
         self.nonce = nonces
         self.clock = clock
         self.pause = pause
+
+    def runs(self) -> list[str]:
+        """Runs that have a head, sorted. Lists everything below `runs/`: a request per 1,000 manifests."""
+        parsed = (parse_key(key) for key, _ in self.files.list(RUNS))
+        return sorted({key.run for key in parsed if key is not None and key.kind is Kind.HEAD})
 
     def read_head(self, run: str) -> tuple[Head, str]:
         """A run's head and its ETag. Raises RunMissing, Damaged."""
@@ -92,6 +100,13 @@ class Shelf:
         except (NotFound, Truncated) as error:
             raise Damaged(f"{what} is missing or cut short ({error})") from error
 
+    def write_page(self, run: str, commits: Iterable[Commit], generation: int) -> tuple[str, int]:
+        """Write a page under a new name; the name and the bytes."""
+        data = canonical.dumps({"commits": [commit.to_json() for commit in commits]})
+        name = self.new_name(generation)
+        self.files.put(page_key(run, name), data)
+        return name, len(data)
+
     def newest_collection(self) -> int:
         """Number of the newest collection; 0: none yet. Raises Damaged."""
         return max((collection_number(key) for key, _ in self.files.list(COLLECTIONS)), default=0)
@@ -105,9 +120,25 @@ class Shelf:
                 data = self.files.get(collection_key(number)).data
             except NotFound as error:
                 raise Damaged(f"{what} is missing, but collections are never deleted") from error
-            got = fields.Fields(canonical.loads(data, what), what, ("condemned",))
-            keys.update(fields.text(key, what) for key in got.items("condemned"))
+            keys.update(parse_collection(data, what))
         return keys
+
+    def create_collection(self, number: int, condemned: Iterable[str]) -> bool:
+        """Write the list of collection `number`; False: another collection has written it.
+
+        An answer that was lost is looked for. Another collection's list of the very same keys counts as ours:
+        what is condemned is all that matters.
+        """
+        key, content = collection_key(number), canonical.dumps({"condemned": sorted(condemned)})
+        retries = Retries(self, f"beginning collection {number}")
+        while True:
+            try:
+                self.files.put_if_absent(key, content)
+                return True
+            except Exists:
+                return self.files.get(key).data == content
+            except (OutcomeUnknown, TryAgain) as error:
+                retries.after(error)
 
     def new_name(self, generation: int) -> str:
         """A name that no object has."""
@@ -126,6 +157,12 @@ class Shelf:
                 f" more than {HEAD_LIMIT}; drop old commits"
             )
         return data
+
+
+def parse_collection(data: bytes, what: str) -> list[str]:
+    """The keys that a collection has condemned. Raises Damaged."""
+    got = fields.Fields(canonical.loads(data, what), what, ("condemned",))
+    return [fields.text(key, what) for key in got.items("condemned")]
 
 
 _JITTER = random.Random()  # noqa: S311 - no secret; our own, because a trainer's generators must not be touched

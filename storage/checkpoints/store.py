@@ -1,7 +1,4 @@
-"""What a repository asks of a bucket: `storage.objects.Bucket` has it, and so has the fake of the tests.
-
-No deletion: a writer needs no right to delete.
-"""
+"""What a repository asks of a bucket: `storage.objects.Bucket` has it, and so has the fake of the tests."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -42,6 +39,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects below a prefix, ordered by key."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object, if there. Only a collector calls this: a writer needs no right to delete."""
         ...
 
     def probe(self, prefix: str) -> None:
@@ -89,6 +90,10 @@ class Below:
         """Keys (below our prefix) and sizes."""
         for found in self.store.list(self.prefix + prefix):
             yield found.key.removeprefix(self.prefix), found.size
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        self.store.delete(self.prefix + key)
 
     def probe(self) -> None:
         """See `ObjectStore`."""

@@ -14,6 +14,7 @@ from storage.checkpoints.landing import Content, land
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import checked_tags, checked_word
 from storage.checkpoints.restore import Restored, nothing_complete
+from storage.checkpoints.retention import Retention
 from storage.checkpoints.shelf import Retries
 from storage.checkpoints.state import State
 from storage.checkpoints.tensor import Tensor
@@ -153,6 +154,7 @@ class RunWriter:
         step: int,
         metrics: Mapping[str, float] | None = None,
         tags: Collection[str] = (),
+        retain: Retention | None = None,
     ) -> Commit:
         """Commit a state; returns when it is durable. One that is there already only gets metrics and tags.
 
@@ -162,6 +164,8 @@ class RunWriter:
             step: from 0 to 2^62; the highest one of the run is its newest commit.
             metrics: shown in lists; NaN and infinities may be among them.
             tags: names for this commit beside its id, each of at most 1,024 characters.
+            retain: drop what this policy does not keep, in the same change of the head. Commits on pages of a
+                long head stay until `Repository.retain`.
 
         Raises:
             TakenOver: another attempt trains this run now; this trainer must stop.
@@ -174,16 +178,25 @@ class RunWriter:
             draft = Draft.of(tensors, meta, step)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
-            return self._land(State(self._claim, self._memory, draft, *notes), *notes)
+            return self._land(State(self._claim, self._memory, draft, *notes), *notes, retain)
 
     def adopt(self, content: Content) -> Commit:
         """Commit content that another run holds (a fork); the caller need not have its bytes."""
         with self._lock:
-            return self._land(content, {}, ())
+            return self._land(content, {}, (), None)
 
-    def _land(self, content: Content, metrics: Mapping[str, float], tags: tuple[str, ...]) -> Commit:
+    def _land(
+        self,
+        content: Content,
+        metrics: Mapping[str, float],
+        tags: tuple[str, ...],
+        retain: Retention | None,
+    ) -> Commit:
+        def kept(commits: tuple[Commit, ...], new: str) -> tuple[Commit, ...]:
+            return commits if retain is None else retain.kept(commits, always=(new,))
+
         what = f"committing {self.run}/{content.id}"
-        return land(self._claim, self._memory, content, what, metrics=metrics, tags=tags)
+        return land(self._claim, self._memory, content, what, metrics=metrics, tags=tags, kept=kept)
 
 
 def _marked(head: Head, damaged: Collection[str]) -> tuple[Commit, ...]:

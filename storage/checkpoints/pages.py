@@ -1,0 +1,91 @@
+"""Pages: the older commits of a long head, so that a head stays small however many commits its run has.
+
+A page is immutable and lists commits as a head does. With 10^6 commits a head takes at most 350 KiB: 512
+commits of 0.4 KiB, and 55 bytes for each page of 384.
+"""
+
+from dataclasses import dataclass, replace
+
+from storage.checkpoints.errors import Damaged
+from storage.checkpoints.head import Commit, Head, newest_first
+from storage.checkpoints.shelf import Retries, Shelf
+
+HEAD_COMMITS = 512
+"""Commits that a head holds before older ones move to a page."""
+STAY = 128
+"""Commits of the highest steps that stay in the head then."""
+JUST_WRITTEN = 32
+"""Commits that stay because they were written last: who has lost an answer looks for it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that a head names."""
+
+    name: str
+    size: int
+    """Bytes."""
+    commits: tuple[Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRun:
+    """A head and all of its pages."""
+
+    head: Head
+    etag: str
+    pages: tuple[Page, ...]
+
+    @property
+    def entries(self) -> tuple[Commit, ...]:
+        """Every entry, in the order written. A state that was saved again much later has two of them."""
+        return (*(commit for page in self.pages for commit in page.commits), *self.head.commits)
+
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        """Every commit, in the order written: of two entries of the same id, the later one."""
+        latest: dict[str, Commit] = {}
+        for commit in self.entries:
+            latest.pop(commit.id, None)
+            latest[commit.id] = commit
+        return tuple(latest.values())
+
+
+def read_whole(shelf: Shelf, run: str) -> WholeRun:
+    """A run's head and pages, all of the same moment. Raises RunMissing, Damaged."""
+    tries = 0
+    while True:
+        head, etag = shelf.read_head(run)
+        try:
+            pages = tuple(Page(name, size, shelf.read_page(run, name, size)) for name, size in head.pages)
+        except Damaged:
+            tries += 1
+            now, _ = shelf.read_head(run)
+            if now.pages == head.pages or tries > Retries.LIMIT:
+                raise
+        else:
+            return WholeRun(head, etag, pages)
+
+
+def turned(shelf: Shelf, run: str, head: Head, generation: int) -> Head:
+    """`head`, or if it is long, one whose older commits stand in new pages, which are written here.
+
+    Call it after the head that is to be replaced was read, and anew for each try to replace it: then a
+    collection that condemns the new pages has rewritten the head meanwhile, and the try is lost.
+    """
+    if len(head.commits) <= HEAD_COMMITS:
+        return head
+    newest = (*newest_first(head.commits)[:STAY], *head.commits[-JUST_WRITTEN:])
+    staying = {commit.id for commit in newest}
+    older = tuple(commit for commit in head.commits if commit.id not in staying)
+    pages = (*head.pages, *write_pages(shelf, run, older, generation))
+    return replace(head, commits=tuple(it for it in head.commits if it.id in staying), pages=pages)
+
+
+def write_pages(
+    shelf: Shelf, run: str, commits: tuple[Commit, ...], generation: int
+) -> tuple[tuple[str, int], ...]:
+    """New pages of these commits, in order: name and bytes of each."""
+    length = HEAD_COMMITS - STAY
+    parts = [commits[begin : begin + length] for begin in range(0, len(commits), length)]
+    return tuple(shelf.write_page(run, part, generation) for part in parts)

@@ -1,0 +1,208 @@
+"""Look for damage: is everything there that the heads name, with its recorded size and, if asked, its bytes?
+
+Reads each head, page and manifest, and with `deep` the stored chunks (see `scrubbing`). Live writers,
+retention and collections do not disturb it: what seems to be missing is looked for again, and counts only if
+its commit is still named.
+
+Memory: 50 bytes for each object (see `inventory`), the entries of the longest run, and its largest manifest.
+"""
+
+from dataclasses import dataclass, field
+
+from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.head import Commit
+from storage.checkpoints.inventory import Inventory
+from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.names import (
+    COLLECTIONS,
+    Kind,
+    collection_key,
+    collection_number,
+    pack_key,
+    parse_key,
+)
+from storage.checkpoints.pages import read_whole
+from storage.checkpoints.progress import Progress, silent
+from storage.checkpoints.restore import is_named
+from storage.checkpoints.scrubbing import Scrubber
+from storage.checkpoints.shelf import Shelf, parse_collection
+from storage.objects import NotFound
+
+TOLD = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    run: str
+    """"" for what concerns the whole repository."""
+    commit: str
+    """Its id; "" for what concerns the whole run."""
+    step: int | None
+    what: str
+    """Plain words."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What was looked at, and what is wrong."""
+
+    runs: int = 0
+    commits: int = 0
+    marked: int = 0
+    """Commits that were marked as damaged before: no findings by themselves."""
+    chunks: int = 0
+    """Whose bytes were checked."""
+    bytes_read: int = 0
+    """Of packs."""
+    collections: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    """The first `TOLD`."""
+    found: int = 0
+    """All findings."""
+    unreferenced: int = 0
+    """Packs, manifests and pages that no head names: dropped, or of saves under way or killed."""
+    unreferenced_bytes: int = 0
+    strangers: list[str] = field(default_factory=list)
+    """Keys that no writer would choose: not harmful, but not ours."""
+
+    @property
+    def intact(self) -> bool:
+        """Whether every commit that is not marked as damaged can be restored, as far as was looked."""
+        return self.found == 0
+
+
+def verify(
+    shelf: Shelf, run: str | None = None, *, deep: bool = False, progress: Progress = silent
+) -> Report:
+    """Check one run, or all runs and what lies beside them.
+
+    Args:
+        shelf: the repository; nothing is written.
+        run: None: all, and only then unreferenced objects can be told.
+        deep: read every chunk and check its hash.
+        progress: told how far it is.
+
+    Raises:
+        RunMissing: there is no such run.
+    """
+    return _Check(shelf, deep, progress).run(run)
+
+
+class _Check:
+    def __init__(self, shelf: Shelf, deep: bool, progress: Progress) -> None:
+        self.shelf, self.deep, self.progress = shelf, deep, progress
+        self.report = Report()
+        self.inventory = Inventory(shelf.files)
+        self.scrubber = Scrubber(shelf)
+
+    def run(self, only: str | None) -> Report:
+        report = self.report
+        if only is not None and only not in self.inventory.heads:
+            self.shelf.read_head(only)  # begun since the listing, or missing
+        runs = sorted(self.inventory.heads) if only is None else [only]
+        for run in runs:
+            self.check_run(run)
+        report.runs = len(runs)
+        if only is None:
+            for run in self.inventory.headless:
+                self.found("it has manifests or pages but no head", run)
+            self.check_collections()
+            self.count_unreferenced()
+            report.strangers = self.inventory.strangers
+        return report
+
+    def check_run(self, run: str) -> None:
+        try:
+            whole = read_whole(self.shelf, run)
+        except CheckpointError as error:
+            self.found(str(error), run)
+            return
+        for page in whole.pages:
+            self.mark(Kind.PAGE, run, page.name)
+        commits = whole.entries
+        for number, commit in enumerate(commits):
+            self.progress(f"run {run}", number, len(commits))
+            self.report.commits += 1
+            self.mark(Kind.MANIFEST, run, commit.manifest)
+            troubles = self.troubles(run, commit)
+            if commit.damaged:
+                self.report.marked += 1
+            elif troubles and is_named(self.shelf, run, commit):
+                for trouble in troubles:
+                    self.found(trouble, run, commit)
+
+    def troubles(self, run: str, commit: Commit) -> list[str]:
+        """What is wrong with a commit."""
+        try:
+            manifest = self.shelf.read_manifest(run, commit)
+        except CheckpointError as error:
+            return [str(error)]
+        troubles = []
+        for pack, size in manifest.packs.items():
+            self.mark(Kind.PACK, "", pack)
+            there = self.size(pack, size)
+            if there != size:
+                troubles.append(
+                    f"pack {pack} is missing"
+                    if there is None
+                    else f"pack {pack} has {there} bytes, not {size}"
+                )
+        return troubles + (self.scrub(manifest) if self.deep and not troubles else [])
+
+    def size(self, pack: str, expected: int) -> int | None:
+        """Bytes of a pack; one that seems to be wrong may only be younger than the inventory."""
+        folder = self.inventory.folder(Kind.PACK)
+        listed = None if folder is None else folder.size(pack)
+        if listed == expected:
+            return listed
+        try:
+            return self.shelf.files.size(pack_key(pack))
+        except NotFound:
+            return None
+
+    def scrub(self, manifest: Manifest) -> list[str]:
+        """Which of a commit's bytes are wrong."""
+        troubles = self.scrubber.wrong_chunks(manifest)
+        self.report.chunks, self.report.bytes_read = self.scrubber.chunks, self.scrubber.bytes_read
+        return troubles
+
+    def check_collections(self) -> None:
+        """Lists are never deleted: they are numbered without a gap, and each can be read."""
+        expected = 0
+        for key, _ in self.shelf.files.list(COLLECTIONS):
+            try:
+                number = collection_number(key)
+                data = self.shelf.files.get(key).data
+                wrong = [
+                    it for it in parse_collection(data, key) if (at := parse_key(it)) is None or not at.name
+                ]
+            except (CheckpointError, NotFound) as error:
+                self.found(str(error))
+                continue
+            expected += 1
+            while expected < number:
+                self.found(f"{collection_key(expected)} is missing, but collections are never deleted")
+                expected += 1
+            if wrong:
+                self.found(f"{key} condemns {wrong[0][:200]!r}, which is no pack, manifest or page")
+        self.report.collections = expected
+
+    def count_unreferenced(self) -> None:
+        """What no head names."""
+        for folder in self.inventory.folders.values():
+            for _, size in folder.unmarked():
+                self.report.unreferenced += 1
+                self.report.unreferenced_bytes += size
+
+    def mark(self, kind: Kind, run: str, name: str) -> None:
+        folder = self.inventory.folder(kind, run)
+        if folder is not None:
+            folder.mark(name)
+
+    def found(self, what: str, run: str = "", commit: Commit | None = None) -> None:
+        self.report.found += 1
+        if len(self.report.findings) < TOLD:
+            identity, step = ("", None) if commit is None else (commit.id, commit.step)
+            self.report.findings.append(Finding(run, identity, step, what))
