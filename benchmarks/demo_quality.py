@@ -30,7 +30,7 @@ from pipelines.demo import demo_config
 from pipelines.flows.evaluate import compare
 from pipelines.flows.ingest import ROW_GROUP_ROWS
 from pipelines.servers import folder_of
-from pipelines.sources import FLIGHTS, read_source
+from pipelines.sources import flights_piece
 from storage.local import LocalServer
 from storage.tables import create_table
 
@@ -38,7 +38,7 @@ from storage.tables import create_table
 def prepared_job(connection: Connection, kind: TableFormat) -> Job:
     """The demo's table in the bucket, and the demo's job on it."""
     config = demo_config(kind)
-    (source,) = read_source([FLIGHTS])
+    source = flights_piece()
     table = create_table(
         connection.lake, config.table.uri, source.rows.schema, format=kind, row_group_rows=ROW_GROUP_ROWS
     )

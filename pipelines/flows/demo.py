@@ -19,7 +19,7 @@ from pipelines.flows.train import (
     resume,
     train,
 )
-from pipelines.sources import FLIGHTS
+from pipelines.sources import FLIGHTS, Target
 from pipelines.terminal import console
 
 
@@ -36,7 +36,7 @@ class Shown:
 @flow(flow_run_name="demo {config.table.format}")
 def demo(config: RunConfig, root: Path, fresh: bool = False) -> Shown:
     """The whole path. A run that was cut short goes on; one that is finished is not trained again."""
-    ingested = ingest(config, root, [FLIGHTS])
+    ingested = ingest(Target.of(config), root, [FLIGHTS])
     connection = connect(config.storage, root, config.table.access)
     repository, job = connection.repository(), pinned_job(config, connection)
     config = config.named(next_name(config.run, job, repository, fresh=fresh))
