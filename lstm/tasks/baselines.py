@@ -1,6 +1,6 @@
 """Four forecasts that a model must beat: fitted on training windows, asked about the same test windows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,9 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
+
+LAST_SEASON = "same_time_last_season"
+"""Key of the baseline that a forecast has to beat to be worth anything."""
 
 
 class Baseline(Protocol):
@@ -24,39 +27,42 @@ class Baseline(Protocol):
 def baseline_names(task: ForecastTask) -> dict[str, str]:
     """What the baselines are called before people, by key; the clock names the season."""
     return {
-        "same_time_last_season": task.clock.seasonal(task.config.season),
+        LAST_SEASON: task.clock.seasonal(task.config.season),
         "ridge": "ridge",
         "zero": "zero",
         "median_by_hour_of_week": "median" if task.clock.ordinal else "median by hour of week",
     }
 
 
-def fit_baselines(task: ForecastTask, train: Iterable[Batch]) -> dict[str, Baseline]:
+def fit_baselines(
+    task: ForecastTask, train: Iterable[Batch], rows: TrainingRows | None = None
+) -> dict[str, Baseline]:
     """Fit all four in one pass over the training windows, in the order they come in.
+
+    Args:
+        task: what is forecast.
+        train: every training window.
+        rows: takes in the windows' rows, for a caller who needs them too.
 
     Raises:
         WrongForecast: no target of the training windows is known.
     """
-    rows, ridge = TrainingRows(), Ridge(task)
+    rows, ridge = TrainingRows() if rows is None else rows, Ridge(task)
     for batch in train:
         rows.add(batch)
         ridge.add(batch)
     ridge.solve()
-    horizon = task.window.horizon
+    context, horizon = task.window.context, task.window.horizon
     return {
-        "same_time_last_season": SameTimeLastSeason(
-            rows.mean(), task.window.context, horizon, task.config.season
-        ),
+        LAST_SEASON: SameTimeLastSeason(rows.mean(), context, horizon, task.config.season),
         "ridge": ridge,
         "zero": Zero(horizon),
-        "median_by_hour_of_week": MedianByHourOfWeek(
-            rows, len(task.series), task.calendar, task.window.context
-        ),
+        "median_by_hour_of_week": MedianByHourOfWeek(rows, len(task.series), task.calendar, context),
     }
 
 
 class Zero:
-    """Nothing is ever late."""
+    """The target is always zero."""
 
     def __init__(self, horizon: int) -> None:
         self._horizon = horizon
@@ -91,26 +97,39 @@ class MedianByHourOfWeek:
     """The training median of the series in that hour of the local week.
 
     Hours of the week that training does not know have the series' median, and series that it does not know
-    the median of all.
+    the median of all. Ordinals have no hours: there it is the series' median.
     """
 
     def __init__(self, rows: TrainingRows, series: int, calendar: Calendar, context: int) -> None:
         self._calendar, self._context = calendar, context
-        everything = np.concatenate([rows.of(number)[0] for number in range(series)])
-        overall = float(np.median(everything)) if len(everything) else 0.0
-        self._median_SW = np.full((series, HOURS_A_WEEK), overall)
-        for number in range(series):
-            target, times = rows.of(number)
-            if len(target):
-                self._median_SW[number] = _medians(target, calendar.hour_of_week(times))
+        parts = [rows.of(number) for number in range(series)]
+        target = np.concatenate([known for known, _ in parts])
+        numbers = np.repeat(np.arange(series), [len(known) for known, _ in parts])
+        hours = calendar.hour_of_week(np.concatenate([times for _, times in parts]))
+        overall = float(np.median(target)) if len(target) else 0.0
+        self._median_S = np.full(series, overall)
+        known, medians = _medians(target, numbers)
+        self._median_S[known] = medians
+        # Only the hours that a series has: a dense table of 168 hours is far larger where series are short.
+        self._cells, self._median_C = _medians(target, numbers * HOURS_A_WEEK + hours)
 
     def predict(self, batch: Batch) -> NDArray[np.float64]:
         """[B, H] medians."""
         hours = self._calendar.hour_of_week(batch.times[:, self._context :])
-        return self._median_SW[batch.series[:, None], hours]
+        series = np.broadcast_to(batch.series[:, None], hours.shape)
+        if not len(self._cells):
+            return self._median_S[series]
+        wanted = series * HOURS_A_WEEK + hours
+        place = np.searchsorted(self._cells, wanted).clip(max=len(self._cells) - 1)
+        return np.where(self._cells[place] == wanted, self._median_C[place], self._median_S[series])
 
 
-def _medians(target: NDArray[np.float32], hours: NDArray[np.int64]) -> Sequence[float]:
-    known = {int(hour): float(np.median(target[hours == hour])) for hour in np.unique(hours)}
-    overall = float(np.median(target))
-    return [known.get(hour, overall) for hour in range(HOURS_A_WEEK)]
+def _medians(
+    values: NDArray[np.float32], keys: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The keys, each once and rising, and the median of the values of each."""
+    ordered = values[np.lexsort((values, keys))]
+    unique, count = np.unique(keys, return_counts=True)
+    first = np.cumsum(count) - count
+    low, high = ordered[first + (count - 1) // 2], ordered[first + count // 2]
+    return unique, np.mean([low, high], axis=0).astype(np.float64)

@@ -19,6 +19,8 @@ _MONDAY_US = 3 * _DAY_US  # 1970-01-01 was a Thursday
 HOURS_A_WEEK = 168
 HARMONICS = 3
 """Sines and cosines per cycle: enough for a morning and an evening peak."""
+_DENSE_HOURS = 1_000_000
+"""Hours (114 years) whose offsets are looked up one and all; a longer span is looked up where it has rows."""
 
 
 class Calendar:
@@ -40,8 +42,14 @@ class Calendar:
     def local(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Microseconds since 1970 UTC to microseconds of local time since a local Monday's midnight."""
         hours = times // _HOUR_US
-        if times.size:
-            self._cover(int(hours.min()), int(hours.max()) + 1)
+        if not times.size:
+            return times + _MONDAY_US
+        first, end = int(hours.min()), int(hours.max()) + 1
+        if self._spans(first, end) > _DENSE_HOURS:
+            few, places = np.unique(hours, return_inverse=True)
+            offsets = np.array([self._offset(hour) for hour in few.tolist()], np.int64)
+            return times + offsets[places.reshape(hours.shape)] + _MONDAY_US
+        self._cover(first, end)
         return times + self._offsets[hours - self._first_hour] + _MONDAY_US
 
     def hour_of_week(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -51,6 +59,12 @@ class Calendar:
     def encode(self, times: NDArray[np.int64]) -> NDArray[np.float32]:
         """[...] microseconds since 1970 UTC to [..., features] in [-1, 1], by the minute."""
         return self._waves[self.local(times) % _WEEK_US // _MINUTE_US]
+
+    def _spans(self, first: int, end: int) -> int:
+        """Hours from the first to the last, of [first, end) and of those that are known."""
+        if not len(self._offsets):
+            return end - first
+        return max(end, self._first_hour + len(self._offsets)) - min(first, self._first_hour)
 
     def _cover(self, first: int, end: int) -> None:
         """Look up the offsets of hours [first, end) since 1970 that are not known yet."""
@@ -67,6 +81,21 @@ class Calendar:
         shift = datetime.fromtimestamp(hour * 3600, self._zone).utcoffset()
         assert shift is not None
         return round(shift.total_seconds()) * 1_000_000
+
+
+class NoCalendar(Calendar):
+    """Of ordinals, which have no clock and no week: a model sees zeros, and all rows share one hour."""
+
+    def __init__(self) -> None:
+        super().__init__("UTC")
+
+    def local(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Zeros, whatever the ordinals."""
+        return np.zeros_like(times)
+
+    def encode(self, times: NDArray[np.int64]) -> NDArray[np.float32]:
+        """[..., features] zeros."""
+        return np.zeros((*times.shape, self.features), np.float32)
 
 
 def _waves() -> NDArray[np.float32]:

@@ -7,9 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from lstm.tasks.baselines import baseline_names, fit_baselines
+from lstm.tasks.baselines import LAST_SEASON, baseline_names, fit_baselines
 from lstm.tasks.forecast import ForecastTask, WrongForecast
 from lstm.tasks.metrics import Errors, QuantileErrors
+from lstm.tasks.scaled import scaled_figures, seasonal_scale
+from lstm.tasks.shown_series import shown_series
+from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
 
 
@@ -23,6 +26,9 @@ class Evaluation:
     baselines: dict[str, dict[str, Any]]
     names: dict[str, str] = field(default_factory=dict)
     """What the model and the baselines are called before people; see `name`."""
+
+    series: dict[str, Any] = field(default_factory=dict)
+    """How many series there are and which of them are told one by one; see `lstm.tasks.shown_series`."""
 
     def name(self, key: str) -> str:
         """What people call a baseline, or the model."""
@@ -66,7 +72,8 @@ def evaluate(
     Raises:
         WrongForecast: no target of the training windows, or of the test windows, is known.
     """
-    baselines = fit_baselines(task, train)
+    rows = TrainingRows()
+    baselines = fit_baselines(task, train, rows)
     series, horizon, context = len(task.series), task.window.horizon, task.window.context
     own = QuantileErrors(series, horizon, task.config.quantiles)
     others = {name: Errors(series, horizon) for name in baselines}
@@ -77,16 +84,22 @@ def evaluate(
         own.add(task.predict(model, task.inputs(batch)), target, batch.series)
         for name, baseline in baselines.items():
             others[name].add(baseline.predict(batch), target, batch.series)
-    if not own.count_SH.any():
+    if not own.count_S.any():
         raise WrongForecast(
             f"none of the {windows} test windows has a known {task.config.target!r} in its horizon; "
             "give the test split a larger share"
         )
-    names = [str(name) for name in task.series]
+    shown, counts = shown_series(own, others[LAST_SEASON])
+    names = {number: str(task.series[number]) for number in shown}
+    scale = seasonal_scale(rows, series, task.config.season)
     return Evaluation(
         target=task.config.target,
         windows=windows,
-        model=own.report(names),
-        baselines={name: errors.report(names) for name, errors in others.items()},
+        model={**own.report(names), "scaled": scaled_figures(own, scale)},
+        baselines={
+            name: {**errors.report(names), "scaled": scaled_figures(errors, scale)}
+            for name, errors in others.items()
+        },
         names={"model": "model", **baseline_names(task)},
+        series=counts,
     )

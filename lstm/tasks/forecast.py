@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstm.models import Forecaster, check_levels, pinball
-from lstm.tasks.calendar import Calendar
+from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.clock import HOURLY, Clock
 from lstm.windows.batch import Batch
 from lstm.windows.plan import Plan
@@ -101,15 +101,15 @@ def check_window(config: ForecastConfig, window: WindowSpec) -> None:
 
 
 def check_times(plan: Plan) -> None:
-    """Raise WrongForecast where the calendar cannot place the plan's rows, such as in nanoseconds."""
+    """Raise WrongForecast where the calendar cannot place the plan's rows; ordinals need none."""
+    if plan.keys.ordinal:
+        return
     ends = int(plan.pieces.first_time.min()), int(plan.pieces.last_time.max())
     for time in ends:
         if not _EARLIEST_US <= time < _LATEST_US:
-            what = "integers" if plan.keys.ordinal else "times"
             raise WrongForecast(
-                f"column {plan.keys.time!r} holds {time}, but {what} are read as microseconds since "
-                "1970-01-01 UTC and must lie in the years 2 to 9998; nanoseconds must be divided by 1000, "
-                "or write timestamps"
+                f"column {plan.keys.time!r} holds {plan.keys.say(time)}, but times must lie in the years "
+                "2 to 9998, which the calendar knows; correct or drop these rows"
             )
 
 
@@ -145,7 +145,7 @@ class ForecastTask:
         self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
         self.clock = clock
         self.columns: tuple[str, ...] = (config.target, *config.past)
-        self.calendar = Calendar(config.timezone)
+        self.calendar = NoCalendar() if clock.ordinal else Calendar(config.timezone)
         check_window(config, window)
         if missing := [name for name in self.columns if name not in scaling.columns]:
             raise WrongForecast(f"no scaling for columns {missing}; it knows {sorted(scaling.columns)}")

@@ -1,10 +1,10 @@
 """How good forecasts are: sums that batches, ranks and machines can add up, and the figures they give.
 
-Only known targets count. Sums are float64 and kept by series and by hour ahead, so every figure can be told
-for one series, for one step of the horizon, or over all.
+Only known targets count. Sums are float64 and kept by series, by step of the horizon and by quantile, never
+by all of them at once: a hundred thousand series cost a few megabytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,37 +17,54 @@ class Errors:
     """Sums of absolute errors of a point forecast. S series, H steps of the horizon."""
 
     def __init__(self, series: int, horizon: int) -> None:
-        self.count_SH: Array = np.zeros((series, horizon))
-        self.absolute_SH: Array = np.zeros((series, horizon))
+        self.count_S: Array = np.zeros(series)
+        self.count_H: Array = np.zeros(horizon)
+        self.absolute_S: Array = np.zeros(series)
+        self.absolute_H: Array = np.zeros(horizon)
+        self.relative_S: Array = np.zeros(series)
 
     def add(self, forecast_BH: NDArray[Any], target_BH: NDArray[Any], series_B: NDArray[np.int64]) -> None:
         """Take in a batch; targets that are NaN count for nothing. Both in natural units."""
         known = ~np.isnan(target_BH)
-        error = np.abs(np.where(known, target_BH - forecast_BH.astype(np.float64), 0.0))
-        np.add.at(self.count_SH, series_B, known)
-        np.add.at(self.absolute_SH, series_B, error)
+        forecast = forecast_BH.astype(np.float64)
+        error = np.abs(np.where(known, target_BH - forecast, 0.0))
+        size = np.where(known, np.abs(target_BH) + np.abs(forecast), 0.0)
+        relative = np.divide(2 * error, size, out=np.zeros_like(error), where=size > 0)
+        _tally(known, series_B, self.count_S, self.count_H)
+        _tally(error, series_B, self.absolute_S, self.absolute_H)
+        _tally(relative, series_B, self.relative_S)
 
     def merge(self, other: Self) -> None:
         """Add the sums of another part of the same windows."""
-        for mine, theirs in zip(self._sums(), other._sums(), strict=True):
-            mine += theirs
+        theirs = other.sums()
+        for name, mine in self.sums().items():
+            mine += theirs[name]
+
+    def sums(self) -> Mapping[str, Array]:
+        """All sums by name: what another machine has to hand over."""
+        return {name: value for name, value in vars(self).items() if name.partition("_")[2].isupper()}
+
+    def mae_by_series(self) -> Array:
+        """[S] mean absolute errors; NaN where nothing is known."""
+        unknown = np.full_like(self.count_S, np.nan)
+        return np.divide(self.absolute_S, self.count_S, out=unknown, where=self.count_S > 0)
 
     def figures(self, rows: Any = slice(None)) -> dict[str, float | None]:
-        """The figures over `rows` of the sums (a series' number, or all); None where nothing is known."""
-        return {"mae": _ratio(self.absolute_SH[rows].sum(), self.count_SH[rows].sum())}
+        """The figures over `rows` of the series (a series' number, or all); None where nothing is known."""
+        return {"mae": _ratio(self.absolute_S[rows].sum(), self.count_S[rows].sum())}
 
-    def report(self, series: Sequence[str]) -> dict[str, Any]:
-        """JSON-able: the figures over all, by series, and the mean absolute error by step of the horizon."""
-        by_step = zip(self.absolute_SH.sum(0), self.count_SH.sum(0), strict=True)
+    def report(self, series: Mapping[int, str]) -> dict[str, Any]:
+        """JSON-able: the figures over all, by step of the horizon, and of those series that are named.
+
+        Args:
+            series: names by number.
+        """
         return {
             "all": self.figures(),
-            "known": int(self.count_SH.sum()),
-            "series": {name: self.figures(number) for number, name in enumerate(series)},
-            "mae_by_step": [_ratio(error, count) for error, count in by_step],
+            "known": int(self.count_S.sum()),
+            "series": {name: self.figures(number) for number, name in series.items()},
+            "mae_by_step": _ratios(self.absolute_H, self.count_H),
         }
-
-    def _sums(self) -> tuple[Array, ...]:
-        return self.count_SH, self.absolute_SH
 
 
 class QuantileErrors(Errors):
@@ -62,54 +79,64 @@ class QuantileErrors(Errors):
         self.levels = np.asarray(levels, np.float64)
         self.median = tuple(levels).index(0.5)
         self.nominal = float(self.levels[-1] - self.levels[0])
-        self.pinball_SHQ: Array = np.zeros((series, horizon, len(levels)))
-        self.covered_SH: Array = np.zeros((series, horizon))
-        self.below_HQ: Array = np.zeros((horizon, len(levels)))
+        self.pinball_S: Array = np.zeros(series)
+        self.pinball_H: Array = np.zeros(horizon)
+        self.pinball_Q: Array = np.zeros(len(levels))
+        self.covered_S: Array = np.zeros(series)
+        self.covered_H: Array = np.zeros(horizon)
+        self.below_Q: Array = np.zeros(len(levels))
 
     def add(self, forecast_BHQ: NDArray[Any], target_BH: NDArray[Any], series_B: NDArray[np.int64]) -> None:
         """Take in a batch; targets that are NaN count for nothing. Both in natural units."""
         super().add(forecast_BHQ[..., self.median], target_BH, series_B)
         known = ~np.isnan(target_BH)
         error = np.where(known[..., None], target_BH[..., None] - forecast_BHQ.astype(np.float64), 0.0)
-        np.add.at(self.pinball_SHQ, series_B, np.maximum(self.levels * error, (self.levels - 1) * error))
+        losses = np.maximum(self.levels * error, (self.levels - 1) * error)
+        _tally(losses.mean(-1), series_B, self.pinball_S, self.pinball_H)
+        self.pinball_Q += losses.sum((0, 1))
         inside = (target_BH >= forecast_BHQ[..., 0]) & (target_BH <= forecast_BHQ[..., -1])
-        np.add.at(self.covered_SH, series_B, inside)
-        self.below_HQ += (target_BH[..., None] <= forecast_BHQ).sum(0)  # NaN compares as False
+        _tally(inside, series_B, self.covered_S, self.covered_H)
+        self.below_Q += (target_BH[..., None] <= forecast_BHQ).sum((0, 1))  # NaN is below nothing
 
     def figures(self, rows: Any = slice(None)) -> dict[str, float | None]:
         """As `Errors.figures`, with `pinball` and `coverage`."""
-        count = self.count_SH[rows].sum()
+        count = self.count_S[rows].sum()
         return {
             **super().figures(rows),
-            "pinball": _ratio(self.pinball_SHQ[rows].sum() / len(self.levels), count),
-            "coverage": _ratio(self.covered_SH[rows].sum(), count),
+            "pinball": _ratio(self.pinball_S[rows].sum(), count),
+            "coverage": _ratio(self.covered_S[rows].sum(), count),
         }
 
-    def report(self, series: Sequence[str]) -> dict[str, Any]:
-        """As `Errors.report`, with the pinball loss of each level, and how well the levels are calibrated.
+    def report(self, series: Mapping[int, str]) -> dict[str, Any]:
+        """As `Errors.report`, and how well the quantiles are calibrated.
 
-        `below_by_level` is the share of targets up to each quantile, to be held against its level;
-        `coverage_by_step` is that of the interval, by step of the horizon.
+        `pinball_by_step` and `coverage_by_step` by step of the horizon; by level `pinball_by_level`, and
+        `below_by_level`: the share of targets up to that quantile, which should be the level itself.
         """
-        losses = self.pinball_SHQ.sum((0, 1))
-        by_step = zip(self.covered_SH.sum(0), self.count_SH.sum(0), strict=True)
+        levels, known = [str(level) for level in self.levels.tolist()], self.count_S.sum()
         return {
             **super().report(series),
             "nominal_coverage": round(self.nominal, 12),
-            "pinball_by_level": {
-                str(level): _ratio(loss, self.count_SH.sum())
-                for level, loss in zip(self.levels.tolist(), losses, strict=True)
-            },
-            "below_by_level": {
-                str(level): _ratio(below, self.count_SH.sum())
-                for level, below in zip(self.levels.tolist(), self.below_HQ.sum(0), strict=True)
-            },
-            "coverage_by_step": [_ratio(covered, count) for covered, count in by_step],
+            "pinball_by_step": _ratios(self.pinball_H, self.count_H),
+            "coverage_by_step": _ratios(self.covered_H, self.count_H),
+            "pinball_by_level": dict(
+                zip(levels, (_ratio(loss, known) for loss in self.pinball_Q), strict=True)
+            ),
+            "below_by_level": dict(zip(levels, (_ratio(n, known) for n in self.below_Q), strict=True)),
         }
 
-    def _sums(self) -> tuple[Array, ...]:
-        return *super()._sums(), self.pinball_SHQ, self.covered_SH, self.below_HQ
+
+def _tally(
+    values_BH: NDArray[Any], series_B: NDArray[np.int64], by_S: Array, by_H: Array | None = None
+) -> None:
+    by_S += np.bincount(series_B, values_BH.sum(1), len(by_S))
+    if by_H is not None:
+        by_H += values_BH.sum(0)
 
 
 def _ratio(total: float, count: float) -> float | None:
     return float(total) / float(count) if count else None
+
+
+def _ratios(totals: Array, counts: Array) -> list[float | None]:
+    return [_ratio(total, count) for total, count in zip(totals, counts, strict=True)]

@@ -32,6 +32,10 @@ class TrainingRows:
         known = ~np.isnan(target)
         return target[known], self._times.get(series, np.empty(0, np.int64))[known]
 
+    def all_of(self, series: int) -> NDArray[np.float32]:
+        """The target of one series by row, from its first row on; NaN where unknown, or in no window."""
+        return self._target.get(series, np.empty(0, np.float32))
+
     def mean(self) -> float:
         """Mean of all known targets; 0 where there is none."""
         known = [self.of(series)[0] for series in sorted(self._target)]

@@ -47,9 +47,12 @@ def key_missing() -> pa.Table:
 
 
 def nanoseconds() -> pa.Table:
+    """Nanoseconds that somebody took for microseconds: the year is 55,970."""
     rows = waves()
     times = pc.multiply(rows["time"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), 1000)
-    return rows.set_column(rows.schema.get_field_index("time"), "time", times)
+    return rows.set_column(
+        rows.schema.get_field_index("time"), "time", times.cast(pa.timestamp("us", tz="UTC"))
+    )
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ MISTAKES = {
     "missing-entity": Mistake(("series", "load"), lambda: without("series")),
     "feature-of-wrong-type": Mistake(("temp", "string"), lambda: as_text("temp")),
     "time-of-wrong-type": Mistake(("time", "string"), lambda: as_text("time")),
-    "integer-nanoseconds": Mistake(
-        ("'time'", "000000000", "microseconds since 1970"), nanoseconds, ("table.max_gap=null",)
+    "times-beyond-the-calendar": Mistake(
+        ("'time'", "000000000", "the years 2 to 9998"), nanoseconds, ("table.max_gap=null",)
     ),
     "null-time": Mistake(("time", "null"), key_missing),
     "duplicate-row": Mistake(("s0", "2024-01-03", "same"), doubled),
@@ -130,8 +133,8 @@ def test_a_file_that_does_not_fit_the_table_is_refused(carousel, config, tmp_pat
     ("name", "content", "says"),
     [
         ("absent.parquet", None, "no such file"),
-        ("broken.parquet", b"no parquet", "cannot be read as parquet"),
-        ("rows.xlsx", b"", "only .parquet and .csv"),
+        ("broken.parquet", b"no parquet", "cannot be read as Parquet"),
+        ("rows.xlsx", b"", "only .csv, .tsv, .txt"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(name, content, says, carousel, config, tmp_path):
@@ -228,7 +231,10 @@ def test_asking_for_what_is_not_there_is_told(arguments, says, carousel, root):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--root", "/proc/nowhere", "tables", "list"), ("config", "init", "--example", "/proc/nowhere/carousel.yaml")],
+    [
+        ("--root", "/proc/nowhere", "tables", "list"),
+        ("config", "init", "--example", "/proc/nowhere/carousel.yaml"),
+    ],
 )
 def test_a_folder_that_cannot_be_written_is_told(arguments, capsys):
     code = run(arguments)

@@ -1,5 +1,6 @@
 """The four baselines, by hand."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.tasks.baselines import MedianByHourOfWeek, SameTimeLastSeason, Zero, fit_baselines
-from lstm.tasks.calendar import Calendar
+from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.forecast import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
@@ -125,6 +126,34 @@ def test_the_median_is_of_the_series_and_the_local_hour_of_the_week(batch):
     assert (forecast[0] == 2.0).all()
     assert (forecast[1] == 7.0).all()  # hours that training does not know: the series' median
     assert (forecast[2] == 2.0).all()  # a series that training does not know: the median of all
+
+
+def test_many_short_series_take_little_time_and_memory(batch):
+    """The same medians as numpy's, series by series, where each has a fraction of the week's hours."""
+    rows, count = TrainingRows(), 20_000
+    random = np.random.default_rng(5)
+    values = np.full((count, LENGTH, 2), np.nan, np.float32)
+    values[:, :30, 0] = random.normal(size=(count, 30))
+    windows = batch([0] * count, series=list(range(count)), values=values)
+    rows.add(windows)
+    tracemalloc.start()
+    baseline = MedianByHourOfWeek(rows, count, Calendar("UTC"), CONTEXT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
+    asked = replace(windows, times=windows.times - CONTEXT * HOUR_US)  # so that the horizon has hours 0 to 5
+    np.testing.assert_array_equal(baseline.predict(asked), values[:, :HORIZON, 0])
+    np.testing.assert_array_equal(  # 48 to 53: hours that no series has
+        baseline.predict(windows),
+        np.repeat(np.nanmedian(values[:, :, 0], axis=1), HORIZON).reshape(-1, HORIZON),
+    )
+
+
+def test_ordinals_have_the_median_of_the_series(batch):
+    rows = TrainingRows()
+    rows.add(windows_of(batch, np.arange(LENGTH, dtype=np.float32), [0]))
+    baseline = MedianByHourOfWeek(rows, 2, NoCalendar(), CONTEXT)
+    assert (baseline.predict(batch([5, 5], series=[0, 1])) == 26.5).all()
 
 
 def test_ridge_finds_a_linear_rule(batch, task):

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from lstm.tasks.calendar import HARMONICS, Calendar
+from lstm.tasks.calendar import HARMONICS, Calendar, NoCalendar
 
 
 def micros(*moments: datetime) -> np.ndarray:
@@ -49,3 +49,26 @@ def test_encoding_keeps_the_shape_also_of_nothing():
 def test_an_unknown_zone_is_refused_by_name(name):
     with pytest.raises(ValueError, match="no time zone"):
         Calendar(name)
+
+
+def test_rows_millennia_apart_are_looked_up_one_by_one():
+    """A wrong year in one row must not cost a table of all the hours between."""
+    summer, far = datetime(2013, 7, 1, 16, tzinfo=UTC), datetime(9000, 1, 1, 17, tzinfo=UTC)
+    calendar = Calendar("America/New_York")
+    both = micros(summer, far)
+    assert (calendar.hour_of_week(both) % 24).tolist() == [12, 12]
+    assert len(calendar._offsets) == 0
+    assert calendar.hour_of_week(both[:1]).tolist() == [12]  # a Monday
+
+
+def test_ordinals_have_no_calendar():
+    times = np.array([[0, 1], [2**62, -5]])
+    assert not NoCalendar().encode(times).any()
+    assert NoCalendar().encode(times).shape == (2, 2, Calendar.features)
+    assert not NoCalendar().hour_of_week(times).any()
+
+
+@pytest.mark.parametrize("minutes", [10, 15, 1440])
+def test_every_row_of_a_day_has_its_own_encoding(minutes):
+    times = np.arange(0, 7 * 1440, minutes) * 60_000_000
+    assert len(np.unique(Calendar("UTC").encode(times).round(6), axis=0)) == len(times)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from lstm.tasks.clock import Clock
 from lstm.tasks.evaluate import evaluate
-from lstm.tasks.forecast import WrongForecast
+from lstm.tasks.forecast import ForecastTask, WrongForecast
 
 CONTEXT, HORIZON = 48, 6
 
@@ -71,3 +72,18 @@ def test_a_test_split_without_a_known_target_is_refused(task, batch):
     test = [series_of(batch, float("nan"), [400])]
     with pytest.raises(WrongForecast, match="none of the 1 test windows has a known 'delay'"):
         evaluate(task, task.build_model(), test=test, train=[batch(list(range(20)))])
+
+
+def test_the_season_of_the_clock_and_unitless_figures_are_told(task, batch):
+    result = evaluate(task, task.build_model(), test=[batch([300])], train=[batch(list(range(40)))])
+    assert result.name("same_time_last_season") == "same hour last week"
+    assert result.name("model") == "model"
+    assert result.series["rule"] == "all"
+    for report in (result.model, *result.baselines.values()):
+        assert set(report["scaled"]) == {"mase", "mase_series", "smape", "smape_series"}
+    ordinal = ForecastTask(
+        task.config, window=task.window, series=task.series, scaling=task.scaling, clock=Clock(ordinal=True)
+    )
+    names = evaluate(ordinal, ordinal.build_model(), test=[batch([300])], train=[batch([0, 9])]).names
+    assert names["same_time_last_season"] == "same row one season (168 rows) before"
+    assert names["median_by_hour_of_week"] == "median"
