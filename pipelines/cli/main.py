@@ -32,6 +32,7 @@ from pipelines.cli import (
     train,
 )
 from pipelines.cli.app import Settings
+from pipelines.cli.flags import without_types_of_flags
 from pipelines.terminal import silence_notes
 from storage import loopback
 from storage.errors import UserError
@@ -85,10 +86,10 @@ START, OWN, LOOK, SERVERS, UPKEEP = (
 COMMANDS: list[tuple[str, str, Callable[..., None], str]] = [
     (START, "demo", demo.demo, "carousel demo --format iceberg"),
     (START, "doctor", doctor.doctor, "carousel doctor -c carousel.yaml"),
-    (OWN, "ingest", ingest.ingest, "carousel ingest rows.parquet -c carousel.yaml"),
-    (OWN, "train", train.train, "carousel train -c carousel.yaml -s training.steps=500"),
+    (OWN, "ingest", ingest.ingest, "carousel ingest rows.csv --table s3://lake/rows --time ts --entity id"),
+    (OWN, "train", train.train, "carousel train --table s3://lake/rows --target load --minutes 5"),
     (OWN, "resume", train.resume, "carousel resume flights"),
-    (OWN, "evaluate", forecast.evaluate, "carousel evaluate flights --commit newest"),
+    (OWN, "evaluate", forecast.evaluate, "carousel evaluate flights --commit newest --json"),
     (OWN, "score", forecast.score, "carousel score -c carousel.yaml --commit best"),
     (LOOK, "report", report.report, "carousel report flights --open"),
     (LOOK, "status", status.status, "carousel status --json"),
@@ -125,7 +126,9 @@ def run(arguments: Sequence[str]) -> int:
     settings = Settings()
     loopback.bypass_proxies()  # inherited by all that this command starts
     try:
-        app(arguments, prog_name="carousel", obj=settings)
+        command = typer.main.get_command(app)
+        without_types_of_flags(command)
+        command(arguments, prog_name="carousel", obj=settings)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except UserError as mistake:

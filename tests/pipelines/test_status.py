@@ -100,7 +100,7 @@ def test_a_bucket_that_cannot_be_reached_hides_nothing_else(carousel, tmp_path):
     config.write_text(CONFIG + "storage: {endpoint_url: 'http://127.0.0.1:9'}\n")
     told = carousel("status", "-c", config)
     assert told.code == 0
-    assert "runs: could not find s3://lake: http://127.0.0.1:9 does not answer" in told.out
+    assert "runs: could not find s3://lake: no credentials for http://127.0.0.1:9" in told.out
     assert "S3 server" in told.out
 
 
