@@ -37,6 +37,8 @@ _ENTITIES = (
 )
 _DOUBLED = 0.01
 """Share of rows that may have the time of another row of their series, where a column is meant as entity."""
+_LEAST_ROWS = 4
+"""Rows of a series on average, at least: else the column numbers rows, or measures something."""
 _LOOKED_AT = 300_000
 """Rows of a row group that are enough to tell whether times repeat."""
 
@@ -140,8 +142,10 @@ def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | 
         _indexed(snapshot, None, time, cache)  # says which row has the time of which other
     looked_at = sum(len(group) for group in groups)
     repeats = {name: sum(_repeats(name, group, time) for group in groups) for name in candidates}
-    for name in sorted(candidates, key=lambda name: (repeats[name] > 0, *_rank(name, groups))):
-        if repeats[name] > _DOUBLED * looked_at:
+    ranks = {name: _rank(name, groups) for name in candidates}
+    for name in sorted(candidates, key=lambda name: (repeats[name] > 0, *ranks[name])):
+        values = ranks[name][-1]
+        if repeats[name] > _DOUBLED * looked_at or values * _LEAST_ROWS > looked_at:
             continue
         try:
             index = _indexed(snapshot, name, time, cache)

@@ -67,7 +67,7 @@ def find_rhythm(index: SequenceIndex, sample: Sample, reasons: Reasons) -> Rhyth
     if not regular:
         interval = max(1, int(np.median(steps)))
     elif not ordinal and len(steps) and np.sum(steps == interval) < _REGULAR * len(steps):
-        interval = _round(int(np.median(steps)))
+        interval = _meant(float(np.median(steps)), interval)
     first, last = int(pieces.first_time.min()), int(pieces.last_time.max())
     rows = np.sort(np.bincount(pieces.series, weights=pieces.rows).astype(np.int64))[::-1]
     typical = int(rows[np.searchsorted(np.cumsum(rows), rows.sum() / 2)])
@@ -88,10 +88,10 @@ def find_rhythm(index: SequenceIndex, sample: Sample, reasons: Reasons) -> Rhyth
     return rhythm
 
 
-def _round(interval: int) -> int:
-    """The natural length that a clock which jitters most likely means; months are left as they are."""
-    nearest = min(_NATURAL, key=lambda length: abs(length - interval))
-    return nearest if abs(nearest - interval) <= _JITTER * nearest else interval
+def _meant(median: float, otherwise: int) -> int:
+    """The natural length that a clock which jitters most likely means; months have none."""
+    nearest = min(_NATURAL, key=lambda length: abs(length - median))
+    return nearest if abs(nearest - median) <= _JITTER * nearest else otherwise
 
 
 def choose_gap(rhythm: Rhythm, sample: Sample, window: int, reasons: Reasons) -> timedelta | None:
