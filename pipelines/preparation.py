@@ -5,6 +5,7 @@ import torch
 from lstm.training.trained import Trained, load_trained
 from lstm.windows import SPLITS, Plan
 from pipelines.connect import Connection
+from pipelines.near import asked_for
 from pipelines.waiting import waiting
 
 
@@ -14,8 +15,9 @@ def restored(connection: Connection, run: str, commit: str) -> Trained:
     So its forecasts are the same bits on a machine with more cores. More threads are no faster on batches
     this small, and many times slower where they share their cores with others.
     """
-    with waiting(f"restoring {run}/{commit}"):
-        trained = load_trained(connection.existing_repository(), run, commit)
+    repository = connection.existing_repository()
+    with waiting(f"restoring {run}/{commit}"), asked_for(run, repository):
+        trained = load_trained(repository, run, commit)
     torch.set_num_threads(trained.job.training.threads_per_rank)
     return trained
 

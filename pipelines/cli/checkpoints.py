@@ -33,12 +33,14 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List runs with what they store, or the commits of one run."""
+    from pipelines.near import asked_for
     from pipelines.session import connected
     from pipelines.summary import commit_table, run_table
 
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
-        found = {name: repository.commits(name) for name in ([run] if run else repository.runs())}
+        with asked_for(run or "", repository):
+            found = {name: repository.commits(name) for name in ([run] if run else repository.runs())}
     if as_json:
         print_json({name: [_described(commit) for commit in commits] for name, commits in found.items()})
     else:
@@ -56,15 +58,19 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a commit: what it was trained on, how well, and the tensors it holds."""
+    from pipelines.near import asked_for
     from pipelines.session import connected
     from pipelines.summary import commit_details
+    from pipelines.waiting import waiting
     from storage.errors import UserError
 
     run, slash, identity = commit.partition("/")
     if not slash or not run or not identity:
         raise UserError(f"{commit!r} is no RUN/COMMIT; `carousel checkpoints list RUN` lists a run's commits")
     with connected(storage_config(config, assign), settings(context).root) as connection:
-        restored = connection.existing_repository().restore(run, identity)
+        repository = connection.existing_repository()
+        with waiting(f"restoring {run}/{identity}"), asked_for(run, repository):
+            restored = repository.restore(run, identity)
     if as_json:
         tensors = [
             {"name": name, "type": it.dtype, "shape": it.shape, "bytes": len(it.data)}

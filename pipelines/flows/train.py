@@ -18,6 +18,7 @@ from pipelines.at_work import training
 from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
+from pipelines.near import hint
 from pipelines.preparation import plan_line
 from pipelines.progress import TrainingProgress
 from pipelines.report.attempts import EventLog, folder
@@ -96,7 +97,8 @@ def begun_job(connection: Connection, run: str, root: Path) -> Job:
         return Job.from_json(repository.restore(run, newest, names=()).meta["job"])
     launched = _launched(run, root)
     if not launched.exists():
-        raise UserError(f"run {run!r} has no commit to go on from; start it: carousel train --set run={run}")
+        names = hint(run, connection.existing_repository().runs())
+        raise UserError(f"run {run!r} has no commit to go on from; {names}")
     return Job.from_json(json.loads(launched.read_text()))
 
 
