@@ -195,6 +195,7 @@ def _keys() -> dict[str, Any]:
 def _access(running: daemon.Daemon) -> Access:
     return Access(
         endpoint_url=f"http://{HOST}:{running.details['ports']['s3.port']}",
+        region="us-east-1",  # any would do; named, so that no AWS settings of this machine are looked at
         access_key=running.details["access_key"],
         secret_key=running.details["secret_key"],
     )

@@ -106,13 +106,24 @@ def check_endpoint(url: str, name: str) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _settings(access: Access) -> Settings:
-    session = botocore.session.Session(profile=access.profile)
+    session = _session(access)
     session.register_component("data_loader", _loader())
     profile: Mapping[str, Any] = session.get_scoped_config()
     url = access.endpoint_url or _endpoint(session, profile, named=access.profile is not None)
     settings = (os.environ.get("AWS_REGION"), os.environ.get("AWS_DEFAULT_REGION"))
     regions = [access.region, *_ordered(profile.get("region"), settings, named=access.profile is not None)]
     return Settings(session, url, next((it for it in regions if it), _REGION))
+
+
+def _session(access: Access) -> botocore.session.Session:
+    if access.access_key and access.endpoint_url and access.region and not access.profile:
+        # Nothing is left to look up: a broken file or profile of this machine must not stand in the way.
+        empty = {
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+        return botocore.session.Session(session_vars={"profile": (None, None, None, None), **empty})
+    return botocore.session.Session(profile=access.profile)
 
 
 def _endpoint(session: botocore.session.Session, profile: Mapping[str, Any], *, named: bool) -> str | None:

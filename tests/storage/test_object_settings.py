@@ -202,6 +202,16 @@ def test_a_profile_that_is_not_there_is_told_by_name(aws: WriteAws) -> None:
         keys(Access(profile="nobody"), "look")
 
 
+def test_broken_aws_settings_do_not_keep_the_embedded_server_from_working(
+    bucket: Bucket, aws: WriteAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws(in_config="this is no such file")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_REGION", "mars-1")
+    bucket.put("k", b"x")
+    assert bucket.get("k").data == b"x"
+
+
 def test_a_shared_file_that_is_none_is_told_by_its_path(aws: WriteAws) -> None:
     aws(in_config="this is no such file")
     with pytest.raises(BadSettings, match=r"parse config file.*config"):
