@@ -15,8 +15,8 @@ ROWS = 2000
 """Rows that these horizons cover, at most, unless one alone has more."""
 
 RULE = (
-    "The three series with the lowest mean absolute error, three around the median, the three with the "
-    "highest, and the first three of the table; of each the last windows whose horizons do not overlap."
+    "Shown are the series with the three lowest, three middle and three highest mean absolute errors, and "
+    "the first three of the table; of each the last windows whose horizons do not overlap."
 )
 
 
@@ -29,7 +29,14 @@ class Choice:
 
 
 def choose(plan: Plan, split: Split, errors: Mapping[str, Mapping[str, float | None]]) -> list[Choice]:
-    """Up to twelve series that have windows; `errors`: by the name of a series, as an evaluation reports."""
+    """Up to twelve series that have windows.
+
+    Args:
+        plan: of the windows.
+        split: whose windows are wanted.
+        errors: by the name of a series, as an evaluation reports; of many series only those with the best and
+            the worst ratio to a baseline, and then no median is known.
+    """
     having = _having(plan, split)
     maes = {
         series: error
@@ -37,10 +44,10 @@ def choose(plan: Plan, split: Split, errors: Mapping[str, Mapping[str, float | N
         if (error := number(errors.get(str(plan.series[series]), {}).get("mae"))) is not None
     }
     ranked = sorted(maes, key=lambda series: (maes[series], series))
-    middle = len(ranked) // 2
+    middle, all_known = len(ranked) // 2, len(errors) >= len(plan.series)
     wanted = [
         *((series, "lowest error") for series in ranked[:3]),
-        *((series, "median error") for series in ranked[max(0, middle - 1) : middle + 2]),
+        *((series, "median error") for series in ranked[max(0, middle - 1) : middle + 2] if all_known),
         *((series, "highest error") for series in reversed(ranked[-3:])),
         *((series, "among the first") for series in having[: 3 if ranked else 12]),
     ]

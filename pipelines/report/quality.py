@@ -51,7 +51,9 @@ def _facts(plan: Plan) -> Iterator[Fact]:
         "series", f"{len(plan.series):,}", "told apart by an entity" if plan.keys.entity else "no entity"
     )
     length = f"{last - first + 1:,} ordinals" if plan.keys.ordinal else span(last - first)
-    yield Fact("span", length, f"{_say(plan, first)} to {_say(plan, last)}")
+    yield Fact(
+        "span", length, f"{_say(plan, first)} to {_say(plan, last)}{'' if plan.keys.ordinal else ' UTC'}"
+    )
     yield Fact("sampling", interval_text(plan), "between most rows of a series")
     gaps = len(segments.series) - len(plan.series)
     cut = (

@@ -21,6 +21,9 @@ def scores_of(figures: Evaluation, levels: Sequence[float]) -> Scores:
     names, ratios = _ratios(figures, best)
     kept, note = _kept(ratios)
     finite = ratios[np.isfinite(ratios)]
+    total = int(figures.series.get("total", len(names)))
+    if len(names) < total:  # only the best and the worst are told, which are no picture of all
+        finite = finite[:0]
     counts, edges = np.histogram(np.clip(finite, 0, 2), _BINS, (0, 2))
     below = figures.model.get("below_by_level", {})
     return Scores(
@@ -50,10 +53,22 @@ def scores_of(figures: Evaluation, levels: Sequence[float]) -> Scores:
             )
             for place in kept
         ),
-        series_total=len(names),
-        series_note=note,
+        series_total=total,
+        series_note=note if len(names) == total else f"{note} {_many(figures)}".strip(),
         ratios=tuple(edges.tolist()),
         ratio_counts=tuple(counts.tolist()),
+    )
+
+
+def _many(figures: Evaluation) -> str:
+    """How many of all series the model is better on."""
+    known, better = (
+        figures.series.get("with_known_targets", 0),
+        figures.series.get("better_than_last_season", 0),
+    )
+    return (
+        f"Of {known:,} series with known values the model is better on {better:,} than what was a season "
+        "before."
     )
 
 
@@ -75,6 +90,6 @@ def _kept(ratios: np.ndarray) -> tuple[list[int], str]:
     known = order[: int(np.isfinite(ratios).sum())]
     kept = known if len(known) <= 2 * _EACH else [*known[:_EACH], *known[-_EACH:]]
     return kept, (
-        f"Of {len(order):,} series: the {_EACH} that the model beats the best baseline on by most, and the "
-        f"{_EACH} with the worst ratio. `carousel evaluate` lists all."
+        f"Shown are the {_EACH} series that the model beats the best baseline on by most, and the {_EACH} "
+        "with the worst ratio; `carousel evaluate` lists more."
     )

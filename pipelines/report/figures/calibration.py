@@ -68,7 +68,7 @@ def coverage(scores: Scores) -> Figure | None:
             {
                 "type": "scatter",
                 "name": "intended",
-                "x": [steps[0] - 0.5, steps[-1] + 0.5],
+                "x": [0.5, len(seen) + 0.5],
                 "y": [scores.nominal] * 2,
                 "mode": "lines",
                 "line": {"color": colour("muted"), "width": 1, "dash": "dash"},
@@ -87,6 +87,7 @@ def coverage(scores: Scores) -> Figure | None:
         ],
         layout=layout(
             x="rows ahead",
+            x_axis={"range": [0.5, len(seen) + 0.5], "zeroline": False},
             y="share inside the interval",
             y_axis={"range": [0, 1.04], "tickformat": ".0%"},
         ),

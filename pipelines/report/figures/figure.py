@@ -101,7 +101,7 @@ def vertical(at: Any, dash: str = "dot") -> dict[str, Any]:
         "x1": at,
         "y0": 0,
         "y1": 1,
-        "line": {"color": colour("muted"), "width": 1, "dash": dash},
+        "line": {"color": colour("faint"), "width": 1, "dash": dash},
         "layer": "below",
     }
 

@@ -43,6 +43,7 @@ def columns(shown: tuple[Column, ...]) -> Figure | None:
                 "tickvals": list(range(len(known))),
                 "ticktext": [label(column.name, 26) for column in known],
                 "showgrid": False,
+                "zeroline": False,
                 "range": [-0.6, len(known) - 0.4],
             },
             hovermode="closest",
@@ -139,7 +140,7 @@ def missing_over_time(coverage: Coverage) -> Figure | None:
 def segments(quality: Quality) -> Figure | None:
     """How long the gap-free stretches are."""
     total = sum(quality.segment_counts)
-    if total < 2:
+    if len(quality.segment_counts) < 2:  # all are as long
         return None
     edges = quality.segment_rows
     bars = [f"{low:,}" if high - low == 1 else f"{low:,} to {high - 1:,}" for low, high in pairwise(edges)]

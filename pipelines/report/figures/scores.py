@@ -75,7 +75,11 @@ def by_step(scores: Scores) -> Figure | None:
         alt=f"Mean absolute error of the model: {number(own[0])} one row ahead, {number(own[-1])} at row "
         f"{len(own)}.",
         traces=traces,
-        layout=layout(x="rows ahead", y="mean absolute error"),
+        layout=layout(
+            x="rows ahead",
+            y="mean absolute error",
+            x_axis={"range": [0.5, len(own) + 0.5], "zeroline": False},
+        ),
     )
 
 

@@ -4,12 +4,12 @@
     light: {
       ink: "#17202b", muted: "#5a6675", line: "#d5dbe3", grid: "#e8ecf1", card: "#ffffff",
       model: "#0072b2", band: "rgba(0,114,178,0.18)", quiet: "#b9c3ce", amber: "#c77700", green: "#008463",
-      purple: "#b0528e", sky: "#4a9fd4", none: "#eef2f6", dark: "#8c2f00",
+      purple: "#b0528e", sky: "#4a9fd4", none: "#eef2f6", dark: "#8c2f00", faint: "#93a0ae",
     },
     dark: {
       ink: "#e8edf3", muted: "#9aa7b6", line: "#33404e", grid: "#26313d", card: "#182029",
       model: "#56b4e9", band: "rgba(86,180,233,0.24)", quiet: "#4b5b6c", amber: "#f0b23e", green: "#3ecf9f",
-      purple: "#dd93c0", sky: "#7f9fd6", none: "#222d38", dark: "#ff9d5c",
+      purple: "#dd93c0", sky: "#7f9fd6", none: "#222d38", dark: "#ff9d5c", faint: "#64748a",
     },
   };
   const MARK = "\u0001"; // before the name of a colour; no other text holds it
@@ -31,7 +31,8 @@
   const painted = (value, colours) => {
     if (typeof value === "string") return value.startsWith(MARK) ? colours[value.slice(1)] : value;
     if (Array.isArray(value)) {
-      return typeof value[0] === "number" ? value : value.map((each) => painted(each, colours));
+      const numbers = typeof value[0] === "number" && typeof value[value.length - 1] === "number";
+      return numbers ? value : value.map((each) => painted(each, colours));
     }
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, painted(each, colours)]));
@@ -44,8 +45,7 @@
     if (variant) layout.shapes = variant.shapes;
     if (width) layout.width = width;
     return Plotly.react(element, painted(traces, THEMES[look]), painted(layout, THEMES[look]), {
-      responsive: true, displaylogo: false, scrollZoom: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], locale: "en",
+      responsive: true, displayModeBar: false, locale: "en",
     });
   };
   const place = (id) => document.getElementById(`plot-${id}`);
