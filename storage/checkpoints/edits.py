@@ -28,7 +28,7 @@ class Edited:
 def edit_run(shelf: Shelf, run: str, what: str, decide: Callable[[tuple[Commit, ...]], Changes]) -> Edited:
     """Apply what `decide` makes of a run's commits, in one change of its head.
 
-    Reads all pages of the run (one per 384 commits that are not in the head), writes those that change.
+    Reads all pages of the run (one per 385 commits that are not in the head), writes those that change.
 
     Args:
         shelf: the repository.

@@ -1,7 +1,7 @@
 """Pages: the older commits of a long head, so that a head stays small however many commits its run has.
 
 A page is immutable and lists commits as a head does. With 10^6 commits a head takes at most 350 KiB: 512
-commits of 0.4 KiB, and 55 bytes for each page of 384.
+commits of 0.4 KiB, and 55 bytes for each page of 385.
 """
 
 from dataclasses import dataclass, replace
@@ -86,6 +86,5 @@ def write_pages(
     shelf: Shelf, run: str, commits: tuple[Commit, ...], generation: int
 ) -> tuple[tuple[str, int], ...]:
     """New pages of these commits, in order: name and bytes of each."""
-    length = HEAD_COMMITS - STAY
-    parts = [commits[begin : begin + length] for begin in range(0, len(commits), length)]
+    parts = [commits[begin : begin + HEAD_COMMITS] for begin in range(0, len(commits), HEAD_COMMITS)]
     return tuple(shelf.write_page(run, part, generation) for part in parts)

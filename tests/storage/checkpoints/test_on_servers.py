@@ -1,4 +1,4 @@
-"""The same promises on every server: the fake one of the other tests, the embedded one, MinIO."""
+"""The same promises on every server: the fake one of the other tests, the embedded one, MinIO, yours."""
 
 import os
 import subprocess
@@ -164,6 +164,14 @@ class TestMinio(RepositoryContract):
     @pytest.fixture
     def store(self, minio_bucket) -> Bucket:
         return minio_bucket
+
+
+class TestExternal(RepositoryContract):
+    """The server that CAROUSEL_TEST_S3_ENDPOINT names."""
+
+    @pytest.fixture
+    def store(self, external_bucket) -> Bucket:
+        return external_bucket
 
 
 def test_a_head_that_never_can_be_written_gives_up():
