@@ -102,7 +102,7 @@ def _refuse_options_of_a_table(context: typer.Context) -> None:
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in read and context.params.get(parameter.name or "") not in (None, [], False)
+        if parameter.name not in read and context.params.get(parameter.name or "") not in (None, [], (), False)
     ]
     if given:
         raise UserError(
