@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.config import TrainingConfig
+from lstm.training.diverged import check_finite
 from lstm.training.early_stopping import EarlyStopping
 from lstm.training.events import emit
 from lstm.training.fetch_note import FetchNote
@@ -70,10 +71,13 @@ class Trainer:
 
     def _train_on(self, batch: Batch) -> None:
         loss, count = self.task.loss(self.parallel, self.task.inputs(batch))
-        everywhere = self.ranks.sum(count.detach().to(torch.float64))
+        sums = self.ranks.sum(torch.stack([loss.detach(), count.detach()]).to(torch.float64))
+        total, everywhere = sums.tolist()
+        check_finite("loss", total, self.step, self.config)
         # DDP averages gradients over ranks, so `world` turns its mean back into the sum.
-        (loss * (self.ranks.world / max(1.0, float(everywhere)))).backward()
-        nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip_norm)
+        (loss * (self.ranks.world / max(1.0, everywhere))).backward()
+        norm = nn.utils.clip_grad_norm_(self.learner.model.parameters(), self.config.clip_norm)
+        check_finite("gradient", float(norm), self.step, self.config)
         self.learner.update(learning_rate(self.config, self.step))
         self.learner.optimizer.zero_grad()
         self.step += 1

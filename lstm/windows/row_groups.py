@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.columns import features_of, times_of
-from lstm.windows.errors import PlanMismatch
+from lstm.windows.errors import InfiniteValues, PlanMismatch
 from lstm.windows.plan import Plan
 from storage.tables.protocol import Snapshot
 
@@ -35,6 +35,7 @@ def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -
 
     Raises:
         PlanMismatch: other rows than the plan's index saw.
+        InfiniteValues: a value is infinite, or beyond float32.
     """
     pieces, segments = plan.pieces, plan.segments
     file = snapshot.files[pieces.group_file[group]]
@@ -54,7 +55,30 @@ def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -
             f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
             "files of a table must never be changed in place: restore the file, or start a new run"
         )
+    _refuse_infinities(rows, plan, columns, int(first), starts)
     return rows
+
+
+def _refuse_infinities(
+    rows: Rows, plan: Plan, columns: Sequence[str], first_piece: int, starts: NDArray[np.int64]
+) -> None:
+    """Raise InfiniteValues where a value is infinite: one of them turns all weights into NaN.
+
+    Whoever reads the rows is told, training as well as scoring: to take them for missing would hide them.
+    `starts` are the rows at which the pieces from `first_piece` on begin.
+    """
+    infinite = np.isinf(rows.values)
+    if not infinite.any():
+        return
+    row, column = np.argwhere(infinite)[0].tolist()
+    count = int(infinite[:, column].sum())
+    entity = plan.series[plan.pieces.series[first_piece + np.searchsorted(starts, row, side="right") - 1]]
+    of = "" if plan.keys.entity is None else f" of series {str(entity)!r}"
+    raise InfiniteValues(
+        f"column {columns[column]!r} holds {count} infinite values (or beyond float32, "
+        f"3.4e38) in one row group, the first at {plan.keys.say(int(rows.times[row]))}{of}; "
+        "make them null in the table, or leave the column out"
+    )
 
 
 class RowGroups:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lstm.windows import (
@@ -16,6 +17,7 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
+from lstm.windows.errors import InfiniteValues
 from lstm.windows.gather import gather
 from lstm.windows.row_groups import RowGroups, Rows
 from lstm.windows.shelf import Shelf
@@ -26,6 +28,20 @@ from .conftest import in_groups, sorted_table
 
 def feature_reads(snapshot):
     return {key: count for key, count in snapshot.reads.items() if "x" in key[2]}
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e300])
+def test_an_infinity_in_any_row_that_is_read_is_refused_by_name(value):
+    """Also beyond the training rows, which the scaling has seen: one would turn all weights into NaN."""
+    table = sorted_table()
+    x = table["x"].to_numpy().copy()
+    x[75] = value  # of b, hour 35
+    snapshot = in_groups(table.set_column(2, "x", pa.array(x)), 25)
+    reader = WindowReader(snapshot, planned(snapshot), ("y", "x"))
+    says = "column 'x' holds 1 infinite .* 1970-01-02T11:00:00Z of series 'b'; make them null"
+    with pytest.raises(InfiniteValues, match=says):
+        reader.read(np.array([74]), 3)
+    assert len(reader.read(np.array([0]), 3).values) == 3
 
 
 def planned(snapshot, **order):
