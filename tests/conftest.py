@@ -1,4 +1,13 @@
-"""Real servers for the tests: one of each per session, on loopback, gone with the run however it ends."""
+"""Real servers for the tests: one of each per session, on loopback, gone with the run however it ends.
+
+The contract suites also run on any other S3 server that these variables name, and leave nothing there:
+
+    CAROUSEL_TEST_S3_ENDPOINT    https://host, or `aws`
+    CAROUSEL_TEST_S3_ACCESS_KEY  the keys, which must be
+    CAROUSEL_TEST_S3_SECRET_KEY  allowed to create buckets
+    CAROUSEL_TEST_S3_BUCKET      or this bucket, under a prefix of it
+    CAROUSEL_TEST_S3_REGION      unless it is us-east-1
+"""
 
 import lzma
 import os
@@ -7,13 +16,17 @@ import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from storage import daemon
 from storage.local import LocalServer
+from storage.object_access import client
 from storage.objects import Access, Bucket
+
+from .folder import Folder
 
 MINIO = Path(__file__).parents[2] / "shared" / "bin" / "minio.xz"
 
@@ -75,6 +88,46 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     )
     yield Access(endpoint_url=url, access_key=user, secret_key=password)
     daemon.stop(record)
+
+
+@dataclass(frozen=True)
+class External:
+    """An S3 server that somebody named for the contract suites."""
+
+    access: Access
+    bucket: str | None
+    """Everything goes into this one; None: a bucket of its own for each test."""
+
+
+@pytest.fixture(scope="session")
+def external() -> External:
+    """The server that the environment names."""
+    names = ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY", "BUCKET", "REGION")
+    url, access_key, secret_key, bucket, region = (os.environ.get(f"CAROUSEL_TEST_S3_{it}") for it in names)
+    if not (url and access_key and secret_key):
+        pytest.skip("no S3 server of yours: set CAROUSEL_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY")
+    endpoint = None if url == "aws" else url
+    access = Access(
+        endpoint_url=endpoint, region=region or "us-east-1", access_key=access_key, secret_key=secret_key
+    )
+    return External(access, bucket)
+
+
+@pytest.fixture
+def external_bucket(external: External) -> Iterator[Bucket]:
+    """An empty bucket of the named server, or an empty folder of the named bucket; removed at the end."""
+    name = external.bucket or f"carousel-test-{secrets.token_hex(6)}"
+    whole = Bucket(name, external.access)
+    bucket = (
+        whole if external.bucket is None else Folder(name, external.access, f"test-{secrets.token_hex(6)}")
+    )
+    if external.bucket is None:
+        whole.create()
+    yield bucket
+    for info in bucket.list():
+        bucket.delete(info.key)
+    if external.bucket is None:
+        client(external.access, retried=True).delete_bucket(Bucket=name)
 
 
 def fresh_bucket(access: Access) -> Bucket:

@@ -1,4 +1,4 @@
-"""What every S3 server must do for us, over real ones: the embedded SeaweedFS, and MinIO where at hand."""
+"""What every S3 server must do for us, over real ones: the embedded SeaweedFS, MinIO where at hand, yours."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from storage.objects import (
     ObjectError,
     Truncated,
 )
+
+from ..conftest import External
 
 RACERS = 16
 
@@ -240,6 +242,24 @@ class TestMinIO(BucketContract):
     @pytest.fixture
     def access(self, minio: Access) -> Access:
         return minio
+
+
+class TestExternal(BucketContract):
+    """The server that CAROUSEL_TEST_S3_ENDPOINT names."""
+
+    @pytest.fixture
+    def access(self, external: External) -> Access:
+        return external.access
+
+    @pytest.fixture
+    def bucket(self, external_bucket: Bucket) -> Bucket:
+        return external_bucket
+
+    @pytest.mark.skip(reason="would leave a bucket behind on somebody's server")
+    def test_a_bucket_can_be_created_again_and_at_once(self, access: Access) -> None: ...
+
+    @pytest.mark.skip(reason="would change the settings of somebody's bucket")
+    def test_versions_and_lifecycle_rules_are_warned_about(self, bucket: Bucket) -> None: ...
 
 
 def calls(bucket: Bucket) -> Iterator[Callable[[], object]]:

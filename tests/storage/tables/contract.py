@@ -1,4 +1,9 @@
-"""Promises that every table format keeps. Subclass, and supply `lake` and `format_`."""
+"""Promises that every table format keeps. Subclass, and supply `lake`, `uri` and `format_`.
+
+Those that rest on the server of the objects, on its conditions, lists and ranges, bear the mark `server`. A
+subclass with `sampled = True` runs these by default, and the others, which rest on our code alone, with the
+slow tests.
+"""
 
 import threading
 from collections.abc import Callable
@@ -30,6 +35,7 @@ from .writers import append_at_once
 
 class TableContract:
     format_: Format
+    sampled = False
 
     @pytest.fixture
     def lake(self, embedded: Lake) -> Lake:
@@ -57,6 +63,7 @@ class TableContract:
         assert (snapshot.files, snapshot.schema.equals(SENSORS)) == ((), True)
         assert open_table(lake, uri, format=self.format_).snapshot(snapshot.id).files == ()
 
+    @pytest.mark.server
     def test_creating_it_again_opens_it(self, table, lake, uri):
         table.append(sensors(10), transaction="a")
         assert count(create_table(lake, uri, SENSORS, format=self.format_)) == 10
@@ -68,6 +75,7 @@ class TableContract:
         assert again.append(sensors(3), transaction="t").added
         assert noted.items() <= open_table(lake, uri).properties.items()
 
+    @pytest.mark.server
     def test_creating_it_twice_at_once_makes_one_table(self, lake, uri):
         def create(number: int) -> None:
             table = create_table(lake, uri, SENSORS, format=self.format_)
@@ -93,11 +101,13 @@ class TableContract:
     def test_it_is_found_without_naming_its_format(self, table, lake, uri):
         assert open_table(lake, uri).format == self.format_
 
+    @pytest.mark.server
     def test_it_is_listed(self, table, lake, uri):
         bucket, key = uris.parse(uri)
         listed = list_tables(lake, bucket, key)
         assert [it.format for it in listed if it.uri == uri] == [self.format_]
 
+    @pytest.mark.server
     def test_where_no_table_is_the_message_says_so(self, lake, uri):
         with pytest.raises(TableMissing, match=r"no .*table"):
             open_table(lake, uri, format=self.format_)
@@ -139,6 +149,7 @@ class TableContract:
 
     # --- append and read
 
+    @pytest.mark.server
     def test_every_type_comes_back_as_it_was_written(self, lake, uri):
         table = create_table(lake, uri, EVERY_TYPE, format=self.format_, row_group_rows=40)
         rows = every_type(100)
@@ -154,11 +165,13 @@ class TableContract:
         assert [snapshot.row_groups(file) for file in snapshot.files] == [(100, 100, 50)]
         assert read_all(snapshot).equals(rows)
 
+    @pytest.mark.server
     def test_appends_are_read_in_the_order_of_their_commits(self, table):
         for number in range(4):
             table.append(sensors(10, first=10 * number), transaction=str(number))
         assert read_all(table.snapshot()).equals(sensors(40))
 
+    @pytest.mark.server
     def test_a_large_append_becomes_several_files_in_order(self, table, monkeypatch):
         monkeypatch.setattr("storage.tables.writing._FILE_BYTES", 8_000)
         table.append(sensors(1_000), transaction="a")
@@ -253,6 +266,7 @@ class TableContract:
         again = open_table(lake, uri, format=self.format_).append(sensors(10), transaction="hour 1")
         assert (again.added, count(table)) == (False, 50)
 
+    @pytest.mark.server
     def test_two_replays_that_both_see_the_rows_missing_add_them_once(self, table, at_commit):
         together = threading.Barrier(2)
         waited = threading.local()
@@ -272,6 +286,7 @@ class TableContract:
         append_at_once(lake, uri, self.format_, [["a", "b", "c"]] * 2)
         assert count(table) == 30
 
+    @pytest.mark.server
     def test_concurrent_appends_all_land(self, table):
         def append(writer: int) -> None:
             for number in range(3):
@@ -285,10 +300,12 @@ class TableContract:
             100 * w + 10 * i + j for w in range(3) for i in range(3) for j in range(10)
         )
 
+    @pytest.mark.server
     def test_a_commit_whose_answer_was_lost_counts_as_added(self, table, lost_answer):
         assert table.append(sensors(10), transaction="a").added
         assert count(table) == 10
 
+    @pytest.mark.server
     def test_files_are_uploaded_once_however_often_a_commit_loses(self, table, lake, uri, at_commit):
         rivals = iter(range(3))
 
@@ -321,6 +338,7 @@ class TableContract:
         assert (again.id, again.files, again.created) == (pinned.id, pinned.files, pinned.created)
         assert read_all(again).equals(sensors(10))
 
+    @pytest.mark.server
     def test_history_is_listed_oldest_first_and_can_be_read(self, table):
         ids = [table.append(sensors(10), transaction=str(number)).snapshot_id for number in range(3)]
         history = table.snapshots()
@@ -414,6 +432,7 @@ class TableContract:
         assert len({snapshot.column_identity(name) for name in SENSORS.names}) == 4
         assert table.snapshot().column_identity("x") == snapshot.column_identity("x")
 
+    @pytest.mark.server
     def test_reading_one_column_of_one_row_group_fetches_little(self, lake, uri):
         table = create_table(lake, uri, SENSORS, format=self.format_, row_group_rows=20_000)
         rows = _with(sensors(200_000), "x", pa.array(np.random.default_rng(0).random(200_000), pa.float32()))

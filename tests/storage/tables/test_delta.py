@@ -47,6 +47,26 @@ class TestDelta(TableContract):
         monkeypatch.setattr(delta, "_commit", commit_and_fail)
 
 
+class TestDeltaOnMinIO(TestDelta):
+    sampled = True
+
+    @pytest.fixture
+    def lake(self, on_minio: Lake) -> Lake:
+        return on_minio
+
+
+class TestDeltaOnExternal(TestDelta):
+    """The server that CAROUSEL_TEST_S3_ENDPOINT names."""
+
+    @pytest.fixture
+    def lake(self, on_external: Lake) -> Lake:
+        return on_external
+
+    @pytest.fixture
+    def uri(self, external_uri: str) -> str:
+        return external_uri
+
+
 @pytest.fixture
 def table(embedded, uri):
     return create_table(embedded, uri, SENSORS, format="delta", row_group_rows=100)

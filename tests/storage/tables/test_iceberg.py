@@ -29,6 +29,7 @@ from storage.tables.iceberg_names import BadTableName, identifier_of
 from storage.tables.open import CatalogSettings, Lake, create_table, list_tables, open_table
 from storage.tables.protocol import Table
 
+from .conftest import with_database
 from .contract import TableContract
 from .rows import SENSORS, count, read_all, sensors
 
@@ -71,15 +72,33 @@ class TestIcebergOnADatabase(IcebergContract):
         return database
 
 
+class TestIcebergOnMinIO(IcebergContract):
+    sampled = True
+
+    @pytest.fixture
+    def lake(self, on_minio: Lake) -> Lake:
+        return on_minio
+
+
+class TestIcebergOnExternal(IcebergContract):
+    """The server that CAROUSEL_TEST_S3_ENDPOINT names."""
+
+    @pytest.fixture
+    def lake(self, on_external: Lake) -> Lake:
+        return on_external
+
+    @pytest.fixture
+    def uri(self, external_uri: str) -> str:
+        return external_uri
+
+
 @pytest.fixture(scope="module")
 def database(embedded: Lake, tables_bucket: Bucket, tmp_path_factory) -> Iterator[Lake]:
     folder = tmp_path_factory.mktemp("catalog")
-    settings = CatalogSettings(
-        uri=f"sqlite:///{folder}/catalog.db", warehouse=f"s3://{tables_bucket.name}/warehouse"
-    )
-    lake = Lake(access=embedded.access, catalog=settings)
+    lake = with_database(embedded.access, f"s3://{tables_bucket.name}/warehouse", folder)
     yield lake
-    connect(settings, lake.access).close()
+    assert lake.catalog is not None
+    connect(lake.catalog, lake.access).close()
 
 
 @pytest.fixture
