@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: help
 help: ## List what there is to make.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(INSTALLED) ## Create .venv and install the project with its locked dependencies. PIP_TORCH=... says where PyTorch comes from.
@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> chec
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests. ARGS="-k name"
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not stack" $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## Run the tests that take minutes.
@@ -54,8 +54,36 @@ format: $(INSTALLED) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: clean
-clean: ## Remove .venv and the tools' caches. Data stays: that is .carousel/ and yours to delete.
+.PHONY: up
+up: ## Build and start the local stack: MinIO, PostgreSQL, Prefect, a worker (Docker with Compose v2).
+	@deploy/stack.sh up
+
+.PHONY: down
+down: ## Stop the stack; its data stay.
+	@deploy/stack.sh down
+
+.PHONY: demo-stack
+demo-stack: ## Run the demo on the stack, as a deployment. ARGS='kind="iceberg"'
+	@deploy/stack.sh demo $(ARGS)
+
+.PHONY: stack-status
+stack-status: ## Show the stack's containers.
+	@deploy/stack.sh status
+
+.PHONY: stack-logs
+stack-logs: ## Follow what the stack's containers print. ARGS="worker"
+	@deploy/stack.sh logs $(ARGS)
+
+.PHONY: test-stack
+test-stack: $(INSTALLED) ## Test a stack of its own, on ports of its own: up, train, kill, resume, down, up.
+	@$(BIN)/python -m pytest -m stack $(ARGS)
+
+.PHONY: tidy
+tidy: ## Remove .venv and the tools' caches. Data stay.
 	@if [ -x $(BIN)/carousel ]; then $(BIN)/carousel s3 stop; fi
 	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: clean
+clean: ## Remove the stack with its data, and .carousel/. Says how much, and asks (FORCE=1: does not ask).
+	@BIN=$(BIN) deploy/stack.sh clean

@@ -106,40 +106,51 @@ up() {
 
 down() { need_stack; compose down; say "the stack is down; its data stay (make up goes on, make clean removes them)"; }
 
+# Everything that this checkout has made: the stack's volumes, its .env, and the commands' .carousel.
 clean() {
-  local volumes sizes
-  volumes=$(ours volume)
-  if [ -z "$volumes" ] && [ ! -f "$env_file" ]; then say "there is no stack to remove"; return; fi
-  say "this removes the stack with all its tables, checkpoints and history:"
-  sizes=$(docker system df --verbose --format '{{range .Volumes}}{{.Name}} {{.Size}}{{"\n"}}{{end}}')
-  for volume in $volumes; do
-    say "  $volume  $(awk -v name="$volume" '$1 == name { print $2 }' <<<"$sizes")"
-  done
+  local volumes='' sizes volume answer root=${CAROUSEL_ROOT:-.carousel} carousel=${BIN:-.venv/bin}/carousel
+  # Without Docker there is no stack; with an .env there was one, and its data must not be forgotten.
+  if [ -f "$env_file" ]; then need_docker; fi
+  if docker info >/dev/null 2>&1; then volumes=$(ours volume); fi
+  if [ -z "$volumes" ] && [ ! -f "$env_file" ] && [ ! -d "$root" ]; then say "there is nothing to remove"; return; fi
+  if [ -d "$root" ] && [ ! -x "$carousel" ]; then fail "$carousel, which removes $root, is not installed: make setup"; fi
+  say "this removes, with all tables, checkpoints and history in them:"
+  if [ -n "$volumes" ]; then
+    sizes=$(docker system df --verbose --format '{{range .Volumes}}{{.Name}} {{.Size}}{{"\n"}}{{end}}')
+    for volume in $volumes; do
+      say "  volume $volume: $(awk -v name="$volume" '$1 == name { print $2 }' <<<"$sizes")"
+    done
+  fi
+  if [ -d "$root" ]; then say "  folder $root: $(du -sh "$root" | cut -f1)"; fi
   if [ "${FORCE:-}" != 1 ]; then
     [ -t 0 ] || fail "nothing was removed: there is no terminal to ask at; FORCE=1 answers yes"
     read -r -p "type yes to remove them: " answer
     [ "$answer" = yes ] || { say "nothing was removed"; exit 1; }
   fi
-  # By label, not by Compose: it refuses its file without the passwords, and .env may be gone.
-  ours container | xargs -r docker rm --force >/dev/null
-  ours network | xargs -r docker network rm >/dev/null
-  ours volume | xargs -r docker volume rm >/dev/null
+  if docker info >/dev/null 2>&1; then
+    # By label, not by Compose: it refuses its file without the passwords, and .env may be gone.
+    ours container | xargs -r docker rm --force >/dev/null
+    ours network | xargs -r docker network rm >/dev/null
+    ours volume | xargs -r docker volume rm >/dev/null
+  fi
+  if [ -d "$root" ]; then "$carousel" --root "$root" clean --all --yes >/dev/null; fi
   rm -f "$env_file"
-  say "the stack is gone"
+  say "removed"
 }
 
 demo() {
   need_stack
   [ -n "$(compose ps --quiet --status running worker)" ] || fail "the stack is not up; make up"
   local began=$SECONDS
-  compose exec -T worker python -m pipelines.deployed.follow demo-stack/demo "$@"
+  # From the server's container: it lives on when the worker's is killed.
+  compose exec -T prefect python -m pipelines.deployed.follow demo-stack/demo "$@"
   say "done in $((SECONDS - began)) s; look at it:"
   where >&2
 }
 
 command=${1:-}
 shift || true
-need_docker
+[ "$command" = clean ] || need_docker
 case $command in
   up) up "$@" ;;
   down) down ;;

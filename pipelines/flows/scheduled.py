@@ -15,6 +15,7 @@ from typing import Literal
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from pipelines import summary
@@ -46,7 +47,8 @@ def demo_stack(
         demo_config(kind).model_dump(mode="json") | {"storage": storage}, assignments=assignments
     )
     with _in_the_log():
-        done = demo(config, _root(), fresh)
+        # Started again after a kill, it goes on with what it began afresh.
+        done = demo(config, _root(), fresh and flow_run.run_count == 1)
         out = console(stderr=True)
         out.print(summary.metric_table(done.evaluated.figures))
         out.print(summary.verdict(done.evaluated.figures))
@@ -94,7 +96,7 @@ def _settings(assignments: Sequence[str] = ()) -> RunConfig:
 
 
 def _connection(config: RunConfig) -> Connection:
-    return connect(config.storage, _root())
+    return connect(config.storage, _root(), config.table.access)
 
 
 def _root() -> Path:
