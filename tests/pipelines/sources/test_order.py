@@ -1,5 +1,6 @@
 """Rows come out as windows need them: by series and time, each key once, whatever their order and number."""
 
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -51,7 +52,7 @@ def test_pieces_are_sorted_and_no_two_interleave_a_series(arranged, piece_rows, 
             ranges.setdefault(name, []).append((min(times), max(times)))
     for held in ranges.values():
         held.sort()
-        assert all(before[1] < after[0] for before, after in zip(held, held[1:], strict=False))
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(held))
 
 
 def test_a_file_in_no_order_is_told_to_be_sorted_on_disk(read, file, monkeypatch):
