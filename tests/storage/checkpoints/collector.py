@@ -3,6 +3,7 @@
 It ignores generations unless told otherwise, which makes it more aggressive than a real one.
 """
 
+import itertools
 import json
 import secrets
 
@@ -91,7 +92,10 @@ class Watch:
                 self._check(server, key.split("/")[2], json.loads(data), request)
 
     def _check(self, server: FakeServer, run: str, head: dict, request: Request) -> None:
-        for commit in head["commits"]:
+        pages = [f"{PREFIX}runs/{run}/pages/{name}" for name, _ in head["pages"]]
+        self.losses += [f"{request}: {run} has lost {page}" for page in pages if page not in server.objects]
+        older = [json.loads(server.objects[page])["commits"] for page in pages if page in server.objects]
+        for commit in itertools.chain(*older, head["commits"]):
             if commit["damaged"]:
                 continue
             key = f"{PREFIX}runs/{run}/manifests/{commit['manifest'][0]}"

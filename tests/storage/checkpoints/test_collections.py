@@ -4,16 +4,20 @@ Each trace is a short way to lose data when one rule is left out (found by a sea
 states). It is played twice: as the code is, nothing is lost; without the rule, the watch sees the loss.
 """
 
-from dataclasses import replace
-
 import pytest
 
-from storage.checkpoints import Damaged, RunWriter, canonical, landing
-from storage.checkpoints.fork import Branch, parent_commit
-from storage.checkpoints.shelf import Shelf
+from storage.checkpoints import Damaged, RunWriter, canonical
 
 from .collector import PREFIX, Watch, collect, drop
 from .fake_store import FakeServer, FakeStore
+from .rules import (
+    without_check,
+    without_if_match,
+    without_listing_again,
+    without_listing_first,
+    without_own_objects,
+    without_the_first_list,
+)
 from .simulation import Simulation
 from .states import begun, repository, state
 
@@ -103,53 +107,6 @@ def two_collections_while_a_fork_reads(simulation: Simulation) -> None:
     simulation.advance("collector", "put_if_match")  # collection 2 is there
     simulation.advance("fork")
     simulation.advance("collector")
-
-
-def without_check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(landing, "_condemned", lambda *args: set())
-
-
-def without_own_objects(patch: pytest.MonkeyPatch) -> None:
-    intact = landing._condemned
-
-    def reused_only(claim, content, commit, newest):
-        own = {f"packs/{pack}" for pack in getattr(content, "_uploaded", {})}
-        return {key for key in intact(claim, content, commit, newest) - own if "/manifests/" not in key}
-
-    patch.setattr(landing, "_condemned", reused_only)
-
-
-def without_listing_again(patch: pytest.MonkeyPatch) -> None:
-    intact = landing._condemned
-
-    def at_the_start(claim, content, commit, newest):
-        return intact(claim, content, commit, content.learned)
-
-    patch.setattr(landing, "_condemned", at_the_start)
-
-
-def without_the_first_list(patch: pytest.MonkeyPatch) -> None:
-    intact = Shelf.condemned
-    patch.setattr(Shelf, "condemned", lambda self, first, last: intact(self, first + 1, last))
-
-
-def without_listing_first(patch: pytest.MonkeyPatch) -> None:
-    def store(self: Branch):
-        shelf = self._shelf
-        commit, manifest = parent_commit(shelf, self._parent, self.id)
-        self.learned = shelf.newest_collection()
-        name, size = shelf.write_manifest(self._run, manifest, self.learned)
-        self.written[name] = manifest
-        return replace(commit, attempt=self._attempt, manifest=name, manifest_bytes=size)
-
-    patch.setattr(Branch, "store", store)
-
-
-def without_if_match(patch: pytest.MonkeyPatch) -> None:
-    def put_always(self: FakeStore, key: str, data: bytes, etag: str) -> str:
-        return self._do("put_if_match", key, lambda: self._write("put_if_match", key, data))
-
-    patch.setattr(FakeStore, "put_if_match", put_always)
 
 
 TRACES = [

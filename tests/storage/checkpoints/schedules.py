@@ -1,0 +1,154 @@
+"""Drawn schedules of everything that may happen to a repository at once, with the product's own collector.
+
+A seed draws the processes, the order of their requests, and the faults. Small worlds come often: a loss needs
+few processes in an unlucky order, and is found sooner among fewer.
+"""
+
+import contextlib
+import random
+from collections.abc import Callable
+
+import pytest
+
+from storage.checkpoints import CheckpointError, Repository, Retention, RunWriter, pages
+from storage.checkpoints.collector import _Collection
+
+from .collector import Watch
+from .fake_store import Crash, FakeStore, Fault, Request
+from .simulation import Simulation
+from .states import begun, repository, state
+
+Work = Callable[[FakeStore], object]
+
+
+def drawn_policy(rng: random.Random) -> Retention:
+    return Retention(last=rng.choice((1, 1, 2)), first=rng.random() < 0.3)
+
+
+def save_some(writer: RunWriter, rng: random.Random, first_step: int, count: int) -> None:
+    for step in range(first_step, first_step + count):
+        seeds = {name: rng.randrange(3) for name in ("m", "v", "w")}  # few, so that much is reused
+        policy = drawn_policy(rng) if rng.random() < 0.3 else None
+        writer.save(state(**seeds), seeds, step=step, retain=policy)
+
+
+def trainer(attempt: str, rng: random.Random) -> Work:
+    def work(store: FakeStore) -> None:
+        writer = RunWriter.take_over(repository(store), "run", attempt)
+        save_some(writer, rng, 10 * int(attempt[1:]), rng.choice((1, 1, 3)))
+
+    return work
+
+
+def forker(rng: random.Random) -> Work:
+    def work(store: FakeStore) -> None:
+        writer = repository(store).fork("run", "newest", "child", "b1")
+        save_some(writer, rng, 10, rng.choice((0, 0, 2)))
+
+    return work
+
+
+def keeper(rng: random.Random) -> Work:
+    """Retention, drops, second thoughts, tags and pins, by somebody who trains nothing."""
+
+    def work(store: FakeStore) -> None:
+        opened = repository(store)
+        for _ in range(rng.choice((1, 2, 4))):
+            run = rng.choice(("run", "run", "child"))
+            with contextlib.suppress(CheckpointError):  # dropped by another, pinned, not begun, condemned
+                act(opened, run, rng)
+
+    return work
+
+
+def act(opened: Repository, run: str, rng: random.Random) -> None:
+    commits = opened.commits(run)
+    if not commits:
+        return
+    one = rng.choice(commits)
+    match rng.choice(("retain", "drop", "drop", "drop all", "undo", "tag", "pin")):
+        case "retain":
+            opened.retain(run, drawn_policy(rng))
+        case "drop":
+            opened.drop(run, [one.id])
+        case "drop all":
+            opened.drop(run, [it.id for it in commits])
+        case "undo":
+            dropped = opened.drop(run, [one.id]).dropped
+            opened.undo_drop(run, dropped)
+        case "tag":
+            opened.tag(run, one.id, "good")
+        case "pin":
+            opened.pin(run, one.id, "me")
+            opened.unpin(run, one.id, "me")
+
+
+def collector(rng: random.Random) -> Work:
+    count = rng.choice((1, 2, 3))
+
+    def work(store: FakeStore) -> list[str]:
+        return [repository(store).collect().ending for _ in range(count)]
+
+    return work
+
+
+def faults(rng: random.Random) -> Callable[[str, Request], Fault | None]:
+    """Rare kills before or after any request, rare trouble with conditional puts, of everybody."""
+    often = rng.choice((0, 0, 0.03, 0.08))
+
+    def fault(name: str, request: Request) -> Fault | None:
+        if rng.random() > often:
+            return None
+        if rng.random() < 0.15:
+            return rng.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
+        if request.verb in ("put_if_match", "put_if_absent"):
+            return rng.choice((Fault.ANSWER_LOST, Fault.NEVER_ARRIVED, Fault.LATE, Fault.AGAIN))
+        return None
+
+    return fault
+
+
+class Played:
+    """One schedule, played to its end."""
+
+    def __init__(self, seed: int, patch: pytest.MonkeyPatch) -> None:
+        rng = random.Random(seed)
+        self.simulation = Simulation()
+        self.watch = Watch(self.simulation.server)
+        if rng.random() < 0.7:  # no mercy on what is young: the protocol does not rely on generations
+            patch.setattr(_Collection, "is_old", lambda self, name: True)
+        if rng.random() < 0.3:
+            patch.setattr(pages, "HEAD_COMMITS", 3)
+            patch.setattr(pages, "STAY", 1)
+            patch.setattr(pages, "JUST_WRITTEN", 1)
+        writer = begun(FakeStore(self.simulation.server))
+        save_some(writer, rng, 1, rng.choice((0, 2, 4)))
+        self.simulation.fault = faults(random.Random(rng.random()))
+        processes = {
+            "trainer": trainer("a2", random.Random(rng.random())),
+            "successor": trainer("a3", random.Random(rng.random())),
+            "fork": forker(random.Random(rng.random())),
+            "keeper": keeper(random.Random(rng.random())),
+            "collector": collector(random.Random(rng.random())),
+            "second": collector(random.Random(rng.random())),
+        }
+        absent = rng.choice((0, 1, 2, 3))
+        for name in rng.sample(sorted(processes.keys() - {"collector"}), absent):
+            del processes[name]
+        for name, work in processes.items():
+            self.simulation.start(name, work)
+        self.results = self.simulation.shuffle(seed)
+        patch.undo()
+
+    def unexpected(self) -> dict[str, object]:
+        """Processes that ended in a way in which none may end."""
+        return {
+            name: result
+            for name, result in self.results.items()
+            if isinstance(result, BaseException) and not isinstance(result, (CheckpointError, Crash))
+        }
+
+
+def play(seed: int) -> Played:
+    with pytest.MonkeyPatch.context() as patch:
+        return Played(seed, patch)
