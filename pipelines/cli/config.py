@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import deriving
+from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings
 from pipelines.terminal import console
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(help="Write, check and describe a run's YAML file.", no_args_is_help=True)
 
 
-@commands.command()
+@commands.command(epilog="Example: carousel config init --table s3://lake/rows --target load")
 def init(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
@@ -149,16 +150,19 @@ def _write_example(path: Path) -> None:
     console().print(f"wrote {path}; next: name your table and columns in it, then carousel config check")
 
 
-@commands.command()
-def check(config: ConfigPath = DEFAULT_CONFIG, assign: Assignments = None) -> None:
+@commands.command(epilog="Example: carousel config check -c carousel.yaml --json")
+def check(config: ConfigPath = DEFAULT_CONFIG, assign: Assignments = None, as_json: AsJson = False) -> None:
     """Check the settings as a run would, environment and --set included."""
     checked = run_config(config, assign)
+    if as_json:  # with every default: what a run would do
+        print_json(checked.model_dump(mode="json"))
+        return
     console().print(
         f"{config}: fine. Run {checked.run!r} reads {checked.table.uri} ({checked.table.format})."
     )
 
 
-@commands.command()
+@commands.command(epilog="Example: carousel config schema > carousel.schema.json")
 def schema() -> None:
     """Print the JSON schema of the YAML file; editors complete and check with it."""
     from pipelines.config.template import schema as json_schema

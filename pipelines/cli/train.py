@@ -7,7 +7,15 @@ import typer
 
 from pipelines.cli import deriving
 from pipelines.cli.answers import AsJson, print_json
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
+from pipelines.cli.app import (
+    DEFAULT_CONFIG,
+    Assignments,
+    ConfigPath,
+    run_config,
+    run_names,
+    settings,
+    storage_config,
+)
 from pipelines.terminal import console
 
 if TYPE_CHECKING:
@@ -42,8 +50,8 @@ def train(
 ) -> None:
     """Train a new run: of a settings file, or of a --table, whose settings are chosen by looking at it.
 
-    With --table every setting is chosen, shown with its reason, and written to the settings file (-c), which
-    `evaluate`, `score` and `report` then read. A file that is there for this table is used as it is.
+    With --table every setting is chosen, shown with its reason, and written to the settings file (-c).
+    `evaluate`, `score` and `report` read it. A file that is there for this table is used as it is.
     """
     root = settings(context).root
     if table is None:
@@ -102,7 +110,8 @@ def _refuse_options_of_a_table(context: typer.Context) -> None:
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in read and context.params.get(parameter.name or "") not in (None, [], (), False)
+        if parameter.name not in read
+        and context.params.get(parameter.name or "") not in (None, [], (), False)
     ]
     if given:
         raise UserError(
@@ -127,7 +136,7 @@ def _train(config: "RunConfig", root: Path, *, as_json: bool) -> None:
 
 def resume(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The run's name.")],
+    run: Annotated[str, typer.Argument(help="The run's name.", autocompletion=run_names)],
     ranks: Annotated[
         int | None,
         typer.Option(min=1, help="Train on another number of ranks: same batches, not the same bits."),
