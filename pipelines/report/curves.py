@@ -12,6 +12,8 @@ from storage.checkpoints import Commit
 POINTS = 2000
 """Progress reports on a page; beyond, every so manieth is shown."""
 
+_NOWHERE = 2**62
+
 GONE = (
     "The events of this training are not in the bucket (they are written by the process that trains, "
     "from this version on), so only what its checkpoints hold is shown."
@@ -75,7 +77,7 @@ def reported(attempts: Sequence[Attempt], *kinds: str) -> tuple[list[Event], tup
         and (end is None or event["step"] <= end)
     ]
     events.sort(key=lambda event: (event["step"], event["event"] == "finished"))
-    resumed = sorted({begin for begin in begins[1:] if begin > 0})
+    resumed = sorted({begin for begin in begins[1:] if 0 < begin < _NOWHERE})
     return events, tuple(resumed)
 
 
@@ -96,7 +98,7 @@ def _begin(attempt: Attempt) -> int:
     """The step from which an attempt trained; before it told any, it had trained nothing."""
     started = attempt.of("started")
     step = started[0].get("step") if started else None
-    return step if isinstance(step, int) else 2**62
+    return step if isinstance(step, int) else _NOWHERE
 
 
 def _figure(event: Event, name: str) -> float | None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -93,7 +94,8 @@ def _write(path: Path, html: bytes) -> None:
         draft.write_bytes(html)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise ReportNotWritten(
             f"the report cannot be written to {path}: {error.strerror or error}; "
             "free the disk or its folder, or name another file: carousel report --out FILE"

@@ -58,7 +58,13 @@ class Figure:
 
 
 def layout(
-    *, x: str, y: str, height: int = 340, x_axis: dict[str, Any] | None = None, **more: Any
+    *,
+    x: str,
+    y: str,
+    height: int = 340,
+    legend: bool = True,
+    x_axis: dict[str, Any] | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """The layout that all figures share, with titles of the axes."""
     axis = {
@@ -73,7 +79,8 @@ def layout(
     y_axis = more.pop("y_axis", {})
     return {
         "height": height,
-        "margin": {"l": 48, "r": 16, "t": 36, "b": 44},
+        "margin": {"l": 48, "r": 16, "t": 36 if legend else 8, "b": 44},
+        "showlegend": legend,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "color": colour("ink")},

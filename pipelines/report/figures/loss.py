@@ -14,7 +14,7 @@ def loss(curves: Curves) -> Figure | None:
     if any(value is not None for value in curves.losses):
         traces.append(_line("training", curves.steps, curves.losses, "muted", "lines", 1.5))
     trained = [point for point in curves.commits if point.training_loss is not None]
-    if trained:
+    if trained and not traces:
         steps, values = [it.step for it in trained], [it.training_loss for it in trained]
         traces.append(_line("training, since the commit before", steps, values, "sky", "lines+markers", 1.5))
     validated = [point for point in curves.commits if point.validation_loss is not None]
@@ -42,7 +42,7 @@ def loss(curves: Curves) -> Figure | None:
         layout=layout(
             x="step",
             y="loss (log scale)" if wide else "loss",
-            x_axis={"range": [0, max(curves.budget, *(x for trace in traces for x in trace["x"]))]},
+            x_axis={"range": [0, 1.02 * max(curves.budget, *(x for trace in traces for x in trace["x"]))]},
             y_axis={"type": "log"} if wide else {},
             shapes=[vertical(step) for step in curves.resumed_at],
             annotations=[note_at(step, " resumed") for step in curves.resumed_at[:20]],

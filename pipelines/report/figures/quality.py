@@ -36,7 +36,8 @@ def columns(shown: tuple[Column, ...]) -> Figure | None:
         layout=layout(
             x="rows without a value",
             y="",
-            height=90 + 26 * len(known),
+            height=70 + 26 * len(known),
+            legend=False,
             x_axis={"range": [0, 1.1], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]},
             y_axis={
                 "tickmode": "array",
@@ -72,7 +73,7 @@ def missing_map(coverage: Coverage) -> Figure | None:
                 "z": coverage.by_series,
                 "zmin": 0,
                 "zmax": 1,
-                "colorscale": [[0, colour("none")], [1, colour("dark")]],
+                "colorscale": [[0, colour("none")], [0.5, colour("half")], [1, colour("dark")]],
                 "colorbar": {
                     "tickformat": ".0%",
                     "thickness": 10,
@@ -91,7 +92,8 @@ def missing_map(coverage: Coverage) -> Figure | None:
         layout=layout(
             x="time" if coverage.ordinal else "time (UTC)",
             y="",
-            height=110 + 16 * max(4, len(coverage.series)),
+            height=90 + 16 * max(4, len(coverage.series)),
+            legend=False,
             x_axis={} if coverage.ordinal else {"type": "date"},
             y_axis={
                 "tickmode": "array",
@@ -130,6 +132,7 @@ def missing_over_time(coverage: Coverage) -> Figure | None:
             x="time" if coverage.ordinal else "time (UTC)",
             y="share of rows",
             height=260,
+            legend=False,
             x_axis={} if coverage.ordinal else {"type": "date"},
             y_axis={"tickformat": ".0%", "rangemode": "tozero", "range": [0, max(0.05, max(known) * 1.1)]},
             bargap=0.1,
@@ -165,6 +168,7 @@ def segments(quality: Quality) -> Figure | None:
             x="rows",
             y="segments",
             height=260,
+            legend=False,
             x_axis={
                 "tickmode": "array",
                 "tickvals": list(range(0, len(bars), max(1, len(bars) // 6))),

@@ -39,7 +39,8 @@ def overall(scores: Scores) -> Figure | None:
         layout=layout(
             x=f"mean absolute error of {label(scores.target)}",
             y="",
-            height=90 + 42 * len(ordered),
+            height=70 + 42 * len(ordered),
+            legend=False,
             y_axis=_names([each.name for each in ordered]),
             x_axis={"rangemode": "tozero"},
             hovermode="closest",
@@ -153,7 +154,7 @@ def ratios(scores: Scores) -> Figure | None:
                 "showlegend": False,
             }
         ],
-        layout=layout(x="model's error ÷ best baseline's", y="series", height=280, bargap=0.05),
+        layout=layout(x="model's error ÷ best baseline's", y="series", height=280, legend=False, bargap=0.05),
     )
 
 

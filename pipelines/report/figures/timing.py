@@ -73,7 +73,8 @@ def speed(timing: Timing) -> Figure | None:
         layout=layout(
             x="step",
             y="windows per second",
-            height=280,
+            legend=False,
+            x_axis={"zeroline": False},
             y_axis={"rangemode": "tozero"},
             shapes=[vertical(step) for step in timing.resumed_at],
         ),

@@ -4,16 +4,16 @@
     light: {
       ink: "#17202b", muted: "#5a6675", line: "#d5dbe3", grid: "#e8ecf1", card: "#ffffff",
       model: "#0072b2", band: "rgba(0,114,178,0.18)", quiet: "#b9c3ce", amber: "#c77700", green: "#008463",
-      purple: "#b0528e", sky: "#4a9fd4", none: "#eef2f6", dark: "#8c2f00", faint: "#93a0ae",
+      purple: "#b0528e", sky: "#4a9fd4", none: "#eef2f6", dark: "#8c2f00", faint: "#93a0ae", half: "#efb08a",
     },
     dark: {
       ink: "#e8edf3", muted: "#9aa7b6", line: "#33404e", grid: "#26313d", card: "#182029",
       model: "#56b4e9", band: "rgba(86,180,233,0.24)", quiet: "#4b5b6c", amber: "#f0b23e", green: "#3ecf9f",
-      purple: "#dd93c0", sky: "#7f9fd6", none: "#222d38", dark: "#ff9d5c", faint: "#64748a",
+      purple: "#dd93c0", sky: "#7f9fd6", none: "#222d38", dark: "#ffb57e", faint: "#64748a", half: "#8d5a38",
     },
   };
   const MARK = "\u0001"; // before the name of a colour; no other text holds it
-  const PRINTED = 700; // px, the width of a page less its margins
+  const PRINTED = 680; // px, the width of a page less its margins and those of a card
   const root = document.documentElement;
   const figures = new Map(JSON.parse(document.getElementById("figures").textContent).map((it) => [it.id, it]));
   const picked = new Map();
@@ -70,10 +70,14 @@
       draw(place(id), figure, picked.get(id) || 0, "light", PRINTED);
       let last = place(id);
       figure.variants.forEach((variant, number) => {
-        if (number === (picked.get(id) || 0)) return;
         const title = document.createElement("p");
         title.className = "more-title";
         title.textContent = variant.label;
+        if (number === (picked.get(id) || 0)) {
+          place(id).before(title);
+          extra.push(title);
+          return;
+        }
         const more = document.createElement("div");
         more.className = "plot more";
         last.after(title, more);
