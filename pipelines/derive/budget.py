@@ -13,6 +13,8 @@ _EPOCHS = 30
 _LEAST_STEPS = 300
 """Fewer windows than a model needs are seen more often; early stopping ends what does not help."""
 _CHECKPOINTS = 12
+_FURTHEST_S = 120.0
+"""Seconds of training between two checkpoints, at most: what a kill may cost."""
 _VALIDATION = 0.15
 """Share of the time that validations may take."""
 _COMMIT_S = 0.6
@@ -27,7 +29,7 @@ def choose_steps(
 ) -> TrainingConfig:
     """`training` with steps, checkpoints and validation that take `minutes` at `speed`."""
     seconds = 60 * minutes
-    count = max(1, min(_CHECKPOINTS, int(seconds / _CLOSEST_S)))
+    count = max(1, int(min(max(_CHECKPOINTS, seconds / _FURTHEST_S), seconds / _CLOSEST_S)))
     batches = -(-plan.windows("validation") // training.batch_size)
     affordable = int(_VALIDATION * seconds / count / speed.validation_s)
     validated = max(1, min(batches, _MOST_BATCHES, affordable))
@@ -58,6 +60,7 @@ def choose_steps(
         steps=steps,
         checkpoint_every=every,
         validation_batches=validated,
+        patience=max(training.patience, count // 2),
         warmup_steps=min(training.warmup_steps, max(1, steps // 10)),
         report_every=max(1, min(training.report_every, steps // 20)),
     )

@@ -143,7 +143,7 @@ def _shape(
         split = choose_splits(rhythm, horizon, told)
         training = length if 2 * length < rhythm.span else int(length * (1 - split.validation - split.test))
         room = Room(length, int(training * allowance), len(index.series))
-        season = choose_season(rhythm, target, training_rows, room.context(horizon), told)
+        season = choose_season(rhythm, target, training_rows, horizon, room.context(horizon), told)
         window, patch, lag = choose_window(rhythm, season, horizon, room, told)
         gap = choose_gap(rhythm, sample, window.length, told)
         cut = index if gap is None else index_snapshot(

@@ -1,8 +1,9 @@
 """The season: how many rows back the series looks like it does now.
 
-Where rows are moments, the hour, the day, the week and so on are candidates as far as they are whole numbers
-of rows; else, the peaks of the target's autocorrelation. The one that repeats best on training rows is taken:
-whose seasonal-naive forecast, the value of one season before, has the smallest mean absolute error.
+Where rows are moments, the day, the week and the year are candidates as far as they are whole numbers of rows
+(the hour and the minute where rows are too close together for those); else, the peaks of the target's
+autocorrelation. The one that repeats best on training rows is taken: whose seasonal-naive forecast over the
+horizon, the newest season repeated, has the smallest mean absolute error.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from pipelines.derive.words import DAY, HOUR, MINUTE, WEEK
 _NATURAL = ((MINUTE, "minute"), (HOUR, "hour"), (DAY, "day"), (WEEK, "week"))
 _CALENDAR = ((7 * DAY, ((52, "year"),)), (28 * DAY, ((12, "year"),)), (90 * DAY, ((4, "year"),)))
 """Intervals that are no whole part of a year, and its rows."""
+_SHORT = ("minute", "hour")
+_AHEAD = 4
+"""Seasons ahead, within the horizon, that errors are taken at."""
+_PAIRS = 1000
 _BETTER = 0.98
 """A longer season must be that much better than a shorter one: its last value is older."""
 _PEAK = 0.3
@@ -38,14 +43,16 @@ class Season:
     name: str
 
 
-def choose_season(rhythm: Rhythm, target: str, sample: Sample, most: int, reasons: Reasons) -> Season:
+def choose_season(
+    rhythm: Rhythm, target: str, sample: Sample, horizon: int, most: int, reasons: Reasons
+) -> Season:
     """The best of the candidates that are at most `most` rows long."""
     series = sample.of(target)
-    candidates = {rows: name for rows, name in _candidates(rhythm).items() if 1 < rows <= most}
+    candidates = _candidates(rhythm, most)
     by_calendar = bool(candidates)
     if not candidates:
         candidates = {lag: f"{lag} rows" for lag in _peaks(series, sample.run, most)}
-    errors = {rows: _naive_error(series, sample, rhythm, rows) for rows in sorted(candidates)}
+    errors = {rows: _naive_error(series, sample, rhythm, rows, horizon) for rows in sorted(candidates)}
     errors = {rows: error for rows, error in errors.items() if np.isfinite(error)}
     if not errors:
         reasons.add(
@@ -62,24 +69,27 @@ def choose_season(rhythm: Rhythm, target: str, sample: Sample, most: int, reason
     how = "" if by_calendar else " (peaks of the autocorrelation)"
     reasons.add(
         "forecast.season",
-        f"{_a(name)}: the value of one season before is off by the least (mean absolute error: {tried}){how}",
+        f"{_a(name)}: repeating the newest one is off by the least (mean absolute error: {tried}){how}",
     )
     return Season(best, _cycle(best, errors, rhythm, by_calendar), name)
 
 
-def _candidates(rhythm: Rhythm) -> dict[int, str]:
+def _candidates(rhythm: Rhythm, most: int) -> dict[int, str]:
+    """Names of natural seasons by their rows."""
     if rhythm.ordinal or not rhythm.regular:
         return {}
     interval = rhythm.interval
-    found = {
-        length // interval: name for length, name in _NATURAL if length > interval and not length % interval
-    }
+    found = {length // interval: name for length, name in _NATURAL if not length % interval}
     if interval == DAY:
         found[365] = "year"
     for length, years in _CALENDAR:
         if length <= interval < 1.15 * length:
             found |= dict(years)
-    return found
+    fitting = {rows: name for rows, name in found.items() if 1 < rows <= most}
+    short = [rows for rows, name in fitting.items() if name in _SHORT]
+    if len(short) < len(fitting):
+        return {rows: name for rows, name in fitting.items() if rows not in short}
+    return {rows: fitting[rows] for rows in short[-1:]}  # the hour rather than the minute
 
 
 def _cycle(best: int, errors: dict[int, float], rhythm: Rhythm, by_calendar: bool) -> int:
@@ -91,8 +101,17 @@ def _cycle(best: int, errors: dict[int, float], rhythm: Rhythm, by_calendar: boo
     return min((rows for rows in errors if not best % rows), default=best)
 
 
-def _naive_error(series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, rows: int) -> float:
-    """Mean absolute difference of values one season apart in one run."""
+def _naive_error(
+    series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, rows: int, horizon: int
+) -> float:
+    """Mean absolute error of repeating the newest season, over the steps of a horizon."""
+    seasons = -(-horizon // rows)
+    ahead = sorted({1 + (seasons - 1) * place // max(1, _AHEAD - 1) for place in range(_AHEAD)})
+    return float(np.mean([_difference(series, sample, rhythm, rows * count) for count in ahead]))
+
+
+def _difference(series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, rows: int) -> float:
+    """Mean absolute difference of values that are `rows` apart in one run; infinite where too few are."""
     if rows >= len(series):
         return np.inf
     same = sample.run[rows:] == sample.run[:-rows]
@@ -101,7 +120,7 @@ def _naive_error(series: NDArray[np.float32], sample: Sample, rhythm: Rhythm, ro
         same &= np.abs(apart - rows * rhythm.interval) <= 0.1 * rows * rhythm.interval
     difference = np.abs(series[rows:].astype(np.float64) - series[:-rows])[same]
     difference = difference[np.isfinite(difference)]
-    return float(difference.mean()) if len(difference) >= 2 * rows or len(difference) >= 1000 else np.inf
+    return float(difference.mean()) if len(difference) >= min(_PAIRS, rows) else np.inf
 
 
 def _peaks(series: NDArray[np.float32], run: NDArray[np.int64], most: int) -> list[int]:
