@@ -79,9 +79,13 @@ def checkpoints_of(repository: Repository, run: str, commits: Sequence[Commit]) 
 def _count(
     manifest: Manifest, seen: set[str], raw: Counter[str], new: Counter[str], tensors: dict[str, int]
 ) -> int:
-    """Add one commit's chunks to the sums; the raw bytes of those that were `seen` already."""
+    """Add one commit's chunks to the sums; the raw bytes of those that were `seen` in an earlier one.
+
+    Tensors so small that the manifest itself holds them are written anew with each.
+    """
     shared = 0
     found: Counter[str] = Counter()
+    own: set[str] = set()
     for name, tensor in manifest.tensors.items():
         first = name.partition("/")[0]
         kind = _KINDS.get(first, "other")
@@ -89,10 +93,11 @@ def _count(
         sizes = cut(tensor.dtype, tensor.shape, tensor.block_rows)
         for chunk, size in zip(tensor.chunks, sizes, strict=True):
             raw[kind] += size
-            if chunk in seen:
+            if chunk in seen and tensor.inline is None:
                 shared += size
             else:
                 new[kind] += size
-                seen.add(chunk)
+                own.add(chunk)
+    seen |= own
     tensors.update(found)
     return shared
