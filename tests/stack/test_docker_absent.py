@@ -9,7 +9,7 @@ import pytest
 
 from .stack import ROOT
 
-TOOLS = ("bash", "env", "dirname", "sed", "cat", "od", "tr", "cut", "du", "awk", "xargs", "mv")
+TOOLS = ("bash", "env", "dirname", "sed", "cat", "od", "tr", "cut", "du", "awk", "xargs", "mv", "echo")
 
 
 @pytest.fixture
