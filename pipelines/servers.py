@@ -116,10 +116,8 @@ def check_root(root: Path) -> None:
     """Raise UserError if `root` is there and cannot be used; it need not be there."""
     if not root.exists():
         return
-    if not root.is_dir():
-        raise UserError(f"{root} is a file, where a folder for servers, keys and logs is needed; {_OTHER}")
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise UserError(f"the folder {root} cannot be written to by this user; {_OTHER}, or mend its rights")
+    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
+        raise UserError(f"{root} is no folder that this user can write to; {_OTHER}, or mend its rights")
 
 
 def _kept(folder: Path) -> Path:

@@ -98,9 +98,7 @@ def shown(status: Status, command: str, config: str) -> Iterable[str | Table]:
     elif not status.runs.runs:
         yield "runs: none yet"
     else:
-        yield _shown_runs(status.runs, command, config)
-        if status.runs.left_out:
-            yield f"and {status.runs.left_out} older runs: {command} checkpoints list{config}"
+        yield from _shown_runs(status.runs, command, config)
     yield ""
     kept = {name: size for name, size in status.parts.items() if size.files}
     if kept:
@@ -115,25 +113,29 @@ def shown(status: Status, command: str, config: str) -> Iterable[str | Table]:
 def _shown_work(status: Status) -> Iterable[str | Table]:
     if not status.servers and not status.commands:
         yield "nothing runs"
-        return
-    table = _grid("running", "where", "process", "since", "")
-    for server in status.servers:
-        until = "until carousel stop" if server.kept else "ends with the command that uses it"
-        table.add_row(server.name, server.url, str(server.pid), _ago(server.since), until)
+    if status.servers:
+        table = _grid("server", "where", "process", "since", "")
+        for server in status.servers:
+            until = "until carousel stop" if server.kept else "ends with its command"
+            table.add_row(server.name, server.url, str(server.pid), _ago(server.since), until)
+        yield table
     for it in status.commands:
-        ranks = f"ranks {', '.join(map(str, it.ranks))}" if it.ranks else ""
-        doing = f"trains {it.run}" if it.run else ""
-        table.add_row(doing or "command", it.command, str(it.pid), _ago(it.since), ranks)
-    yield table
+        doing = f"trains {it.run}" if it.run else "works"
+        ranks = f" with ranks {', '.join(map(str, it.ranks))}" if it.ranks else ""
+        yield f"process {it.pid} {doing}{ranks}, since {_ago(it.since)}: {it.command}"
 
 
-def _shown_runs(runs: Runs, command: str, config: str) -> Table:
-    table = _grid("run", "state", "step", "commits", "go on with")
+def _shown_runs(runs: Runs, command: str, config: str) -> Iterable[str | Table]:
+    table = _grid("run", "state", "step", "commits")
     for it in runs.runs:
         far = f"{it.step}" if it.steps is None else f"{it.step}/{it.steps}"
-        again = f"{command} resume {it.run}{config}" if it.state in ("cut short", "not begun") else ""
-        table.add_row(it.run, it.state, far, str(it.commits), again)
-    return table
+        table.add_row(it.run, it.state, far, str(it.commits))
+    yield table
+    for it in runs.runs:
+        if it.state in ("cut short", "not begun"):
+            yield f"go on with {it.run}: {command} resume {it.run}{config}"
+    if runs.left_out:
+        yield f"and {runs.left_out} older runs: {command} checkpoints list{config}"
 
 
 def _servers(root: Path) -> list[RunningServer]:

@@ -74,6 +74,8 @@ def _global(
     ] = False,
 ) -> None:
     context.obj.root, context.obj.debug = root.resolve(), debug
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--root {root} is a file; name a folder, for servers, keys, data and logs")
     silence_notes(quiet)
 
 

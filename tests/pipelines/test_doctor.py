@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import servers
-from pipelines.cli import run
-from pipelines.doctor import Case, Finding, Outcome, bucket, examine, memory, packages, ports, python
+from pipelines.doctor import Case, Finding, Outcome, bucket, disk, examine, memory, packages, ports, python
 from pipelines.doctor import prefect as prefect_check
 from pipelines.doctor import servers as server_check
 from pipelines.doctor.endpoint import visit
@@ -296,13 +295,11 @@ def test_a_prefect_api_that_answers_tells_its_version(api, tmp_path, monkeypatch
     assert "as ours" in found[1].seen
 
 
-def test_a_root_that_is_a_file_is_a_problem(tmp_path, capsys, monkeypatch):
-    from pipelines.doctor import disk
-
-    monkeypatch.setattr("pipelines.doctor.examination.GROUPS", {"Disk": disk.check})
+def test_a_root_that_cannot_be_written_is_a_problem(tmp_path):
     (tmp_path / "file").touch()
-    assert run(["--root", str(tmp_path / "file"), "doctor"]) == 1
-    assert "is a file, where a folder" in capsys.readouterr().out
+    found = named(list(disk.check(case(tmp_path / "file"))), "root")
+    assert found.outcome is Outcome.problem
+    assert "--root" in (found.remedy or "")
 
 
 def test_nothing_is_made_where_nothing_was(tmp_path):
