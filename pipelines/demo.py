@@ -38,7 +38,14 @@ def demo_config(kind: TableFormat) -> RunConfig:
         ),
         window=WindowSpec(context=168, horizon=24),
         split=SplitSpec(validation=0.15, test=0.15),
-        forecast=ForecastConfig(target="delay", past=flights.PAST, timezone="America/New_York", hidden=128),
+        forecast=ForecastConfig(
+            target="delay",
+            past=flights.PAST,
+            timezone="America/New_York",
+            hidden=128,
+            scale="asinh",
+            shortcut=False,
+        ),
         training=TrainingConfig(steps=300),
         predictions=PredictionsConfig(uri=f"s3://lake/predictions{suffix}", format=kind),
     )

@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from lstm.models import Forecaster, check_levels, pinball
 from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.clock import HOURLY, Clock
+from lstm.tasks.target_scale import SCALES, Scale, TargetScale
 from lstm.windows.batch import Batch
 from lstm.windows.plan import Plan
 from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.spec import WindowSpec
 from storage.errors import UserError
 from storage.tables.protocol import Snapshot
-
-_LARGEST = 12.0
-"""Bound of a forecast before `sinh`: 80,000 linear units; only a broken model goes beyond."""
 
 _EARLIEST_US, _LATEST_US = (
     int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for year in (2, 9999)
@@ -61,8 +59,12 @@ class ForecastConfig:
     """Rows of the target's daily cycle: the head sees the target whole multiples of it before each step."""
     season: int = 168
     """Rows of one season (168 = a week of hours); a baseline repeats the target of a season before."""
+    scale: Scale = "linear"
+    """Unit of the target: linear; window where series differ much in level; asinh where many values are 0."""
     linear: float = 0.25
-    """Deviations of the target up to which its scale is about linear; logarithmic beyond (asinh)."""
+    """For scale asinh: deviations of the target up to which it is about linear; logarithmic beyond."""
+    shortcut: bool = True
+    """Add a linear forecast from the context, so that the LSTM learns only what is beyond one."""
 
     def __post_init__(self) -> None:
         if not self.target:
@@ -79,16 +81,21 @@ class ForecastConfig:
                 raise ValueError(f"ForecastConfig.{name} must be >= 1, got {value}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"ForecastConfig.dropout must be in [0, 1), got {self.dropout}")
+        if self.scale not in SCALES:
+            raise ValueError(f"ForecastConfig.scale must be {', '.join(SCALES)}, got {self.scale!r}")
         if not self.linear > 0:
             raise ValueError(f"ForecastConfig.linear must be > 0, got {self.linear}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `asdict`, also after a trip through JSON text, where tuples become lists."""
+        """The inverse of `asdict`, also after a trip through JSON text, where tuples become lists.
+
+        A config that was frozen before there was a choice of scale and shortcut means what it meant then.
+        """
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
-        return cls(**fields)
+        return cls(**{"scale": "asinh", "shortcut": False, **fields})
 
 
 def check_window(config: ForecastConfig, window: WindowSpec) -> None:
@@ -119,6 +126,10 @@ class Inputs:
 
     past: Tensor
     """[B, C, F] Scaled columns over the context, the target first; 0 where unknown."""
+    level: Tensor
+    """[B, 1] Level of the target's scale in natural units."""
+    spread: Tensor
+    """[B, 1] Its unit, in natural units."""
     known: Tensor
     """[B, C, F] 1 where the context is known, else 0."""
     calendar: Tensor
@@ -160,10 +171,12 @@ class ForecastTask:
             for moment in (scaling.mean, scaling.std)
         )
         self._std_F[self._std_F == 0] = 1.0  # a constant column becomes 0: it says nothing
-        # The target keeps its zero, around which asinh is linear; instance scaling finds its level.
-        self._unit = float(self._std_F[0]) * config.linear
-        self._origin_F, self._scale_F = self._mean_F.copy(), self._std_F.copy()
-        self._origin_F[0], self._scale_F[0] = 0.0, self._unit
+        self._scale = TargetScale(
+            scale=config.scale,
+            mean=float(self._mean_F[0]),
+            deviation=float(self._std_F[0]),
+            linear=config.linear,
+        )
         self._levels = torch.tensor(config.quantiles)
 
     def means_and_deviations(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -191,6 +204,7 @@ class ForecastTask:
             patch=config.patch,
             lag=config.lag,
             levels=config.quantiles,
+            shortcut=config.shortcut,
         )
 
     def inputs(self, batch: Batch) -> Inputs:
@@ -198,10 +212,16 @@ class ForecastTask:
         context = self.window.context
         past = batch.values[:, :context]
         known = ~np.isnan(past)
-        scaled = np.where(known, np.arcsinh((past - self._origin_F) / self._scale_F), np.float32(0))
+        level, spread = self._scale.measure(past[..., 0])
+        plain = (past - self._mean_F) / self._std_F
+        plain[..., 0] = (past[..., 0] - level) / spread
+        # Other columns are bent too: a reading far out must not drown the rest.
+        plain[..., 0], plain[..., 1:] = self._scale.bend(plain[..., 0]), np.arcsinh(plain[..., 1:])
         target = batch.values[:, context:, 0]
         return Inputs(
-            past=torch.from_numpy(scaled),
+            past=torch.from_numpy(np.where(known, plain, np.float32(0))),
+            level=torch.from_numpy(level),
+            spread=torch.from_numpy(spread),
             known=torch.from_numpy(known.astype(np.float32)),
             calendar=torch.from_numpy(self.calendar.encode(batch.times)),
             target=torch.from_numpy(np.nan_to_num(target)),
@@ -212,10 +232,12 @@ class ForecastTask:
         """Sum of the pinball loss over known targets, and their count.
 
         The loss is the mean over quantiles, in deviations of the target, so that a median is trained on the
-        very error that is reported. All parameters take part, also where no target is known.
+        very error that is reported; with scale `window` in spreads of the window. All parameters take part,
+        also where no target is known.
         """
-        error = pinball(self._forecast(model, inputs), inputs.target, self._levels).mean(-1)
-        loss = (error * inputs.target_known).sum() * (self.config.linear / self._unit)
+        target = (inputs.target - inputs.level) / inputs.spread
+        error = pinball(self._plain(model, inputs), target, self._levels).mean(-1)
+        loss = (error * inputs.target_known).sum() * self._scale.weight
         return loss, inputs.target_known.sum()
 
     @torch.inference_mode()
@@ -223,9 +245,10 @@ class ForecastTask:
         """[B, H, Q] quantiles in natural units, rising along Q; leaves the model's mode as it is."""
         training = model.training
         model.eval()
-        forecast = self._forecast(model, inputs).numpy()
+        plain = self._plain(model, inputs)
         model.train(training)
-        return np.asarray(forecast, np.float32)
+        forecast = plain * inputs.spread.unsqueeze(2) + inputs.level.unsqueeze(2)
+        return np.asarray(forecast.numpy(), np.float32)
 
     def state(self) -> dict[str, Any]:
         """JSON-able; `from_state` restores it, exact to the bit."""
@@ -248,7 +271,6 @@ class ForecastTask:
             clock=Clock(**state.get("clock", {})),
         )
 
-    def _forecast(self, model: nn.Module, inputs: Inputs) -> Tensor:
-        """[B, H, Q] in natural units."""
-        raw: Tensor = model(inputs.past, inputs.known, inputs.calendar)
-        return torch.sinh(raw.clamp(-_LARGEST, _LARGEST)) * self._unit
+    def _plain(self, model: nn.Module, inputs: Inputs) -> Tensor:
+        """[B, H, Q] forecasts around the level, in spreads."""
+        return self._scale.unbend(model(inputs.past, inputs.known, inputs.calendar))

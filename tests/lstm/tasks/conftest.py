@@ -15,7 +15,7 @@ CONTEXT, HORIZON = 48, 6
 
 
 def make_task(**changes: object) -> ForecastTask:
-    config = {"target": "delay", "past": ("rain",), "hidden": 8, "dropout": 0.1, **changes}
+    config = {"target": "delay", "past": ("rain",), "hidden": 8, "dropout": 0.1, "scale": "asinh", **changes}
     scaling = Scaling(columns=("rain", "delay"), count=(99, 99), mean=(1.0, 10.0), std=(2.0, 40.0))
     return ForecastTask(
         ForecastConfig(**config),

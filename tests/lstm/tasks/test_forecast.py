@@ -177,9 +177,13 @@ def test_the_state_survives_json_to_the_bit(batch):
 
 def test_a_task_frozen_before_seasons_and_clocks_still_loads(task):
     state = json.loads(json.dumps(task.state()))
-    del state["config"]["season"], state["clock"]
+    for name in ("season", "scale", "shortcut"):
+        del state["config"][name]
+    del state["clock"]
     again = ForecastTask.from_state(state)
-    assert again.config.season == 168
+    config = again.config
+    assert (config.season, config.scale, config.shortcut) == (168, "asinh", False)
+    assert not [name for name in built(again).state_dict() if "shortcut" in name]
     assert again.clock.seasonal(again.config.season) == "same hour last week"
 
 
@@ -200,6 +204,7 @@ def test_the_same_seed_builds_the_same_model(task):
         ({"hidden": 0}, "hidden must be >= 1, got 0"),
         ({"season": 0}, "season must be >= 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"scale": "log"}, "scale must be linear, window, asinh, got 'log'"),
         ({"linear": 0.0}, "linear must be > 0, got 0.0"),
     ],
 )
