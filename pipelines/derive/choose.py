@@ -17,6 +17,7 @@ from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
 from pipelines.derive.rhythm import Rhythm, choose_gap, find_rhythm
 from pipelines.derive.sample import Sample, take_sample
+from pipelines.derive.scale import choose_scale
 from pipelines.derive.season import choose_season
 from pipelines.derive.size import choose_memory, choose_ranks, choose_size
 from pipelines.derive.splits import choose_splits
@@ -94,6 +95,7 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
     check_times(shape.plan)
     order = OrderSpec()
     windows, plan = _thinned(shape, rhythm, wish, order, reasons)
+    scale = choose_scale(target, training_rows, reasons)
     size = choose_size(plan.windows("train"), windows, reasons)
     ranks = choose_ranks(reasons)
     memory = choose_memory(plan, 1 + len(past), ranks, reasons)
@@ -120,6 +122,7 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
             patch=shape.patch,
             lag=shape.lag,
             season=shape.season,
+            scale=scale,
         ),
         training=TrainingConfig(batch_size=size.batch, ranks=ranks, memory_mib=memory),
         plan=plan,
