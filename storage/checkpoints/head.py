@@ -160,6 +160,8 @@ class Head:
             parent = Parent(_word(origin.text("run"), what), origin.text("commit"))
         commits = parse_commits(got.items("commits"), what)
         pages = [fields.sized_name(page, f"{what}.pages", HEAD_LIMIT) for page in got.items("pages")]
+        if len({name for name, _ in pages}) != len(pages):
+            raise Damaged(f"{what} names a page twice")
         return cls(
             version=got.count("version"),
             nonce=got.text("nonce"),

@@ -4,11 +4,13 @@ The rules are those of docs/checkpoint-format.md#writing: the last head it wrote
 knew then, and the chunks of packs that commits of that head name. Every other location is forgotten.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.head import Head
+from storage.checkpoints.inspection import Verdict
 from storage.checkpoints.manifest import Location, Manifest
 
 LOCATIONS_LIMIT = 250_000
@@ -31,6 +33,18 @@ class Memory:
     _packs: dict[str, frozenset[str]] = field(default_factory=dict)
     """Packs of each manifest that we know."""
     _barred: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, head: Head, etag: str, newest: int, verdicts: Sequence[Verdict]) -> Self:
+        """What may be reused after a look at commits, newest first, before which collections were listed."""
+        memory = cls(head, etag, newest)
+        for verdict in verdicts:
+            if verdict.manifest is not None and verdict.trouble:
+                memory.bar(verdict.manifest.packs)
+        for verdict in reversed(verdicts):
+            if verdict.manifest is not None and not verdict.trouble:
+                memory.learn(verdict.commit.manifest, verdict.manifest)
+        return memory
 
     def learn(self, name: str, manifest: Manifest) -> None:
         """Take in the chunks of a manifest that a head names undamaged."""

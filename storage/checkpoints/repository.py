@@ -1,14 +1,15 @@
 """A repository: one prefix of a bucket that holds checkpoints of any number of runs."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Self
 
 from storage.checkpoints import canonical, dropping, marks
-from storage.checkpoints.collected import Collected
+from storage.checkpoints.collected import Collected, Doomed
 from storage.checkpoints.collector import collect
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import Damaged, RepositoryMissing, RunExists, UnsupportedRepository
+from storage.checkpoints.explain import explain
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
@@ -181,6 +182,10 @@ class Repository:
         """
         return collect(self.shelf if dry_run else self.writable(), dry_run=dry_run, progress=progress)
 
+    def explain(self, collected: Collected) -> Iterator[tuple[Doomed, str]]:
+        """Why each object that a collection (best: a dry run) condemns is not needed, in plain words."""
+        return explain(self.shelf, collected.doomed)
+
     def verify(self, run: str | None = None, *, deep: bool = False, progress: Progress = silent) -> Report:
         """Look for damage; see `storage.checkpoints.verify`."""
         return verify(self.shelf, run, deep=deep, progress=progress)
@@ -197,7 +202,7 @@ class Repository:
         """Take back commits that `retain` or `drop` has dropped; see `storage.checkpoints.undo`.
 
         Raises:
-            CommitMissing: a collection has condemned something that one of them needs.
+            CommitMissing: something that one of them needs was collected.
         """
         undo_drop(self.writable(), run, commits)
 

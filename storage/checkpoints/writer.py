@@ -96,13 +96,7 @@ class RunWriter:
                 break
             except UNDECIDED as error:
                 retries.after(error)
-        memory = Memory(head, etag, newest)
-        for verdict in verdicts:
-            if verdict.manifest is not None and verdict.trouble:
-                memory.bar(verdict.manifest.packs)
-        for verdict in reversed(verdicts):
-            if verdict.manifest is not None and not verdict.trouble:
-                memory.learn(verdict.commit.manifest, verdict.manifest)
+        memory = Memory.of(head, etag, newest, verdicts)
         return cls(repository, Claim(shelf, run, attempt), memory)
 
     @property

@@ -5,6 +5,7 @@ import pytest
 from storage.checkpoints import Damaged, Repository, RunWriter, canonical
 from storage.checkpoints import collector as product
 from storage.checkpoints.collected import Collected, Ending
+from storage.checkpoints.explain import UNKNOWN
 from storage.objects import OutcomeUnknown
 
 from .collector import PREFIX, Watch, drop
@@ -72,6 +73,20 @@ def test_dry_run_says_what_would_go_and_writes_nothing(store):
     done = collected(store)
     assert done.doomed == told.doomed
     assert done.deleted == told.condemned
+
+
+def test_a_dry_run_can_say_whose_everything_was(store):
+    writer = with_garbage(store)
+    store.fault = lambda request: Fault.CRASH_AFTER if "/packs/" in request.key else None
+    with pytest.raises(Crash):
+        writer.save(state(w=7), {}, step=7)
+    store.fault = lambda request: None
+    collected(store)
+    opened = repository(store)
+    told = {one.key: why for one, why in opened.explain(opened.collect(dry_run=True))}
+    assert len(told) == 5
+    whose = [f"step {step} of run run: dropped, or never committed" for step in (0, 1)]
+    assert sorted(told.values()) == sorted([UNKNOWN, *whose, *(f"needed by {it}" for it in whose)])
 
 
 def test_every_head_gets_a_new_version_and_keeps_its_content_and_writer(store):

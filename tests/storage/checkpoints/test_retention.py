@@ -271,16 +271,21 @@ def test_a_drop_is_undone_until_a_collection_condemns_it():
     assert watch.losses == []
 
 
-def test_undoing_a_drop_while_a_collection_has_condemned_but_not_deleted_is_refused():
+def test_undoing_a_drop_while_a_collection_deletes_stores_the_bytes_anew():
     simulation = Simulation()
     watch = Watch(simulation.server)
     run_of(FakeStore(simulation.server), 4)
     opened = repository(FakeStore(simulation.server))
-    dropped = opened.drop("run", [opened.commits("run")[1].id]).dropped
+    chosen = opened.note("run", opened.commits("run")[1].id, "the one")
+    dropped = opened.drop("run", [chosen.id]).dropped
     opened.collect()
     simulation.start("collector", lambda store: repository(store).collect())
     simulation.advance("collector", "delete")
-    with pytest.raises(CommitMissing, match="condemned"):
-        opened.undo_drop("run", dropped)
-    simulation.advance("collector")
+    opened.undo_drop("run", dropped)
+    assert simulation.advance("collector").deleted.objects == 2
     assert watch.losses == []
+    (again,) = [it for it in opened.commits("run") if it.id == chosen.id]
+    assert (again.note, again.metrics) == ("the one", chosen.metrics)
+    assert again.manifest != chosen.manifest
+    assert opened.restore("run", chosen.id).tensors == state(w=1)
+    assert opened.head("run").writer == "a1"
