@@ -8,6 +8,7 @@ from lstm.tasks.evaluate import Evaluation
 from lstm.training.start import pinned_snapshot
 from lstm.training.trained import BEST, Trained
 from pipelines.connect import Connection
+from pipelines.near import asked_for
 from pipelines.preparation import restored
 from pipelines.report.about import about
 from pipelines.report.attempts import read_attempts
@@ -72,7 +73,9 @@ def chosen(connection: Connection, run: str, commit: str) -> tuple[Trained, str]
             connection, run, commit
         ), f"This report is about the commit that was asked for, {commit}."
     repository = connection.existing_repository()
-    if any(_validated(it) for it in repository.head(run).commits):
+    with asked_for(run, repository):
+        commits = repository.head(run).commits
+    if any(_validated(it) for it in commits):
         return restored(
             connection, run, BEST
         ), "This report is about the commit with the best validation loss."
