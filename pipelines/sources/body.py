@@ -5,6 +5,7 @@ each piece is sorted by (entity, time) before it is appended. That is in order a
 file is sorted by (entity, time) or by time alone. Where it is neither, its rows are first sorted on disk.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,8 +160,8 @@ class Body:
 
     def _settings(self) -> str:
         """What decides, beside the files' content, which rows come out."""
-        keys = f"{self.decided.time}\0{self.decided.entity}"
-        return blake3(f"{self.reading.shapes()}\0{keys}".encode()).hexdigest()[:16]
+        decided = [self.decided.time, self.decided.entity, *sorted(self.decided.schema.names)]
+        return blake3(json.dumps([self.reading.shapes(), *decided]).encode()).hexdigest()[:16]
 
     def _read(self, columns: Sequence[str], notes: list[str]) -> Iterator[pa.Table]:
         for file in self.files:

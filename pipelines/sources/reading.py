@@ -8,7 +8,8 @@ TimeUnit = Literal["s", "ms", "us", "ordinal"]
 
 LAYOUT = 1
 """Counts the ways in which rows are cut into appends; another one makes other transactions."""
-_ONLY_FOUND = ("delimiter",)  # a file has one that is right: saying it changes no row
+_DECIDED = ("time", "entity", "columns", "delimiter")
+"""Found where they are not said: saying what is found anyway changes no row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,6 @@ class Reading:
     """All files are one body of rows: sorted together, known or new together."""
 
     def shapes(self) -> str:
-        """What of this decides which rows come out, as text for a transaction's id."""
-        values = {name: value for name, value in asdict(self).items() if name not in _ONLY_FOUND}
+        """What of this decides which rows come out, beside the columns, as text for a transaction's id."""
+        values = {name: value for name, value in asdict(self).items() if name not in _DECIDED}
         return json.dumps({"layout": LAYOUT, **values}, sort_keys=True, separators=(",", ":"))

@@ -81,11 +81,11 @@ def test_what_shapes_the_rows_is_part_of_their_name(said, read, file):
     assert one.pieces[0].transaction != other.pieces[0].transaction
 
 
-def test_naming_the_delimiter_that_is_found_anyway_changes_no_name(read, file):
+@pytest.mark.parametrize("said", [{"delimiter": ","}, {"time": "time"}, {"columns": ("x", "time", "id")}])
+def test_saying_what_is_found_anyway_changes_no_name(said, read, file):
     path = file(content(lines(1, 3)))
     assert (
-        read(path, entity="id").pieces[0].transaction
-        == read(path, entity="id", delimiter=",").pieces[0].transaction
+        read(path, entity="id").pieces[0].transaction == read(path, entity="id", **said).pieces[0].transaction
     )
 
 
