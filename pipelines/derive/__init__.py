@@ -7,7 +7,7 @@ says wins; what a table cannot serve is refused with its numbers.
 | file | decides |
 |---|---|
 | `keys` | which columns are time and entity |
-| `columns` | target and past columns |
+| `columns`, `scale` | target and past columns, the target's unit |
 | `rhythm`, `season` | sampling interval, gaps, the season |
 | `window`, `splits` | horizon, context, patch, lag; the shares of validation and test |
 | `size`, `budget` | the model, batches, memory; steps |

@@ -52,6 +52,7 @@ def test_windows_follow_the_sampling_and_the_season(name):
 REASONED = (
     *("table.time", "table.entity", "table.max_gap", "window.context", "window.horizon", "window.stride"),
     *("split.validation", "split.test", "forecast.target", "forecast.past", "forecast.season"),
+    "forecast.scale",
     *("forecast.lag", "forecast.patch", "forecast.hidden", "forecast.layers", "forecast.timezone"),
     *("training.batch_size", "training.ranks", "training.memory_mib"),
 )
@@ -176,3 +177,18 @@ def test_a_sample_reads_a_part_of_a_large_table():
     derived(table)
     read = sum(count for (_, _, columns), count in table.snapshot().reads.items() if "load" in columns)
     assert 0 < read <= 50
+
+
+@pytest.mark.parametrize(
+    ("load", "scale"),
+    [
+        (np.concatenate([wave(600, 24), wave(600, 24)]), "linear"),
+        (np.concatenate([wave(600, 24), 500 + 1000 * wave(600, 24)]), "window"),
+        (np.maximum(0, wave(1200, 24)), "asinh"),
+    ],
+)
+def test_the_targets_unit_follows_its_levels_and_zeros(load, scale):
+    rows = panel(2, 600)
+    choice, reasons = derived(rows.set_column(2, "load", pa.array(load)))
+    assert choice.forecast.scale == scale
+    assert "forecast.scale" in reasons.by_key
