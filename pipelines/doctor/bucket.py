@@ -23,6 +23,7 @@ from storage.objects import Access, Bucket, ObjectError
 if TYPE_CHECKING:
     from pipelines.config.storage import StorageConfig
 
+_RIGHTS = "let these keys list, read and write there, or use others; deleting is not needed"
 _SOURCES = {
     "explicit": "the embedded server's own",
     "env": "AWS_ACCESS_KEY_ID in the environment",
@@ -92,7 +93,7 @@ def _reached(storage: "StorageConfig", root: Path) -> Iterator[Finding | Connect
                 return
         connection = _hurried(connect(storage, root))
     except UserError as error:
-        yield mistake("bucket", error, "correct the section `storage` of the settings")
+        yield mistake("bucket", error, f"correct the section `storage` of the settings, or {_RIGHTS}")
         return
     except BotoCoreError as error:
         yield problem("bucket", str(error), "mend the AWS settings of this machine (aws configure)")
@@ -130,19 +131,19 @@ def _hurried(connection: Connection) -> Connection:
 def _allowed(connection: Connection) -> Iterator[Finding]:
     """Read, write, and the settings that lose or keep too much."""
     bucket, place = connection.bucket, f"s3://{connection.bucket.name}/{connection.prefix}"
-    rights = "let these keys read, list and write there, or use others; deleting is not needed"
     try:
         known = bucket.exists() and any(True for _ in bucket.list(f"{connection.prefix}/repository.json"))
     except UserError as error:
-        yield mistake("read", error, rights)
+        yield mistake("read", error, _RIGHTS)
         return
     state = "a repository of checkpoints is there" if known else "no checkpoints yet"
     yield ok("read", f"{place}: {state}", repository=known)
     try:
         bucket.probe(connection.prefix)
-    except (UserError, ObjectError) as error:
-        seen, _, remedy = str(error).partition("; ")
-        yield problem("write", seen, rights if "403" in str(error) else remedy or rights)
+    except UserError as error:
+        yield mistake("write", error, _RIGHTS)
+    except ObjectError as error:
+        yield problem("write", str(error), _RIGHTS)
     else:
         yield ok("write", "conditional puts, reads and lists keep what writers rely on (tried, removed)")
     cautions = list(bucket.cautions())

@@ -58,4 +58,6 @@ def skipped(name: str, why: str) -> Finding:
 def mistake(name: str, error: UserError, remedy: str) -> Finding:
     """What a user's mistake comes to; the remedy stands in most messages, after a semicolon."""
     seen, _, rest = str(error).partition("; ")
-    return problem(name, seen, rest or remedy)
+    if not rest or " answers " in rest:  # what a server said is no remedy
+        return problem(name, str(error), remedy)
+    return problem(name, seen, rest)

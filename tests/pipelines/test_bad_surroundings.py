@@ -73,10 +73,14 @@ def reader(minio: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
     program.chmod(0o700)
     assert minio.endpoint_url and minio.access_key and minio.secret_key  # noqa: PT018 - for mypy, at once
     name = fresh_bucket(minio).name
+    rights = tmp_path / "rights.json"
+    allowed = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}
+    rights.write_text(json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
     for arguments in (
         ("alias", "set", "it", minio.endpoint_url, minio.access_key, minio.secret_key),
         ("admin", "user", "add", "it", "reader", "may-only-read"),
-        ("admin", "policy", "attach", "it", "readonly", "--user", "reader"),
+        ("admin", "policy", "create", "it", "reading", str(rights)),
+        ("admin", "policy", "attach", "it", "reading", "--user", "reader"),
     ):
         subprocess.run(
             [program, "--config-dir", tmp_path / "mc.d", *arguments], check=True, capture_output=True
