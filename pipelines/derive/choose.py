@@ -18,7 +18,6 @@ from pipelines.derive.request import CannotDerive, Request
 from pipelines.derive.rhythm import Rhythm, choose_gap, find_rhythm
 from pipelines.derive.sample import Sample, take_sample
 from pipelines.derive.scale import choose_scale
-from pipelines.derive.scale import choose_scale
 from pipelines.derive.season import choose_season
 from pipelines.derive.size import choose_memory, choose_ranks, choose_size
 from pipelines.derive.splits import choose_splits
@@ -92,7 +91,6 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
     training_rows = early if len(early) else sample
     check_target(training_rows, target, snapshot)
     past = choose_past(snapshot.schema, keys, target, training_rows, snapshot, wish, reasons)
-    scale = choose_scale(target, training_rows, reasons)
     shape = _shape(keys.index, rhythm, target, sample, training_rows, wish, cache, reasons)
     check_times(shape.plan)
     order = OrderSpec()
@@ -124,7 +122,6 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
             patch=shape.patch,
             lag=shape.lag,
             season=shape.season,
-            scale=scale,
             scale=scale,
         ),
         training=TrainingConfig(batch_size=size.batch, ranks=ranks, memory_mib=memory),

@@ -1,46 +1,40 @@
-"""The unit in which the target is learned: its own, each window's, or one that bends at zero."""
+"""The unit in which the model sees the target: by what its values look like."""
 
 import numpy as np
 
 from lstm.tasks.target_scale import Scale
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.sample import Sample
-from pipelines.derive.words import share
 
-_ZEROS = 0.3
-"""Share of zeros from which the rest counts as rare."""
 _APART = 10.0
-"""Times that the spread of one series is another's, for them to count as of different levels."""
-_FEWEST = 8
-"""Known rows of a run whose spread is looked at."""
+"""Levels of series, as a ratio of a high one to a low one, beyond which they differ much."""
+_ZEROS = 0.2
+"""Share of zeros that makes zero special."""
+_SERIES = 5
+"""Series below which nothing is said about how series differ."""
 
 
-def choose_scale(target: str, sample: Sample, reasons: Reasons) -> Scale:
-    """The scale for what the target's values look like on training rows."""
-    values = sample.of(target)
-    known = values[~np.isnan(values)]
-    zeros = int(np.sum(known == 0))
-    if zeros > _ZEROS * len(known):
-        reasons.add("forecast.scale", f"{share(zeros, len(known))} of the target's values are 0")
-        return "asinh"
-    spreads = _spreads(sample, target)
-    low, high = np.quantile(spreads, [0.1, 0.9]) if len(spreads) > 1 else (1.0, 1.0)
-    if high > _APART * low:
-        reasons.add(
-            "forecast.scale",
-            f"series differ in level: the spread of a large one is {high / low:,.0f} times a small one's",
+def choose_scale(target: str, training_rows: Sample, reasons: Reasons) -> Scale:
+    """`asinh` for a mass at zero, `window` for series of very different levels, else `linear`."""
+    values = training_rows.of(target)
+    known = ~np.isnan(values)
+    values, run = np.abs(values[known].astype(np.float64)), training_rows.run[known]
+    scale: Scale = "linear"
+    reason = "the target is seen around its mean, in units of its deviation"
+    if len(values) and (zeros := float((values == 0).mean())) >= _ZEROS:
+        scale, reason = (
+            "asinh",
+            f"{zeros:.0%} of the target are exactly 0: linear near it, logarithmic far off",
         )
-        return "window"
-    reasons.add("forecast.scale", "series are about alike in level, and seldom 0")
-    return "linear"
-
-
-def _spreads(sample: Sample, target: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Standard deviation of the target in each run that moves."""
-    known = ~np.isnan(sample.of(target))
-    values, run = sample.of(target)[known].astype(np.float64), sample.run[known]
-    numbers, place, rows = np.unique(run, return_inverse=True, return_counts=True)
-    mean = np.bincount(place, values, len(numbers)) / rows
-    spread = np.sqrt(np.bincount(place, np.square(values - mean[place]), len(numbers)) / rows)
-    found: np.ndarray[tuple[int], np.dtype[np.float64]] = spread[(rows >= _FEWEST) & (spread > 0)]
-    return found
+    elif len(values):
+        _, place, rows = np.unique(run, return_inverse=True, return_counts=True)
+        levels = np.bincount(place, values) / rows
+        low, high = np.quantile(levels, (0.1, 0.9))
+        if len(levels) >= _SERIES and high > _APART * low:
+            scale = "window"
+            reason = (
+                f"series stand at levels from about {low:.3g} to {high:.3g}: each window is seen around its "
+                "own, so that none outweighs the others"
+            )
+    reasons.add("forecast.scale", reason)
+    return scale

@@ -177,18 +177,3 @@ def test_a_sample_reads_a_part_of_a_large_table():
     derived(table)
     read = sum(count for (_, _, columns), count in table.snapshot().reads.items() if "load" in columns)
     assert 0 < read <= 50
-
-
-@pytest.mark.parametrize(
-    ("load", "scale"),
-    [
-        (np.concatenate([wave(600, 24), wave(600, 24)]), "linear"),
-        (np.concatenate([wave(600, 24), 500 + 1000 * wave(600, 24)]), "window"),
-        (np.maximum(0, wave(1200, 24)), "asinh"),
-    ],
-)
-def test_the_targets_unit_follows_its_levels_and_zeros(load, scale):
-    rows = panel(2, 600)
-    choice, reasons = derived(rows.set_column(2, "load", pa.array(load)))
-    assert choice.forecast.scale == scale
-    assert "forecast.scale" in reasons.by_key
