@@ -88,7 +88,7 @@ def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None
 
 
 def data_lake(data: AccessConfig) -> Lake:
-    """Where a source table is read. Keys of its own in the environment go before the profile's.
+    """Where a source table is read. Keys of its own in the environment stand in for the profile.
 
     Raises:
         UserError: one of the two keys is missing.
@@ -100,7 +100,7 @@ def data_lake(data: AccessConfig) -> Lake:
     access = Access(
         endpoint_url=None if data.endpoint_url == "aws" else data.endpoint_url,
         region=data.region,
-        profile=data.profile,
+        profile=None if key else data.profile,
         access_key=key or None,
         secret_key=secret or None,
         session_token=(os.environ.get(DATA_SESSION_TOKEN) or None) if key else None,

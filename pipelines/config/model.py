@@ -137,8 +137,13 @@ class RunConfig(Section):
         )
 
 
-def access_of(table: TableRef) -> AccessConfig | None:
-    """The settings that a job froze of how its table is reached."""
+def access_of(table: TableRef, settings: TableConfig | None = None) -> AccessConfig | None:
+    """How a job's table is reached: as its settings say now where they are at hand, else as the job froze it.
+
+    So a table that has moved, or whose profile is called otherwise on another machine, is found all the same.
+    """
+    if settings is not None and settings.uri == table.uri and settings.access is not None:
+        return settings.access
     frozen = table.access
     if frozen is None:
         return None

@@ -4,10 +4,11 @@ There may be two places: `storage`, where checkpoints and forecasts are written,
 table is read that lies elsewhere, or with other keys that may only read.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -30,6 +31,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+T = TypeVar("T")
 _ENDPOINT = r"^(aws|https?://\S+)$"
 
 
@@ -56,8 +58,10 @@ def _endpoint(value: Any) -> Any:
         return value
     _without_password(value)
     if not re.match(_ENDPOINT, value):
-        shown = "this" if "@" in value else repr(value)
+        shown = "this" if "@" in value else json.dumps(value)
         raise ValueError(f"{shown} is no endpoint; write http://host:port, https://host, or aws")
+    if "@" in value:
+        raise ValueError("names a user; take that out, keys are given apart from the address")
     return value
 
 
@@ -85,7 +89,7 @@ class AccessConfig(Section):
     region: str | None = None
     """The bucket's region; null: what AWS_REGION or the profile says, else us-east-1."""
     profile: str | None = None
-    """Profile of the shared AWS files (`~/.aws`) that has the keys; null: the usual AWS chain."""
+    """Profile of the shared AWS files (`~/.aws`): keys, perhaps endpoint and region; null: the AWS chain."""
     catalog: CatalogConfig | None = None
     """Iceberg only: the catalog that knows the table; null: it is opened by where it lies."""
 
@@ -105,12 +109,12 @@ class StorageConfig(AccessConfig):
     reports: Annotated[str, Field(min_length=1)] = "reports"
     """Prefix in the bucket under which the reports of all runs are kept."""
 
-    @field_validator("catalog")
+    @field_validator("catalog", "profile")
     @classmethod
-    def _catalog_is_read(cls, catalog: CatalogConfig | None, info: ValidationInfo) -> CatalogConfig | None:
-        if catalog is not None and info.data.get("endpoint_url", ...) is None:
+    def _is_read(cls, value: T, info: ValidationInfo) -> T:
+        if value is not None and info.data.get("endpoint_url", ...) is None:
             raise ValueError("the embedded server has its own; set storage.endpoint_url, or leave it out")
-        return catalog
+        return value
 
 
 def default_storage(

@@ -45,7 +45,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     """Forecast from the newest rows of the table: of `snapshot`, or the newest one."""
     connection = connect(config.storage, root)
     trained = restored(connection, config.run, commit)
-    connection = connection.reading(access_of(trained.job.table))
+    connection = connection.reading(access_of(trained.job.table, config.table))
     source = open_table(connection.data, trained.job.table.uri, format=trained.job.table.format)
     pinned = source.snapshot(snapshot)
     with waiting("looking through the table's rows"):

@@ -1,11 +1,13 @@
 """Settings: one file, overridden by the environment and the command line; what is wrong is named."""
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from pipelines.config.load import load, validated
+from pipelines.config.model import access_of
 from pipelines.config.storage import default_storage
 from pipelines.config.template import schema, template
 from pipelines.config.text import ConfigError, read_yaml
@@ -153,11 +155,28 @@ def test_an_unknown_key_elsewhere_is_not_taken_for_one_to_the_bucket():
         "storage.catalog={uri: 'https://example.org/lake?TOKEN=hush'}",
         "storage.catalog={uri: 'https://example.org/lake?a=b;client_secret=hush'}",
         "storage.endpoint_url=https://example.org/?X-Amz-Security-Token=hush",
+        "storage.endpoint_url=ftp://ann:hush@example.org",
+        "table.access={endpoint_url: 'ftp://ann:hush@example.org'}",
+        "table.access.endpoint_url=http://ann:hush@example.org",
+        "table.access={catalog: {uri: 'postgresql://ann:hush@example.org/lake'}}",
     ],
 )
 def test_a_password_in_an_address_is_refused_and_not_repeated(assignment):
     message = complaint(assignment)
     assert "holds a password" in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("address", ["ftp://hush@host", "http://hush@host", "http://[hush@", "hush@host"])
+def test_an_address_with_somebody_in_it_is_refused_and_not_repeated(address):
+    message = complaint(f"storage.endpoint_url='{address}'")
+    assert "storage.endpoint_url" in message
+    assert "hush" not in message
+
+
+def test_keys_to_the_data_are_refused_with_their_variables():
+    message = complaint("table.access={secret_access_key: hush}")
+    assert "CAROUSEL_DATA_SECRET_ACCESS_KEY" in message
     assert "hush" not in message
 
 
@@ -209,10 +228,38 @@ def test_the_job_pins_the_snapshot():
     assert type(job).from_json(job.to_json()) == job
 
 
+def test_the_job_knows_where_its_table_is_read_and_no_keys():
+    access = "{endpoint_url: 'https://s3', profile: lab, catalog: {uri: 'https://catalog', warehouse: w}}"
+    found = config(f"table.access={access}")
+    job = found.job("7")
+    again = type(job).from_json(json.loads(json.dumps(job.to_json())))
+    assert access_of(again.table) == found.table.access
+
+
+def test_settings_of_the_same_table_say_where_it_is_read_now():
+    frozen = config("table.access={endpoint_url: 'https://old'}").job("7").table
+    moved = config("table.access={endpoint_url: 'https://new'}").table
+    other = config("table.access={endpoint_url: 'https://new'}", "table.uri=s3://lake/other").table
+    now = [access_of(frozen, settings) for settings in (None, config().table, other, moved)]
+    assert [it and it.endpoint_url for it in now] == [
+        "https://old",
+        "https://old",
+        "https://old",
+        "https://new",
+    ]
+
+
+def test_a_job_from_before_tables_had_an_access_is_read():
+    values = config().job("7").to_json()
+    del values["table"]["access"]
+    assert type(config().job("7")).from_json(values) == config().job("7")
+
+
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
         ("storage.catalog.uri=https://catalog", "storage.catalog: the embedded server has its own"),
+        ("storage.profile=lab", "storage.profile: the embedded server has its own"),
         ("predictions.uri=s3://lake/flights/", "predictions.uri is the table that is read"),
     ],
 )
