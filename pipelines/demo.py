@@ -16,6 +16,7 @@ from pipelines import flights
 from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig, TableFormat
 from pipelines.config.storage import StorageConfig
 from pipelines.config.template import template
+from pipelines.waiting import waiting
 from storage.checkpoints import Repository
 
 RUN = "flights"
@@ -83,15 +84,16 @@ def _state(job: Job, name: str, repository: Repository) -> Literal["unfinished",
 
 
 @contextmanager
-def only_one(root: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def only_one(root: Path, tell: Callable[[], None]) -> Iterator[None]:
     """Hold the right to run the demo under `root`; where another has it, say so and wait."""
     descriptor = os.open(root / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            tell()
+            with waiting("waiting for the other demo's end"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
