@@ -17,6 +17,7 @@ from storage.checkpoints.errors import (
     UnsupportedRepository,
 )
 from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
@@ -38,6 +39,7 @@ __all__ = [
     "Finding",
     "Head",
     "InvalidName",
+    "PackLists",
     "Parent",
     "Report",
     "Repository",

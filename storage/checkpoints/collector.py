@@ -3,7 +3,8 @@
 A collection may be killed at any moment and harms nothing: what it has condemned but not deleted is still
 named by nothing, so the next one condemns it again. Several may run at once: all but one of them stop.
 
-Cost: lists the repository twice, reads each page and manifest once, each head twice, and changes it once.
+Cost: lists the repository twice, reads each page and manifest once (manifests once ever, with `PackLists`),
+each head twice, and changes it once.
 Memory: 50 bytes for each object (see `inventory`) and at most `AT_MOST` keys.
 """
 
@@ -16,6 +17,7 @@ from storage.checkpoints.errors import Damaged
 from storage.checkpoints.inventory import Folder, Inventory
 from storage.checkpoints.marking import Marker
 from storage.checkpoints.names import Kind, generation
+from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.packs import in_order
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.shelf import Retries, Shelf
@@ -26,26 +28,29 @@ AT_MOST = 250_000
 _THREADS = 8
 
 
-def collect(shelf: Shelf, *, dry_run: bool = False, progress: Progress = silent) -> Collected:
+def collect(
+    shelf: Shelf, *, dry_run: bool = False, lists: PackLists | None = None, progress: Progress = silent
+) -> Collected:
     """Run one collection.
 
     Args:
         shelf: the repository; its bucket must grant the right to delete.
         dry_run: only say what would be condemned.
+        lists: what earlier collections have read, so that only newer manifests are read.
         progress: told how far it is.
 
     Raises:
         Damaged: a head, page or named manifest cannot be read, or a head was lost. Nothing was deleted.
         CommitFailed: a head could not be rewritten. Nothing was deleted.
     """
-    return _Collection(shelf, progress).run(dry_run)
+    return _Collection(shelf, lists, progress).run(dry_run)
 
 
 class _Collection:
     """One collection; the numbers of its steps are those of docs/checkpoint-format.md#collecting."""
 
-    def __init__(self, shelf: Shelf, progress: Progress) -> None:
-        self.shelf, self.progress = shelf, progress
+    def __init__(self, shelf: Shelf, lists: PackLists | None, progress: Progress) -> None:
+        self.shelf, self.lists, self.progress = shelf, lists, progress
         self.done = Collected()
 
     def run(self, dry_run: bool) -> Collected:
@@ -53,7 +58,10 @@ class _Collection:
         self.newest = self.shelf.newest_collection()  # (1), before anything is listed that may be condemned
         self.inventory = Inventory(self.shelf.files)
         self.marker = Marker(
-            self.shelf, self.inventory, lambda count: self.progress("reading manifests", count, None)
+            self.shelf,
+            self.inventory,
+            lambda count: self.progress("reading manifests", count, None),
+            self.lists,
         )
         done.listed = Tally(len(self.inventory), self.inventory.nbytes)
         done.runs, done.strangers = len(self.inventory.heads), len(self.inventory.strangers)
@@ -178,6 +186,8 @@ class _Collection:
             for number, one in enumerate(removed, 1):
                 self.done.deleted.add(one.size)
                 self.progress("deleting", number, len(going))
+        if self.lists is not None:
+            self.lists.forget(one.key for one in going if one.kind is Kind.MANIFEST)
 
     def delete_one(self, one: Doomed) -> Doomed:
         self.shelf.files.delete(one.key)

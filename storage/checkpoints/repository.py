@@ -13,6 +13,7 @@ from storage.checkpoints.explain import explain
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.restore import (
@@ -170,7 +171,9 @@ class Repository:
         """Count everything: lists the whole prefix and reads every head."""
         return count(self.shelf)
 
-    def collect(self, *, dry_run: bool = False, progress: Progress = silent) -> Collected:
+    def collect(
+        self, *, dry_run: bool = False, lists: PackLists | None = None, progress: Progress = silent
+    ) -> Collected:
         """Delete what no commit needs any more, beside live writers; see `storage.checkpoints.collector`.
 
         What was written since the last collection is left alone, so garbage goes with the second one.
@@ -180,7 +183,8 @@ class Repository:
             Damaged, CommitFailed: nothing was deleted.
             UnsafeServer: the server cannot be written to safely.
         """
-        return collect(self.shelf if dry_run else self.writable(), dry_run=dry_run, progress=progress)
+        shelf = self.shelf if dry_run else self.writable()
+        return collect(shelf, dry_run=dry_run, lists=lists, progress=progress)
 
     def explain(self, collected: Collected) -> Iterator[tuple[Doomed, str]]:
         """Why each object that a collection (best: a dry run) condemns is not needed, in plain words."""

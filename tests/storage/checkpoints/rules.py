@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.checkpoints import landing
+from storage.checkpoints import landing, undo
 from storage.checkpoints.collector import _Collection
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.shelf import Shelf
@@ -101,6 +101,11 @@ def without_stopping_for_a_newer_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Collection, "superseded", lambda self: False)
 
 
+def without_looking_before_an_undo(patch: pytest.MonkeyPatch) -> None:
+    """Not of the model: a drop is taken back without a look at what collections have condemned."""
+    patch.setattr(undo, "_needed", lambda *args: set())
+
+
 Rule = Callable[[pytest.MonkeyPatch], None]
 
 RULES: dict[str, Rule] = {
@@ -113,4 +118,5 @@ RULES: dict[str, Rule] = {
     "touch": without_rewriting_heads,
     "remark": without_marking_again,
     "newest": without_stopping_for_a_newer_one,
+    "undo": without_looking_before_an_undo,
 }

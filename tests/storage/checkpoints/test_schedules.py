@@ -53,14 +53,14 @@ def test_the_same_of_many_more_schedules(part):
         check(seed)
 
 
-FOUND_BY_DRAWING = ("check", "own", "relist", "version", "touch", "remark")
-"""Most often within 50 schedules. The ways to lose data without the other three are too long to be drawn."""
+FOUND_BY_DRAWING = ("check", "own", "relist", "version", "touch", "remark", "undo")
+"""Within 35 schedules, `undo` within 150. Ways to lose data without the other three are too long to be drawn."""
 
 
 @pytest.mark.parametrize("rule", FOUND_BY_DRAWING)
 def test_drawn_schedules_find_the_loss_when_a_rule_is_left_out(rule, monkeypatch):
     RULES[rule](monkeypatch)
-    assert any(play(seed).watch.losses for seed in range(300))
+    assert any(play(seed).watch.losses for seed in range(600))
 
 
 def collect_once(store: FakeStore) -> object:
