@@ -27,6 +27,8 @@ class Form:
     """Whether quotes were seen: then a value may span lines."""
     line_characters: int
     """Length of the longest line seen."""
+    rows_before: int
+    """Up to the first row of values: the header, and blank lines before it."""
 
 
 def form_of(path: Path, name: str, delimiter: str | None, encoding: str) -> Form:
@@ -47,11 +49,12 @@ def form_of(path: Path, name: str, delimiter: str | None, encoding: str) -> Form
             "--encoding utf-16"
         )
     chosen = delimiter or _delimiter(sample)
-    rows = csv.reader(io.StringIO(sample), delimiter=chosen)
-    header = tuple(cell.strip() for cell in next(row for row in rows if row))
+    rows = list(csv.reader(io.StringIO(sample), delimiter=chosen))
+    blank = next(number for number, row in enumerate(rows) if row)
+    header = tuple(cell.strip() for cell in rows[blank])
     _check(header, name, chosen)
     longest = max(len(line) for line in sample.splitlines())
-    return Form(chosen, header, '"' in sample, longest)
+    return Form(chosen, header, '"' in sample, longest, blank + 1)
 
 
 def _delimiter(sample: str) -> str:

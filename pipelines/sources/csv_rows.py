@@ -46,7 +46,7 @@ class CsvRows:
                         block_size=max(_BLOCK, 8 * self.form.line_characters),
                         encoding="utf8" if is_utf8(self._encoding) else self._encoding,
                         column_names=list(self.form.header),
-                        skip_rows_after_names=1,
+                        skip_rows_after_names=self.form.rows_before,
                     ),
                     parse_options=csv.ParseOptions(
                         delimiter=self.form.delimiter, newlines_in_values=self.form.quoted

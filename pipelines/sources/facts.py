@@ -83,3 +83,8 @@ def look_at(
     if not rows:
         raise UserError(f"{name} has columns but no rows; nothing to ingest")
     return FileFacts(name, digest, open_, found, rows)
+
+
+def profiles_of(files: Sequence[FileFacts], name: str) -> list[Profile]:
+    """What a column holds in each file."""
+    return [file.columns[name] for file in files]

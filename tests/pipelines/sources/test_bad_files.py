@@ -94,6 +94,7 @@ BAD = {
         {"entity": "x"},
         "rows.parquet",
     ),
+    "no-such-text-column": Bad(GOOD, ("--text y", "time, x"), {"text": ("y",)}),
     "no-such-column": Bad(GOOD, ("'y'", "time, x"), {"columns": ("time", "y")}),
     "zones-mixed": Bad(
         "time,x\n2024-01-01T00:00Z,1\n2024-01-02 00:00,2\n",

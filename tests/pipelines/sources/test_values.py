@@ -91,6 +91,10 @@ def test_other_encodings_are_read_where_they_are_told(encoding, content, read, f
     assert read(file(text), encoding=encoding).rows["x"].to_pylist() == [content, "b"]
 
 
+def test_blank_lines_are_no_rows(read, file):
+    assert read(file("\n\n" + column("1", "2").replace("\n", "\n\n"))).rows["x"].to_pylist() == [1, 2]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(read, file):
     assert read(file(b"\xef\xbb\xbf" + column("1").encode())).rows.column_names == ["time", "x"]
 

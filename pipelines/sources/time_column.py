@@ -1,0 +1,119 @@
+"""Which column is the time, and whether what it holds can be read in one way only."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipelines.sources.facts import FileFacts, profiles_of
+from pipelines.sources.kinds import is_number
+from pipelines.sources.profile import Profile
+from pipelines.sources.reading import Reading
+from storage.errors import UserError
+
+_EPOCH_DIGITS = (9, 10, 13, 16)
+
+
+def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Reading) -> str:
+    """The column that is named as the time, or the only one that holds times.
+
+    Raises:
+        UserError: there is none, or several, or its values are no times that can be told.
+    """
+    if reading.time is not None:
+        if reading.time not in names:
+            raise UserError(
+                f"there is no column {reading.time!r} for --time; {files[0].name} has {', '.join(names)}"
+            )
+        _check_time(files, reading.time, reading)
+        return reading.time
+    found = [name for name in names if all(_holds_times(it) for it in profiles_of(files, name))]
+    if len(found) == 1:
+        _check_time(files, found[0], reading)
+        return found[0]
+    if found:
+        raise UserError(
+            f"several columns hold times: {', '.join(found)}; say which one orders the rows: --time "
+            f"{found[0]}"
+        )
+    mixed = [it for it in names if any(p.naive and p.zoned for p in profiles_of(files, it))]
+    if mixed:
+        _check_time(files, mixed[0], reading)
+    whole = [it for it in names if all(_looks_like_epoch(p) for p in profiles_of(files, it))]
+    hint = f" (perhaps --time {whole[0]} --time-unit s, if it counts seconds since 1970)" if whole else ""
+    raise UserError(
+        f"no column of {files[0].name} holds times that are understood; name it with --time, and how it is "
+        f"written with --time-format or --time-unit{hint}; the columns are {', '.join(names)}"
+    )
+
+
+def _holds_times(profile: Profile) -> bool:
+    if not profile.from_text:
+        return bool(pa.types.is_timestamp(profile.type) or pa.types.is_date(profile.type))
+    return profile.present > 0 and profile.naive + profile.zoned == profile.present
+
+
+def _looks_like_epoch(profile: Profile) -> bool:
+    if profile.from_text:
+        return (
+            profile.numbers == profile.present > 0
+            and profile.whole
+            and profile.bytes // profile.rows - 4 in _EPOCH_DIGITS
+        )
+    return bool(pa.types.is_int64(profile.type))
+
+
+def _check_time(files: Sequence[FileFacts], time: str, reading: Reading) -> None:
+    """Refuse what could be read in two ways, or in none."""
+    for file in files:
+        profile = file.columns[time]
+        counts = profile.numbers == profile.present if profile.from_text else is_number(profile.type)
+        if not profile.present:
+            raise UserError(f"the time column {time!r} of {file.name} has no values at all")
+        if counts and reading.time_unit is None and reading.time_format is None:
+            raise UserError(
+                f"the time column {time!r} of {file.name} holds numbers; say what they count since 1970: "
+                "--time-unit s, ms or us (or `ordinal`, if they are no times and only order the rows)"
+            )
+        if not counts and reading.time_unit is not None:
+            raise UserError(
+                f"the time column {time!r} of {file.name} holds no numbers, so --time-unit means "
+                "nothing; leave it out"
+            )
+        if profile.naive and profile.zoned:
+            naive, zoned = profile.first["naive"], profile.first["zoned"]
+            raise UserError(
+                f"the time column {time!r} mixes times with and without a zone: {file.where(naive.row)} has "
+                f"{naive.text!r} ({profile.naive:,} such), {file.where(zoned.row)} has {zoned.text!r} "
+                f"({profile.zoned:,}); write all of them one way"
+            )
+    kinds = {_zoned(file.columns[time]): file.name for file in files}
+    if len({it for it in kinds if it is not None}) > 1 and reading.time_format is None:
+        raise UserError(
+            f"{kinds[True]} has times with a zone in {time!r}, {kinds[False]} without; ingest them "
+            "apart, the "
+            "latter with --timezone"
+        )
+
+
+def _zoned(profile: Profile) -> bool | None:
+    if profile.from_text:
+        return None if profile.naive == profile.zoned else profile.zoned > 0
+    return profile.type.tz is not None if pa.types.is_timestamp(profile.type) else None
+
+
+def clock_notes(files: Sequence[FileFacts], time: str, reading: Reading) -> list[str]:
+    """How times were understood, where that could surprise."""
+    offsets = sorted({it for profile in profiles_of(files, time) for it in profile.offsets if it[0] in "+-"})
+    if len(offsets) > 1:
+        return [
+            f"times of {time!r} have the offsets {', '.join(offsets)}; they are kept as the same moments "
+            "in UTC"
+        ]
+    naive = any(_zoned(it) is False or pa.types.is_date(it.type) for it in profiles_of(files, time))
+    if reading.time_format is not None and "%z" not in reading.time_format.lower():
+        naive = True
+    if naive and reading.timezone is None:
+        return [f"times of {time!r} have no zone; they are taken as UTC (--timezone says otherwise)"]
+    if not naive and reading.timezone is not None and reading.time_unit != "ordinal":
+        return [f"times of {time!r} say their zone themselves; --timezone {reading.timezone} changes nothing"]
+    return []
