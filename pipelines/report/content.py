@@ -167,6 +167,10 @@ class Score:
     pinball: float | None
     coverage: float | None
     by_step: tuple[float | None, ...]
+    mase: float | None = None
+    """Mean over series of the error ÷ that of repeating the season before in training; 1 is as good."""
+    smape: float | None = None
+    """Percent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,13 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipelines.report import wording
 from pipelines.report.content import Missing, Report
@@ -50,8 +51,8 @@ def page(report: Report) -> str:
 def json_block(value: Any) -> str:
     """JSON that may stand in a `script` element: no text in it can end the element, or begin a comment."""
     text = json.dumps(_compact(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    for character, escape in _ESCAPES.items():
-        text = text.replace(character, escape)
+    for character, written in _ESCAPES.items():
+        text = text.replace(character, written)
     return text.encode("utf-8", "replace").decode()
 
 
@@ -76,10 +77,16 @@ def _environment() -> Environment:
         "figure": wording.number,
         "share": wording.share,
         "size": wording.size,
+        "prose": _prose,
         "shown": shown,
     }
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     return environment
+
+
+def _prose(text: str) -> Markup:
+    """Escaped text in which what stands between backticks, a command mostly, is set as code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _policy(*scripts: str) -> str:

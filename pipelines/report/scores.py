@@ -37,6 +37,8 @@ def scores_of(figures: Evaluation, levels: Sequence[float]) -> Scores:
                 pinball=number(report["all"].get("pinball")),
                 coverage=number(report["all"].get("coverage")),
                 by_step=tuple(number(value) for value in report["mae_by_step"]),
+                mase=number(report.get("scaled", {}).get("mase")),
+                smape=number(report.get("scaled", {}).get("smape")),
             )
             for key, report in reports.items()
         ),
