@@ -86,8 +86,8 @@ check_ports() {
 
 where() {
   cat <<WHERE
-  runs, schedules, logs   http://127.0.0.1:$(setting PREFECT_PORT)   (password: PREFECT_AUTH in $env_file)
-  tables, checkpoints     http://127.0.0.1:$(setting S3_CONSOLE_PORT)   (BUCKET_ACCESS_KEY and BUCKET_SECRET_KEY in $env_file)
+  runs, schedules, logs   http://127.0.0.1:$(setting PREFECT_PORT)   (asks for PREFECT_AUTH of $env_file)
+  tables, checkpoints     http://127.0.0.1:$(setting S3_CONSOLE_PORT)   (BUCKET_ACCESS_KEY and BUCKET_SECRET_KEY of $env_file)
   S3                      http://127.0.0.1:$(setting S3_PORT)
   commands                docker compose exec worker carousel checkpoints list
   stop, the data stay     make down

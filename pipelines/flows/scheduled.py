@@ -140,9 +140,11 @@ def _told(text: str) -> State[None]:
 def _in_the_log() -> Iterator[None]:
     """What is written for a terminal becomes lines of this run's log, which Prefect keeps and shows."""
     lines = _Lines()
-    with redirect_stderr(lines):
-        yield
-    lines.flush()
+    try:
+        with redirect_stderr(lines):
+            yield
+    finally:
+        lines.flush()
 
 
 class _Lines(TextIOBase):
