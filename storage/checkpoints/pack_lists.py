@@ -1,8 +1,8 @@
 """Which packs each manifest lists, kept in a local file, so that collections read each manifest once ever.
 
-Manifests are immutable and their names never come back, so what was read once holds for ever. A row that is not
-what was written would let a collector delete what is needed: each carries its hash, and one that does not fit
-is as good as none. 10^6 manifests of 50 packs take about 1.1 GB of disk; memory does not grow.
+Manifests are immutable and their names never come back, so what was read once holds for ever. A row that is
+not what was written would let a collector delete what is needed: each carries its hash, and one that does not
+fit is as good as none. 10^6 manifests of 50 packs take about 1.1 GB of disk; memory does not grow.
 """
 
 import sqlite3

@@ -7,10 +7,11 @@ few processes in an unlucky order, and is found sooner among fewer.
 import contextlib
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from storage.checkpoints import CheckpointError, Repository, Retention, RunWriter, pages
+from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter, pages
 from storage.checkpoints.collector import _Collection
 
 from .collector import Watch
@@ -84,10 +85,12 @@ def act(opened: Repository, run: str, rng: random.Random) -> None:
 
 
 def collector(rng: random.Random) -> Work:
-    count = rng.choice((1, 2, 3))
+    count, remembers = rng.choice((1, 2, 3)), rng.random() < 0.3
 
     def work(store: FakeStore) -> list[str]:
-        return [repository(store).collect().ending for _ in range(count)]
+        with PackLists(Path(":memory:")) as lists:
+            known = lists if remembers else None
+            return [repository(store).collect(lists=known).ending for _ in range(count)]
 
     return work
 
