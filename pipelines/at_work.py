@@ -97,7 +97,8 @@ def workers(root: Path) -> list[Work]:
 def _this_process() -> dict[str, object]:
     started = daemon.identity(os.getpid())
     assert started is not None
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    command = shlex.join(["carousel" if program == "__main__.py" else program, *sys.argv[1:]])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"pid": os.getpid(), "started": started, "since": now, "command": command}
 
