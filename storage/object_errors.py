@@ -51,7 +51,7 @@ class Unreachable(ObjectError, UserError):
 
 
 class BadSettings(ObjectError, UserError):
-    """The AWS settings of this machine are wrong: no such profile, a file that cannot be parsed."""
+    """What says where the server is, or who we are, is wrong: no such profile, another server's address."""
 
 
 class UnsafeServer(ObjectError, UserError):
@@ -162,7 +162,7 @@ def _from_answer(error: sdk.ClientError, where: str, endpoint: str) -> ObjectErr
         remedy = "check the role and the keys that may assume it"
         return AccessDenied(f"could not {where}: no credentials for {endpoint}: {said}; {remedy}")
     if status in (301, 302, 307, 308) and code not in _ELSEWHERE:
-        return Unreachable(f"could not {where}: the server is at another address{_location(error)}; {said}")
+        return BadSettings(f"could not {where}: the server is at another address{_location(error)}; {said}")
     if code in _ELSEWHERE:
         return AccessDenied(f"could not {where}: {_other_region(error)}; {said}")
     if code in _BUCKET:

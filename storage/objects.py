@@ -189,10 +189,11 @@ class Bucket:
         """Size and ETag of an object. Raises NotFound."""
         try:
             answer = self._calls.plain("look at", key, lambda s3: s3.head_object(Bucket=self.name, Key=key))
-        except NotFound:
-            self._calls.plain(
-                "look at", key, self._look
-            )  # an answer to HEAD cannot say that the bucket is missing
+        except Unreachable:
+            raise
+        except ObjectError:
+            # An answer to HEAD has no words: this one says if the bucket is missing, or the region is wrong.
+            self._calls.plain("look at", key, self._look)
             raise
         return ObjectInfo(key, answer["ContentLength"], answer["ETag"])
 

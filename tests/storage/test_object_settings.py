@@ -190,9 +190,10 @@ def test_what_a_server_refuses_is_told_in_plain_words(
 ) -> None:
     access = fake.access()
     fake.refusals["AKFAKE"] = (status, code, more)
-    with pytest.raises(UserError, match=message) as caught:
-        Bucket("b", access).get("k")
-    assert "very-secret" not in str(caught.value)
+    for ask in (Bucket("b", access).get, Bucket("b", access).head):
+        with pytest.raises(UserError, match=message) as caught:
+            ask("k")
+        assert "very-secret" not in str(caught.value)
 
 
 def test_a_profile_that_is_not_there_is_told_by_name(aws: WriteAws) -> None:
