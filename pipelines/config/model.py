@@ -44,6 +44,9 @@ Duration = Annotated[
 ]
 
 
+RunName = Annotated[str, Field(pattern=_NAME, max_length=100)]
+
+
 def _text(value: Any) -> Any:
     """A snapshot's id is text, though it may look like a number."""
     return str(value) if type(value) is int else value
@@ -80,7 +83,7 @@ class PredictionsConfig(Section):
 class RunConfig(Section):
     """One run: what it reads, how it learns, where it keeps what it learned."""
 
-    run: Annotated[str, Field(pattern=_NAME, max_length=100)]
+    run: RunName
     """The run's name: letters, digits, `.`, `_`, `-`."""
     storage: StorageConfig = StorageConfig()
     """Where the bucket is."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm.training.calibrate import measure_speed
+from pipelines.config.checks import checked
 from pipelines.config.load import validated
-from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig
-from pipelines.config.storage import AccessConfig, StorageConfig
+from pipelines.config.model import PredictionsConfig, RunConfig, RunName, TableConfig
+from pipelines.config.storage import AccessConfig, Section, StorageConfig
 from pipelines.connect import Connection
 from pipelines.derive.budget import choose_steps
 from pipelines.derive.choose import Choice, choose
@@ -49,6 +50,8 @@ def derive(
     Raises:
         UserError: the table cannot serve, or the options contradict each other.
     """
+    if run is not None:
+        checked(_Named, {"run": run}, {("run",): "--run"})
     reasons = Reasons()
     storage, access = storage_and_access(places, reasons)
     with connected(storage, root) as bucket:
@@ -71,6 +74,13 @@ def derive(
     config = config.model_copy(update={"training": training})
     reasons.by_key |= {key: why for key, why in told.items() if why == _TOLD}
     return Derived(config=_overridden(config, assignments, reasons), reasons=reasons)
+
+
+class _Named(Section):
+    """What can be wrong with a name is told before the table is looked at."""
+
+    run: RunName
+    """The run's name: letters, digits, `.`, `_`, `-`."""
 
 
 def _overridden(config: RunConfig, assignments: Sequence[str], reasons: Reasons) -> RunConfig:

@@ -7,8 +7,10 @@ repository is named. No keys pass here: they come from the environment and from 
 import os
 from dataclasses import dataclass
 
+from pipelines.config.checks import checked
 from pipelines.config.model import PredictionsConfig
-from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
+from pipelines.config.storage import AccessConfig, StorageConfig
+from pipelines.config.text import Origins
 from pipelines.connect import DATA_ACCESS_KEY
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive
@@ -48,8 +50,18 @@ def storage_and_access(places: Places, reasons: Reasons) -> tuple[StorageConfig,
     """
     if places.embedded:
         return _embedded(places, reasons), None
-    access = AccessConfig(
-        endpoint_url=places.endpoint_url or _AWS, profile=places.profile, catalog=_catalog(places)
+    access = checked(
+        AccessConfig,
+        {
+            "endpoint_url": places.endpoint_url or _AWS,
+            "profile": places.profile,
+            "catalog": places.catalog and {"uri": places.catalog, "warehouse": places.warehouse},
+        },
+        {
+            ("table", "access", "endpoint_url"): "--endpoint-url",
+            ("table", "access", "catalog"): "--catalog",
+        },
+        ("table", "access"),
     )
     if places.repository == LOCAL:
         reasons.add("storage.endpoint_url", "as told (--repository local): the embedded server")
@@ -58,13 +70,15 @@ def storage_and_access(places: Places, reasons: Reasons) -> tuple[StorageConfig,
     own_keys = bool(os.environ.get(DATA_ACCESS_KEY))
     elsewhere = places.repository_endpoint_url or places.repository_profile
     bucket, prefix = _repository(places)
-    storage = StorageConfig(
-        endpoint_url=places.repository_endpoint_url or access.endpoint_url,
-        profile=places.repository_profile if elsewhere else places.profile,
-        catalog=None if elsewhere else access.catalog,
-        bucket=bucket,
-        repository=f"{prefix}/checkpoints" if prefix == _PREFIX else prefix,
-        reports=f"{prefix}/reports",
+    storage = _checked(
+        {
+            "endpoint_url": places.repository_endpoint_url or access.endpoint_url,
+            "profile": places.repository_profile if elsewhere else places.profile,
+            "catalog": None if elsewhere or access.catalog is None else access.catalog.model_dump(),
+            "bucket": bucket,
+            "repository": f"{prefix}/checkpoints" if prefix == _PREFIX else prefix,
+            "reports": f"{prefix}/reports",
+        }
     )
     why = "as told (--repository)" if places.repository else "beside the table: no --repository was named"
     reasons.add("storage.bucket", why)
@@ -95,7 +109,7 @@ def _embedded(places: Places, reasons: Reasons) -> StorageConfig:
     if places.repository in (None, LOCAL):
         return StorageConfig()
     bucket, prefix = _repository(places)
-    return StorageConfig(bucket=bucket, repository=prefix, reports=f"{prefix}/reports")
+    return _checked({"bucket": bucket, "repository": prefix, "reports": f"{prefix}/reports"})
 
 
 def _repository(places: Places) -> tuple[str, str]:
@@ -111,7 +125,9 @@ def _repository(places: Places) -> tuple[str, str]:
     return uris.parse(places.table)[0], _PREFIX
 
 
-def _catalog(places: Places) -> CatalogConfig | None:
-    if places.catalog is None:
-        return None
-    return CatalogConfig(uri=places.catalog, warehouse=places.warehouse)
+def _checked(values: dict[str, object]) -> StorageConfig:
+    origins = {
+        ("storage", "endpoint_url"): "--repository-endpoint-url",
+        ("storage", "bucket"): "--repository",
+    }
+    return checked(StorageConfig, values, origins, ("storage",))

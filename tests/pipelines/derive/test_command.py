@@ -109,6 +109,11 @@ def test_a_table_that_is_not_there_is_told(carousel, path):
     assert not path.exists()
 
 
+def test_a_name_that_no_run_can_have_is_told_at_once(carousel, path):
+    done = carousel("train", "--table", "s3://lake/x", "--run", "../evil", "-c", path)
+    assert (done.code, "--run" in done.err, "letters, digits" in done.err) == (2, True, True)
+
+
 def test_options_that_only_a_table_needs_are_refused_without_one(carousel):
     done = carousel("train", "--target", "load", "--minutes", "1")
     assert done.code == 2

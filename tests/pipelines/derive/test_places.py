@@ -71,6 +71,10 @@ def test_a_bucket_of_the_embedded_server_can_be_named():
         ({"repository_endpoint_url": OTHER}, "--endpoint-url"),
         ({"table": "lake.waves", "endpoint_url": URL}, "--repository"),
         ({"endpoint_url": URL, "repository": "models/team"}, "s3://bucket/key"),
+        ({"endpoint_url": "localhost:9000"}, "http://host:port.*--endpoint-url"),
+        ({"endpoint_url": "https://me:secret@host"}, "holds a password"),
+        ({"endpoint_url": URL, "repository_endpoint_url": "ftp://host"}, "--repository-endpoint-url"),
+        ({"endpoint_url": URL, "repository": "s3://ab/team"}, "--repository"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, says):
