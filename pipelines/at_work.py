@@ -22,7 +22,7 @@ from pipelines.servers import make_root
 from storage import daemon
 
 FOLDER = "at-work"
-_RANK = "lstm.training.worker"
+_RANK, _AGENT = "lstm.training.worker", "lstm.training.agent"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +119,7 @@ def _recorded(root: Path, values: dict[str, object]) -> Iterator[None]:
 
 def _is_rank(process: psutil.Process) -> bool:
     try:
-        return _RANK in process.cmdline()
+        words = process.cmdline()
+        return _RANK in words and _AGENT not in words  # the agent names what it starts
     except psutil.Error:  # it has just ended
         return False
