@@ -15,10 +15,10 @@ from ..conftest import free_ports
 from .stack import Stack, docker, wait_for
 
 RUN = "flights"
-STEPS = 300
+STEPS = 200
 QUICK = (
-    f'assignments=["training.steps={STEPS}", "training.checkpoint_every=20", "training.validation_batches=1",'
-    ' "window.stride=24", "forecast.hidden=16"]'
+    f'assignments=["training.steps={STEPS}", "training.checkpoint_every=20", "training.patience=0",'
+    ' "training.validation_batches=1", "window.stride=24", "forecast.hidden=16"]'
 )
 """The demo with a small model on every 24th window: seconds of training, all of the path."""
 
