@@ -6,12 +6,11 @@ from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.pages import read_whole
 from storage.checkpoints.restore import (
     NEWEST,
     by_age,
     dropped_meanwhile,
-    find_commit,
+    locate,
     nothing_complete,
 )
 from storage.checkpoints.shelf import Retries, Shelf
@@ -62,7 +61,7 @@ def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest
     """
     inspector = Inspector(shelf, run)
     if wanted != NEWEST:
-        commit = find_commit(run, read_whole(shelf, run).commits, wanted)
+        commit = locate(shelf, run, wanted)
         with dropped_meanwhile(shelf, run, commit):
             verdict = inspector.look(commit)
             if verdict.manifest is None or verdict.trouble:

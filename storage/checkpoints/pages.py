@@ -4,6 +4,7 @@ A page is immutable and lists commits as a head does. With 10^6 commits a head t
 commits of 0.4 KiB, and 55 bytes for each page of 385.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from storage.checkpoints.errors import Damaged
@@ -65,6 +66,31 @@ def read_whole(shelf: Shelf, run: str) -> WholeRun:
                 raise
         else:
             return WholeRun(head, etag, pages)
+
+
+def each_page(shelf: Shelf, run: str) -> Iterator[Page]:
+    """The pages of a run one by one, and at last its head's own commits as a page without a name.
+
+    Holds one of them at a time. Of pages that are replaced meanwhile, the new ones come too.
+    """
+    seen: set[str] = set()
+    tries = 0
+    while True:
+        head, _ = shelf.read_head(run)
+        try:
+            for name, size in head.pages:
+                if name not in seen:
+                    page = Page(name, size, shelf.read_page(run, name, size))
+                    seen.add(name)
+                    yield page
+        except Damaged:
+            tries += 1
+            now, _ = shelf.read_head(run)
+            if now.pages == head.pages or tries > Retries.LIMIT:
+                raise
+        else:
+            yield Page("", 0, head.commits)
+            return
 
 
 def turned(shelf: Shelf, run: str, head: Head, generation: int) -> Head:

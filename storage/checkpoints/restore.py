@@ -44,9 +44,17 @@ def find_commit(run: str, commits: tuple[Commit, ...], wanted: str) -> Commit:
     raise CommitMissing(f"run {run!r} has no commit {wanted!r}; its newest: {newest or 'none'}")
 
 
+def locate(shelf: Shelf, run: str, wanted: str) -> Commit:
+    """As `find_commit`; pages are read only if the head does not have this very id."""
+    head, _ = shelf.read_head(run)
+    if not head.pages:
+        return find_commit(run, head.commits, wanted)
+    return head.find(wanted) or find_commit(run, read_whole(shelf, run).commits, wanted)
+
+
 def restore_one(shelf: Shelf, run: str, wanted: str, names: Collection[str] | None) -> Restored:
     """Restore the commit that an id, its first digits, or a tag names. Raises as `Repository.restore`."""
-    commit = find_commit(run, read_whole(shelf, run).commits, wanted)
+    commit = locate(shelf, run, wanted)
     with dropped_meanwhile(shelf, run, commit):
         return _read(shelf, run, commit, names)
 

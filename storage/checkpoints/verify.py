@@ -4,7 +4,7 @@ Reads each head, page and manifest, and with `deep` the stored chunks (see `scru
 retention and collections do not disturb it: what seems to be missing is looked for again, and counts only if
 its commit is still named.
 
-Memory: 50 bytes for each object (see `inventory`), the entries of the longest run, and its largest manifest.
+Memory: 50 bytes for each object (see `inventory`), and a page and a manifest at a time.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from storage.checkpoints.names import (
     pack_key,
     parse_key,
 )
-from storage.checkpoints.pages import read_whole
+from storage.checkpoints.pages import each_page
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.restore import is_named
 from storage.checkpoints.scrubbing import Scrubber
@@ -115,23 +115,26 @@ class _Check:
 
     def check_run(self, run: str) -> None:
         try:
-            whole = read_whole(self.shelf, run)
+            number = 0
+            for page in each_page(self.shelf, run):
+                if page.name:
+                    self.mark(Kind.PAGE, run, page.name)
+                for commit in page.commits:
+                    self.progress(f"run {run}", number, None)
+                    number += 1
+                    self.check_commit(run, commit)
         except CheckpointError as error:
             self.found(str(error), run)
-            return
-        for page in whole.pages:
-            self.mark(Kind.PAGE, run, page.name)
-        commits = whole.entries
-        for number, commit in enumerate(commits):
-            self.progress(f"run {run}", number, len(commits))
-            self.report.commits += 1
-            self.mark(Kind.MANIFEST, run, commit.manifest)
-            troubles = self.troubles(run, commit)
-            if commit.damaged:
-                self.report.marked += 1
-            elif troubles and is_named(self.shelf, run, commit):
-                for trouble in troubles:
-                    self.found(trouble, run, commit)
+
+    def check_commit(self, run: str, commit: Commit) -> None:
+        self.report.commits += 1
+        self.mark(Kind.MANIFEST, run, commit.manifest)
+        troubles = self.troubles(run, commit)
+        if commit.damaged:
+            self.report.marked += 1
+        elif troubles and is_named(self.shelf, run, commit):
+            for trouble in troubles:
+                self.found(trouble, run, commit)
 
     def troubles(self, run: str, commit: Commit) -> list[str]:
         """What is wrong with a commit."""

@@ -167,3 +167,14 @@ def test_a_head_of_a_million_commits_takes_less_than_400_kib(monkeypatch):
     names = tuple((f"00000000-{n:032x}", 150_000) for n in range(10**6 // (512 - 128)))
     assert len(replace(head, commits=many, pages=names).to_bytes()) < 400 * 2**10
     assert isinstance(one, Commit)
+
+
+def test_a_commit_that_the_head_has_is_restored_without_its_pages():
+    store = FakeStore()
+    writer = run_of(store, 30)
+    newest, oldest = writer.head.commits[-1], repository(store).commits("run")[0]
+    opened = repository(store)
+    store.requests.clear()
+    opened.restore("run", newest.id)
+    assert not [it for it in store.requests if "/pages/" in it.key]
+    assert opened.restore("run", oldest.id).commit == oldest
