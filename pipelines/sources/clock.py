@@ -102,7 +102,7 @@ class Clock:
             values,
             bad,
             first,
-            "has the time {}, which is not ISO 8601 as the others are",
+            "has the time {}, which is not ISO 8601 to the microsecond, as the others are",
             "say how times are written, such as --time-format '%d/%m/%Y %H:%M', or correct it",
         )
 

@@ -23,8 +23,6 @@ class Form:
 
     delimiter: str
     header: tuple[str, ...]
-    quoted: bool
-    """Whether quotes were seen: then a value may span lines."""
     line_characters: int
     """Length of the longest line seen."""
     rows_before: int
@@ -54,7 +52,7 @@ def form_of(path: Path, name: str, delimiter: str | None, encoding: str) -> Form
     header = tuple(cell.strip() for cell in rows[blank])
     _check(header, name, chosen)
     longest = max(len(line) for line in sample.splitlines())
-    return Form(chosen, header, '"' in sample, longest, blank + 1)
+    return Form(chosen, header, longest, blank + 1)
 
 
 def _delimiter(sample: str) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.sources.csv_form import Form
-from pipelines.sources.text_file import lines_of
+from pipelines.sources.text_file import lines_of, opened
+
+_PART = 8 << 20
 
 
 def line_of_row(path: Path, name: str, form: Form, encoding: str, row: int) -> int:
@@ -23,6 +25,15 @@ def first_uneven(path: Path, name: str, form: Form, encoding: str) -> tuple[int,
         if len(cells) != len(form.header):
             return line, len(cells), next(rows, None) is None
     return None
+
+
+def open_quote(path: Path, name: str) -> bool:
+    """Whether the file ends inside a quoted value: it then has an odd number of quotes."""
+    count = 0
+    with opened(path, name) as stream:
+        while part := stream.read(_PART):
+            count += part.count(b'"')
+    return count % 2 == 1
 
 
 def _rows(path: Path, name: str, form: Form, encoding: str) -> Iterator[tuple[int, list[str]]]:

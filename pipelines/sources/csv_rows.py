@@ -49,7 +49,9 @@ class CsvRows:
                         skip_rows_after_names=self.form.rows_before,
                     ),
                     parse_options=csv.ParseOptions(
-                        delimiter=self.form.delimiter, newlines_in_values=self.form.quoted
+                        # Also where no quote was seen yet: a value would end with its block otherwise.
+                        delimiter=self.form.delimiter,
+                        newlines_in_values=True,
                     ),
                     convert_options=csv.ConvertOptions(
                         column_types=dict.fromkeys(self.form.header, pa.string()),
@@ -58,11 +60,19 @@ class CsvRows:
                         include_columns=list(columns),
                     ),
                 )
+                row, last = 0, None
                 for batch in reader:
                     if batch.num_rows:
                         yield pa.Table.from_batches([batch])
+                        row, last = row + batch.num_rows, batch
             except (pa.ArrowInvalid, UnicodeError) as error:
                 raise self._said(error) from error
+
+            if last is not None and _spans_lines(last) and csv_lines.open_quote(self._path, self.name):
+                raise UserError(
+                    f"{self.name} {self.where(row - 1)} has a quote that is not closed up to the file's end; "
+                    "close it, or fetch the file again if it was cut short"
+                )
 
     def where(self, row: int) -> str:
         """A row as people find it."""
@@ -80,7 +90,7 @@ class CsvRows:
             return UserError(f"{self.name} cannot be read as CSV: {text.partition(chr(10))[0][:200]}")
         line, count, last = uneven
         remedy = (
-            "the file seems to be cut short there; fetch it again"
+            "a quote is not closed, or the file is cut short there; mend it, or fetch it again"
             if last and count < len(self.columns)
             else "mend the line, or name another delimiter with --delimiter"
         )
@@ -88,3 +98,9 @@ class CsvRows:
             f"{self.name} line {line} has {count} values, the header has {len(self.columns)} (cut at "
             f"{self.form.delimiter!r}); {remedy}"
         )
+
+
+def _spans_lines(batch: pa.RecordBatch) -> bool:
+    """Whether a value of the last row holds a line end."""
+    values = batch.slice(batch.num_rows - 1).to_pylist()[0].values()
+    return any(it is not None and ("\n" in it or "\r" in it) for it in values)

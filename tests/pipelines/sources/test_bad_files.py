@@ -51,6 +51,10 @@ BAD = {
     ),
     "too-many-values": Bad(GOOD.replace(",2\n", ",2,9\n"), ("line 3 has 3 values",)),
     "last-row-cut": Bad(GOOD[:-4], ("line 5", "cut short", "fetch it again")),
+    "quote-not-closed": Bad(
+        'time,x\n2024-01-01,a\n2024-01-02,"b\n2024-01-03,c\n', ("line 3", "quote", "not closed")
+    ),
+    "quote-not-closed-in-a-row": Bad('time,x,y\n2024-01-01,"1,2\n2024-01-02,3,4\n', ("line 2", "quote")),
     "gz-cut-short": Bad(PACKED[:-2000], ("cut short", "compressed"), name="rows.csv.gz"),
     "gz-without-its-end": Bad(PACKED[:-4], ("cut short",), name="rows.csv.gz"),
     "latin-1": Bad("time,x\n2024-01-01,é\n".encode("latin-1"), ("no text in utf-8", "--encoding latin-1")),
