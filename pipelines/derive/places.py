@@ -126,7 +126,7 @@ def _repository(places: Places) -> tuple[str, str]:
 
 
 def _checked(values: dict[str, object]) -> StorageConfig:
-    origins = {
+    origins: Origins = {
         ("storage", "endpoint_url"): "--repository-endpoint-url",
         ("storage", "bucket"): "--repository",
     }

@@ -6,12 +6,23 @@ import pytest
 
 from lstm.training.calibrate import Speed
 from lstm.training.config import TrainingConfig
+from lstm.windows import WindowSpec
 from pipelines.derive.budget import choose_steps
 from pipelines.derive.reasons import Reasons
 
 
-def steps_of(minutes: float, speed: Speed, windows: int = 10**8, validation: int = 100_000, batch: int = 256):
-    plan = SimpleNamespace(windows=lambda split: windows if split == "train" else validation)
+def steps_of(
+    minutes: float,
+    speed: Speed,
+    windows: int = 10**8,
+    validation: int = 100_000,
+    batch: int = 256,
+    stride: int = 1,
+):
+    plan = SimpleNamespace(
+        windows=lambda split: windows if split == "train" else validation,
+        window=WindowSpec(context=168, horizon=24, stride=stride),
+    )
     reasons = Reasons()
     return choose_steps(TrainingConfig(batch_size=batch), plan, minutes, speed, reasons), reasons
 
@@ -30,11 +41,16 @@ def test_steps_and_validations_take_the_minutes_that_were_given(minutes, speed):
     assert checkpoints <= 12 or minutes > 24
 
 
-def test_few_windows_are_not_seen_forever():
-    training, reasons = steps_of(60, Speed(0.01, 0.01), windows=12_800, validation=2_560)
-    assert training.steps == 30 * 50
+@pytest.mark.parametrize(("stride", "epochs"), [(1, 4.166667), (6, 25), (24, 30)])
+def test_windows_that_overlap_are_seen_less_often(stride, epochs):
+    training, reasons = steps_of(60, Speed(0.01, 0.01), windows=12_800, validation=2_560, stride=stride)
+    assert training.steps == int(epochs * 50)
     assert "more would learn by heart" in reasons.by_key["training.steps"]
     assert training.validation_batches == 10
+
+
+def test_a_handful_of_windows_still_makes_a_model():
+    assert steps_of(60, Speed(0.01, 0.01), windows=20, validation=5, batch=32)[0].steps == 150
 
 
 def test_the_reason_tells_the_measured_rate():
