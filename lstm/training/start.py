@@ -55,7 +55,7 @@ def begin(job: Job, lake: Lake, data: Lake, repository: Repository, *, attempt: 
     try:
         writer = RunWriter.create(repository, job.run, attempt)
     except RunExists:
-        commits = repository.head(job.run).commits
+        commits = repository.commits(job.run)
         if commits and not resume:
             raise RunHasCommits(
                 f"run {job.run!r} has {len(commits)} commits already, the newest of step "

@@ -53,7 +53,7 @@ def best_commit(repository: Repository, run: str) -> Commit:
         RunMissing: no such run.
         CommitMissing: none of its commits has been validated.
     """
-    commits = [commit for commit in repository.head(run).commits if not commit.damaged]
+    commits = [commit for commit in repository.commits(run) if not commit.damaged]
     validated = [c for c in commits if math.isfinite(c.metrics.get("validation_loss", math.nan))]
     if not validated:
         raise CommitMissing(

@@ -74,7 +74,7 @@ def chosen(connection: Connection, run: str, commit: str) -> tuple[Trained, str]
         ), f"This report is about the commit that was asked for, {commit}."
     repository = connection.existing_repository()
     with asked_for(run, repository):
-        commits = repository.head(run).commits
+        commits = repository.commits(run)
     if any(_validated(it) for it in commits):
         return restored(
             connection, run, BEST
