@@ -38,7 +38,7 @@ class Forecaster(nn.Module):
         patch: int,
         lag: int,
         levels: Sequence[float],
-        shortcut: bool,
+        shortcut: Sequence[int] | None,
     ) -> None:
         super().__init__()
         self.context = context
@@ -50,7 +50,7 @@ class Forecaster(nn.Module):
         self.mix = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
         self.head = QuantileHead(hidden, levels)
-        self.shortcut = Shortcut(context, horizon) if shortcut else None
+        self.shortcut = None if shortcut is None else Shortcut(context, horizon, shortcut)
 
     def forward(self, past_BCF: Tensor, known_BCF: Tensor, calendar_BTK: Tensor) -> Tensor:
         """Forecast, in the unit of the past's first feature, the target.

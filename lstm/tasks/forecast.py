@@ -204,7 +204,7 @@ class ForecastTask:
             patch=config.patch,
             lag=config.lag,
             levels=config.quantiles,
-            shortcut=config.shortcut,
+            shortcut=(config.lag, config.season) if config.shortcut else None,
         )
 
     def inputs(self, batch: Batch) -> Inputs:

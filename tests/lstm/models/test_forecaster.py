@@ -22,7 +22,7 @@ def forecaster(**changes: object) -> Forecaster:
         "patch": 4,
         "lag": 12,
         "levels": (0.1, 0.5, 0.9),
-        "shortcut": True,
+        "shortcut": (12,),
     }
     return Forecaster(**{**settings, **changes})
 
