@@ -42,8 +42,15 @@ def doctor(
     else:
         out = console()
         out.print(_table(found), soft_wrap=False)
-        out.print(f"{problems} problems, {warnings} warnings" if problems + warnings else "all is well")
+        out.print(_counted(problems, warnings))
     raise typer.Exit(int(problems > 0))
+
+
+def _counted(problems: int, warnings: int) -> str:
+    if not problems + warnings:
+        return "all is well"
+    many = "" if warnings == 1 else "s"
+    return f"{problems or 'no'} problem{'' if problems == 1 else 's'}, {warnings or 'no'} warning{many}"
 
 
 def _table(found: "Mapping[str, list[Finding]]") -> "Table":

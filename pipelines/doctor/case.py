@@ -44,13 +44,14 @@ class Case:
             return self._read
 
     def _load(self) -> Read:
-        # Imported here: the settings' parts belong to modules that need torch.
-        from pipelines.config.load import load
         from pipelines.config.storage import default_storage
 
         try:
             if self.optional and not self.config.exists():
                 return Read(storage=default_storage(self.assignments))
+            # Imported only here: the settings' parts belong to modules that need torch.
+            from pipelines.config.load import load
+
             run = load(self.config, assignments=self.assignments)
             return Read(run=run, storage=run.storage)
         except UserError as error:

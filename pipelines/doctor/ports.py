@@ -24,7 +24,7 @@ def _judged(name: str, ports: dict[str, int], runs: bool) -> Finding:
         return skipped(name, "it was never started here; it takes ports that are free then")
     numbers = sorted(ports.values())
     if runs:
-        return ok(name, f"{len(numbers)} ports, ours: it runs", ports=numbers)
+        return ok(name, f"{_all(numbers)} ours: it runs", ports=numbers)
     taken = [port for port in numbers if not is_free(port)]
     if taken:
         return warning(
@@ -34,4 +34,8 @@ def _judged(name: str, ports: dict[str, int], runs: bool) -> Finding:
             ports=numbers,
             taken=taken,
         )
-    return ok(name, f"{len(numbers)} ports settled, all free", ports=numbers)
+    return ok(name, f"{_all(numbers)} free", ports=numbers)
+
+
+def _all(numbers: list[int]) -> str:
+    return f"{numbers[0]} is" if len(numbers) == 1 else f"all {len(numbers)} are"
