@@ -11,6 +11,8 @@ from storage.checkpoints import Commit
 
 POINTS = 2000
 """Progress reports on a page; beyond, every so manieth is shown."""
+LAPS = 200
+"""Laps on a page; beyond, neighbours are added up. A bar is more work to draw than a point of a line."""
 
 _NOWHERE = 2**62
 
@@ -116,8 +118,8 @@ def _thinned(events: Sequence[Event]) -> Sequence[Event]:
 
 
 def _summed(events: Sequence[Event]) -> list[Event]:
-    """At most POINTS laps with the same seconds in all."""
-    every = -(-len(events) // POINTS) or 1
+    """At most LAPS laps with the same seconds in all."""
+    every = -(-len(events) // LAPS) or 1
     edges = [*range(0, len(events), every), len(events)]
     laps: list[Event] = []
     for begin, end in pairwise(edges):

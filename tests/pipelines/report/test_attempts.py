@@ -110,6 +110,14 @@ def test_the_last_seconds_come_with_the_end():
     assert timing.saving_s == (0.0, 4.0)
 
 
+def test_a_page_has_few_laps_and_all_of_their_seconds():
+    timing = timing_of([Attempt("1", (started(0), *(progress(step) for step in range(1, 1001))))])
+    assert isinstance(timing, Timing)
+    assert len(timing.steps) <= 200
+    assert sum(timing.computing_s) == pytest.approx(2000)
+    assert timing.steps[-1] == 1000
+
+
 def test_without_events_there_is_no_timing_and_it_says_so():
     assert isinstance(timing_of([]), Missing)
     assert curves_of([], [], chosen="", budget=5).steps == ()
