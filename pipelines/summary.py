@@ -111,16 +111,17 @@ def verdict(figures: Evaluation) -> str:
             f"The model's mean absolute error is {own}: some of its forecasts are no finite numbers. "
             "It beats nothing; do not use it."
         )
+    digits = 2 if own >= 1 else 4
     if figures.lost_to:
         lost = ", ".join(
-            f"{figures.name(name)} ({figure(figures.baselines[name]['all']['mae'])})"
+            f"{figures.name(name)} ({figure(figures.baselines[name]['all']['mae'], digits)})"
             for name in figures.lost_to
         )
-        return f"The model ({figure(own)}) LOSES to: {lost}. Do not use it as it is."
+        return f"The model ({figure(own, digits)}) LOSES to: {lost}. Do not use it as it is."
     best = figures.best_baseline
     reference = figures.baselines[best]["all"]["mae"]
     return (
-        f"The model beats all baselines: {figure(own)} against {figure(reference)} of the best, "
+        f"The model beats all baselines: {figure(own, digits)} against {figure(reference, digits)} of the best, "
         f"{figures.name(best)} ({1 - own / reference:.1%} less)."
     )
 
