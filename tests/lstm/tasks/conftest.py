@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from lstm.tasks.forecast import ForecastConfig, ForecastTask
 from lstm.windows.batch import Batch
@@ -45,6 +46,12 @@ def make_batch(
         series=np.array(series if series is not None else [0] * b, np.int64),
         starts=np.array(starts, np.int64),
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Models this small are slower on several threads, and far slower where cores are busy."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
