@@ -120,9 +120,10 @@ def verdict(figures: Evaluation) -> str:
         return f"The model ({figure(own, digits)}) LOSES to: {lost}. Do not use it as it is."
     best = figures.best_baseline
     reference = figures.baselines[best]["all"]["mae"]
+    both = f"{figure(own, digits)} against {figure(reference, digits)}"
     return (
-        f"The model beats all baselines: {figure(own, digits)} against {figure(reference, digits)} of the best, "
-        f"{figures.name(best)} ({1 - own / reference:.1%} less)."
+        f"The model beats all baselines: {both} of the best, {figures.name(best)} "
+        f"({1 - own / reference:.1%} less)."
     )
 
 
