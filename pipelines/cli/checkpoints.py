@@ -47,7 +47,7 @@ def list_(
         console().print(commit_table(run, found[run]) if run else run_table(found))
 
 
-@commands.command(epilog="Example: carousel checkpoints show flights/best --json")
+@commands.command(epilog="Example: carousel checkpoints show flights/newest --json")
 def show(
     context: typer.Context,
     commit: Annotated[
