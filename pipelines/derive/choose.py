@@ -29,8 +29,8 @@ _TRIES = 5
 _SHORTER = 0.6
 """What is left of the room for a context after each try that made no windows."""
 _WINDOWS_A_SECOND = 1000
-"""Windows of 48 rows of horizon that two processor cores train on, about; long horizons cost more than their rows,
-in the baselines of an evaluation too."""
+"""Windows of 48 rows of horizon that two processor cores train on, about. Longer ones cost more than their
+rows, in the baselines of an evaluation too."""
 _HORIZON = 48
 _LEAST_WINDOWS = 30_000
 _FEW = 100
