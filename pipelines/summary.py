@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DELAY = "delay"
 """The demo's own target."""
 
+SHOWN_SERIES = 24
+"""Series of a table on the terminal; the report has more."""
+
 SHORT_ID = 12
 """Digits of a commit's id that are shown; any unique beginning names it."""
 
@@ -92,12 +95,24 @@ def metric_table(figures: Evaluation) -> Table:
     return table
 
 
-def series_table(figures: Evaluation) -> Table:
-    """By series, for a terminal: the mean absolute error of the model and of each baseline on its windows."""
+def series_table(figures: Evaluation) -> Table | None:
+    """By series, for a terminal: the mean absolute error of the model and of each baseline on its windows.
+
+    Of many series those with the lowest and the highest errors; None where there is only one.
+    """
     forecasts = {"model": figures.model, **figures.baselines}
+    names, title = list(figures.model["series"]), "MAE by series"
+    if len(names) < 2:
+        return None
+    if len(names) > SHOWN_SERIES:
+        half = SHOWN_SERIES // 2
+        ranked = sorted(names, key=lambda name: figures.model["series"][name]["mae"] or 0.0)
+        names = ranked[:half] + ranked[-half:]
+        title = f"MAE: {half} lowest, {half} highest"
     headers = [figures.name(name) for name in forecasts]
-    table = Table("MAE by series", *headers, "pinball loss", _interval(figures), box=None)
-    for series, own in figures.model["series"].items():
+    table = Table(title, *headers, "pinball loss", _interval(figures), box=None)
+    for series in names:
+        own = figures.model["series"][series]
         errors = [figure(report["series"][series]["mae"]) for report in forecasts.values()]
         table.add_row(series, *errors, figure(own["pinball"]), _coverage(own))
     return table

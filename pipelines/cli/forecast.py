@@ -54,7 +54,8 @@ def evaluate(
     out.print(f"{done.run}/{done.commit}, step {done.step}")
     out.print(f"{figures.target!r} in its own unit, {figures.windows:,} test windows:")
     out.print(metric_table(figures))
-    out.print(series_table(figures))
+    if (by_series := series_table(figures)) is not None:
+        out.print(by_series)
     out.print(verdict(figures))
     out.print(f"report: {report_line(done.report)}")
 

@@ -77,6 +77,28 @@ def test_each_series_figures_stand_beside_those_of_every_baseline():
     assert ["b", "9.00", "21.00", "11.00", "3.00", "50%"] in lines
 
 
+def test_of_many_series_those_with_the_lowest_and_the_highest_errors_are_told():
+    figures = evaluation(8, zero=20)
+    for report in (figures.model, *figures.baselines.values()):
+        one = report["series"].pop("b")
+        report["series"] |= {f"s{number}": {**one, "mae": float(number)} for number in range(100)}
+    table = series_table(figures)
+    names = list(table.columns[0].cells)
+    assert names == [
+        *(f"s{n}" for n in range(7)),
+        "a",
+        *(f"s{n}" for n in range(7, 11)),
+        *(f"s{n}" for n in range(88, 100)),
+    ]
+
+
+def test_one_series_is_not_told_twice():
+    figures = evaluation(8, zero=20)
+    for report in (figures.model, *figures.baselines.values()):
+        del report["series"]["b"]
+    assert series_table(figures) is None
+
+
 def test_rows_for_prefect_are_json_whatever_the_errors():
     json.dumps(metric_rows(evaluation(math.nan, zero=math.inf)), allow_nan=False)
 
