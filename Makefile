@@ -36,7 +36,11 @@ demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> chec
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests. ARGS="-k name"
-	@$(BIN)/python -m pytest -m "not slow and not stack" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" $(ARGS)
+
+.PHONY: test-readme
+test-readme: $(INSTALLED) ## Run every shell block of the README, as a reader would type it.
+	@$(BIN)/python -m pytest -m readme $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## Run the tests that take minutes.
