@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipelines.config.model import access_of
 from pipelines.config.storage import default_storage
 from pipelines.config.template import schema, template
 from pipelines.config.text import ConfigError, read_yaml
+from pipelines.demo import demo_config
 
 BASE = """\
 run: flights
@@ -270,3 +272,18 @@ def test_settings_that_cannot_go_together_are_refused(assignment, expected):
 def test_a_catalog_beside_another_server_is_read():
     ours = ["storage.catalog.uri=https://catalog", "storage.endpoint_url=https://s3"]
     assert default_storage(ours, {}).catalog is not None
+
+
+def test_the_stack_trains_what_the_demo_trains():
+    stack, demo = (
+        load(Path(__file__).parents[2] / "deploy" / "carousel.yaml", environment={}),
+        demo_config("delta"),
+    )
+    assert (stack.run, stack.window, stack.split, stack.forecast, stack.training) == (
+        demo.run,
+        demo.window,
+        demo.split,
+        demo.forecast,
+        demo.training,
+    )
+    assert stack.table == demo.table
