@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import deltalake
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from storage.local import LocalServer
+from storage.objects import Bucket
 from tests.readme.blocks import README, Block, blocks, shell_blocks
 
 REPOSITORY = README.parent
@@ -55,9 +59,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.readme
 @pytest.mark.timeout(900)
 def test_the_blocks_for_a_laptop_run_from_top_to_bottom(clone: Path, s3_server: LocalServer):
+    _their_table(s3_server)
     variables = SHORT | {
         "PYTHONPATH": str(clone),
         "ENDPOINT": s3_server.endpoint_url,
+        "CAROUSEL_DATA_ACCESS_KEY_ID": s3_server.access.access_key or "",
+        "CAROUSEL_DATA_SECRET_ACCESS_KEY": s3_server.access.secret_key or "",
     }
     for block in shell_blocks(None):
         _run(block, clone, variables)
@@ -77,15 +84,38 @@ def _run(block: Block, folder: Path, variables: dict[str, str]) -> None:
 
 
 def _environment(venv: Path) -> None:
-    """This very environment under another name, with the command in it."""
-    (venv / "bin").mkdir(parents=True)
-    for program in Path(sys.prefix, "bin").iterdir():
-        (venv / "bin" / program.name).symlink_to(program)
-    command = venv / "bin" / "carousel"
-    command.unlink(missing_ok=True)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipelines.cli "$@"\n')
-    command.chmod(0o755)
+    """This very environment as `make setup` would have made it, and nothing of it is installed anew."""
+    programs = venv / "bin"
+    programs.mkdir(parents=True)
+    for name, arguments in {"python": "", "carousel": "-m pipelines.cli"}.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
+    (programs / "activate").write_text(f"PATH={programs}:$PATH\n")
     (venv / ".installed").touch()
+
+
+def _their_table(server: LocalServer) -> None:
+    """A Delta table on another server, which Carousel did not write."""
+    Bucket("plant", server.access).create()
+    hours = np.arange(1500)
+    rows = pa.table(
+        {
+            "at": pa.array(hours * 3_600_000_000, pa.timestamp("us", "UTC")),
+            "power": 5 + np.sin(hours / 24 * math.tau),
+        }
+    )
+    access = server.access
+    deltalake.write_deltalake(
+        "s3://plant/turbines",
+        rows,
+        storage_options={
+            "AWS_ENDPOINT_URL": server.endpoint_url,
+            "AWS_ACCESS_KEY_ID": access.access_key or "",
+            "AWS_SECRET_ACCESS_KEY": access.secret_key or "",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        },
+    )
 
 
 def _history(path: Path) -> None:
