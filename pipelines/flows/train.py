@@ -98,7 +98,9 @@ def begun_job(connection: Connection, run: str, root: Path) -> Job:
     launched = _launched(run, root)
     if not launched.exists():
         names = hint(run, connection.existing_repository().runs())
-        raise UserError(f"run {run!r} has no commit to go on from; {names}")
+        raise UserError(
+            f"run {run!r} has no commit to go on from; {names} (to begin it: carousel train --set run={run})"
+        )
     return Job.from_json(json.loads(launched.read_text()))
 
 

@@ -12,7 +12,7 @@ from storage.tables import create_table
 
 from ..conftest import waves
 
-TABLE = "s3://lake/derived/waves"
+TABLE = "s3://lake/derived/ripples"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_a_table_alone_is_enough_to_train_evaluate_and_score(carousel, table, pa
     small = ("--target", "load", "--minutes", "0.05", "-s", "forecast.hidden=8", "-s", "training.ranks=1")
     done = carousel("train", *options, *small)
     assert done.code == 0, done.err
-    assert done.out.startswith("run waves")
+    assert done.out.startswith("run ripples")
     config = load(path)
     assert (config.table.time, config.table.entity) == ("time", "series")
     assert (config.forecast.target, config.forecast.past, config.forecast.hidden) == ("load", ("temp",), 8)
