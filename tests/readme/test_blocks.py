@@ -39,6 +39,10 @@ def test_every_block_says_what_it_is():
     )
 
 
+def test_no_figure_is_left_to_fill_in():
+    assert "@@" not in README.read_text()
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The tree as a reader has it after `make setup`: its files, and an environment with everything in it."""

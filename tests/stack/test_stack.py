@@ -1,6 +1,7 @@
 """The compose stack, for real: `make test-stack`."""
 
 import re
+import subprocess
 
 import psutil
 import pytest
@@ -9,8 +10,9 @@ from pipelines.deployed.register import POOL
 from storage.objects import AccessDenied, Bucket
 from storage.tables import Lake, open_table
 
+from ..readme.blocks import shell_blocks
 from .conftest import QUICK, RUN, STEPS, Killed, Restarted
-from .stack import BUCKET, Stack, wait_for
+from .stack import BUCKET, PATIENCE_S, ROOT, Stack, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 
@@ -139,6 +141,25 @@ def test_runs_deployments_and_tables_outlive_down_and_up(
     assert restarted.deployments == {it["id"] for it in stack.api("deployments/filter", {})}
     assert restarted.commits == stack.commits(RUN)
     assert rows_of(stack, "flights") == 175_200
+
+
+def test_the_readmes_block_runs_as_it_stands_there(
+    stack: Stack, killed: Killed, restarted: Restarted
+) -> None:
+    (block,) = shell_blocks("stack")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.body],
+        cwd=ROOT,
+        env={**stack.environment, "ARGS": f"'{QUICK}'"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S * 2,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "same hour last week" in done.stdout + done.stderr
+    assert not stack.containers()
 
 
 def rows_of(stack: Stack, table: str) -> int:
