@@ -128,6 +128,7 @@ def ingest(
     With --table no settings file is needed. Rows are sorted by series and time; what a file's text means is
     found out, and refused where it could mean two things. The same file again adds nothing.
     """
+    from pipelines.config.checks import checked
     from pipelines.config.storage import AccessConfig
     from pipelines.session import flow_session
     from pipelines.sources.reading import Reading
@@ -138,7 +139,11 @@ def ingest(
     target, keys = place.target(config if chosen or table is None else None, assign)
     access = None
     if source_endpoint_url or source_profile:
-        access = AccessConfig(endpoint_url=source_endpoint_url or "aws", profile=source_profile)
+        access = checked(
+            AccessConfig,
+            {"endpoint_url": source_endpoint_url or "aws", "profile": source_profile},
+            {("endpoint_url",): "--source-endpoint-url", ("profile",): "--source-profile"},
+        )
     reading = Reading(
         time=time or keys[0],
         entity=entity or keys[1],
@@ -219,19 +224,24 @@ class _Place:
         return Target(uri=self._table, format=self._kind, storage=settings_.storage), (None, None)
 
     def _storage(self) -> "StorageConfig":
-        from pipelines.config.storage import CatalogConfig, StorageConfig
+        from pipelines.config.checks import checked
+        from pipelines.config.storage import StorageConfig
+        from pipelines.config.text import Origins
         from storage import uri as uris
 
         catalog, endpoint_url = self._named["--catalog"], self._named["--endpoint-url"]
         remote = any(self._named.values())
         named = self._table or ""
         bucket = uris.parse(named)[0] if "://" in named else StorageConfig().bucket
-        return StorageConfig(
-            endpoint_url=endpoint_url or ("aws" if remote else None),
-            profile=self._named["--profile"],
-            catalog=CatalogConfig(uri=catalog, warehouse=self._named["--warehouse"]) if catalog else None,
-            bucket=bucket,
-        )
+        values = {
+            "endpoint_url": endpoint_url or ("aws" if remote else None),
+            "profile": self._named["--profile"],
+            "catalog": {"uri": catalog, "warehouse": self._named["--warehouse"]} if catalog else None,
+            "bucket": bucket,
+        }
+        options = {"endpoint_url": "--endpoint-url", "catalog": "--catalog", "bucket": "--table"}
+        origins: Origins = {("storage", key): option for key, option in options.items()}
+        return checked(StorageConfig, values, origins, ("storage",))
 
 
 def _listed(given: Texts) -> tuple[str, ...]:

@@ -168,6 +168,20 @@ def test_what_contradicts_the_table_or_the_settings_is_told(options, says, carou
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("option", ["--endpoint-url", "--source-endpoint-url", "--catalog"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9000", "http://u:hunter2@127.0.0.1:9000"])
+def test_an_address_that_cannot_serve_is_told_with_its_option_and_without_its_password(
+    option, address, carousel, tmp_path
+):
+    path = write(waves(), tmp_path / "waves.parquet")
+    if option == "--catalog":
+        address = "postgresql+psycopg2://u:hunter2@127.0.0.1/catalog"
+    done = carousel("ingest", path, "--table", "s3://lake/x", option, address)
+    assert (done.code, f"[{option}]" in done.err) == (2, True), done.err
+    assert "hunter2" not in done.out + done.err
+    assert "internal" not in done.err
+
+
 REAL = {
     "ett": ("ett/ETTh1.csv", "", 17_420, 1),
     "la-haute-borne": (
