@@ -118,7 +118,7 @@ def _asked_about(places: "Places", wish: "Request", root: Path) -> "Request":
         told = _asked("Rows to forecast (empty: as the sampling suggests)")
         wish = replace(wish, horizon=_whole(told))
     return replace(
-        wish, minutes=typer.prompt("Minutes of training", default=wish.minutes, type=float, err=True)
+        wish, minutes=typer.prompt("Minutes of training", default=wish.budget, type=float, err=True)
     )
 
 

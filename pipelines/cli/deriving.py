@@ -94,7 +94,7 @@ def request(
     timezone: str | None,
 ) -> "Request":
     """The user's wishes; no `--past` at all leaves the columns to be chosen."""
-    from pipelines.derive.request import MINUTES, Request
+    from pipelines.derive.request import Request
 
     return Request(
         time=time,
@@ -102,8 +102,8 @@ def request(
         target=target,
         past=None if not past else tuple(name for name in past if name),
         horizon=horizon,
-        minutes=MINUTES if minutes is None else minutes,
-        timezone=timezone or "UTC",
+        minutes=minutes,
+        timezone=timezone,
     )
 
 

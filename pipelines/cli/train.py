@@ -20,6 +20,7 @@ from pipelines.terminal import console
 
 if TYPE_CHECKING:
     from pipelines.config.model import RunConfig
+    from pipelines.derive.places import Places
     from pipelines.derive.request import Request
 
 
@@ -79,7 +80,7 @@ def train(
         minutes=minutes,
         timezone=timezone,
     )
-    known = None if force else _known(config, table, wish, run, assign)
+    known = None if force else _known(config, places, wish, run, assign)
     if known is not None:
         _train(known, root, as_json=as_json)
         return
@@ -89,15 +90,16 @@ def train(
 
 
 def _known(
-    path: Path, table: str, wish: "Request", run: str | None, assign: list[str] | None
+    path: Path, places: "Places", wish: "Request", run: str | None, assign: list[str] | None
 ) -> "RunConfig | None":
     """The settings that are there already, which are used as they are."""
-    from pipelines.derive.file import check_agreement, settings_for
+    from pipelines.derive.agreement import check_agreement
+    from pipelines.derive.file import settings_for
 
-    if settings_for(path, table) is None:
+    if settings_for(path, places.table) is None:
         return None
     known = run_config(path, assign)
-    check_agreement(path, known, wish)
+    check_agreement(path, known, wish, places)
     console(stderr=True).print(f"  settings of {path}, as they are; --force chooses anew")
     return known if run is None else known.named(run)
 

@@ -100,7 +100,7 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
     size = choose_size(plan.windows("train"), windows, reasons)
     ranks = choose_ranks(reasons)
     memory = choose_memory(plan, 1 + len(past), ranks, reasons)
-    if wish.timezone == "UTC":
+    if wish.timezone is None:
         reasons.add("forecast.timezone", "not told: the clock and the week of UTC; --timezone names another")
     else:
         reasons.add("forecast.timezone", "as told (--timezone)")
@@ -117,7 +117,7 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
         forecast=ForecastConfig(
             target=target,
             past=past,
-            timezone=_checked_zone(wish.timezone),
+            timezone=_checked_zone(wish.timezone or "UTC"),
             hidden=size.hidden,
             layers=size.layers,
             patch=shape.patch,
@@ -184,7 +184,7 @@ def _thinned(
     """The window with its stride, and the plan."""
     every = sum(shape.plan.windows(split) for split in shape.plan.splits)
     pace = _WINDOWS_A_SECOND * min(1.0, _HORIZON / shape.window.horizon) ** 1.5
-    most = max(_LEAST_WINDOWS, int(60 * wish.minutes * pace))
+    most = max(_LEAST_WINDOWS, int(60 * wish.budget * pace))
     if 4 * shape.window.length > rhythm.length:
         most = every  # short series: a stride would skip whole series, or splits
     stride = choose_stride(every, most, shape.lag, reasons)

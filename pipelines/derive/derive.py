@@ -70,7 +70,7 @@ def derive(
             log = root / "logs" / f"{name}-rehearsal.log"
             speed = measure_speed(job, connection.lake, data=connection.data, log=log)
     told = dict(reasons.by_key)
-    training = choose_steps(config.training, choice.plan, wish.minutes, speed, reasons)
+    training = choose_steps(config.training, choice.plan, wish.budget, speed, reasons)
     config = config.model_copy(update={"training": training})
     reasons.by_key |= {key: why for key, why in told.items() if why == _TOLD}
     return Derived(config=_overridden(config, assignments, reasons), reasons=reasons)

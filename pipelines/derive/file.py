@@ -7,7 +7,6 @@ from pipelines.config.model import RunConfig
 from pipelines.config.text import ConfigError
 from pipelines.derive.derive import Derived
 from pipelines.derive.explain import explained_yaml
-from pipelines.derive.request import CannotDerive, Request
 
 
 def settings_for(path: Path, table: str) -> RunConfig | None:
@@ -25,27 +24,6 @@ def settings_for(path: Path, table: str) -> RunConfig | None:
             "with --force"
         )
     return known
-
-
-def check_agreement(path: Path, known: RunConfig, wish: Request) -> None:
-    """Refuse wishes that the settings, which are there and which would be used, do not fulfil.
-
-    Raises:
-        CannotDerive: names them.
-    """
-    told = {
-        "--time": (wish.time, known.table.time),
-        "--entity": (wish.entity, known.table.entity or ""),
-        "--target": (wish.target, known.forecast.target),
-        "--past": (wish.past, known.forecast.past),
-        "--horizon": (wish.horizon, known.window.horizon),
-    }
-    unlike = [f"{option} (there: {has})" for option, (want, has) in told.items() if want not in (None, has)]
-    if unlike:
-        raise CannotDerive(
-            f"{path} is there and says otherwise than {', '.join(unlike)}; leave these options out, write "
-            "anew with --force, or name another file with -c FILE"
-        )
 
 
 def check_writable(path: Path) -> None:

@@ -99,6 +99,16 @@ def predictions_of(storage: StorageConfig, table: Table, run: str, reasons: Reas
     return PredictionsConfig(uri=uri, format="iceberg" if kind == "iceberg" else "delta")
 
 
+def repository_prefix(told: str) -> tuple[str, str]:
+    """Bucket and prefix of what `--repository` names.
+
+    Raises:
+        UserError: it is no `s3://bucket/prefix`.
+    """
+    bucket, key = uris.parse(told)
+    return bucket, key or _PREFIX
+
+
 def _embedded(places: Places, reasons: Reasons) -> StorageConfig:
     if places.repository_endpoint_url or places.repository_profile:
         raise CannotDerive(
@@ -115,8 +125,7 @@ def _embedded(places: Places, reasons: Reasons) -> StorageConfig:
 def _repository(places: Places) -> tuple[str, str]:
     """Bucket and prefix."""
     if places.repository is not None:
-        bucket, key = uris.parse(places.repository)
-        return bucket, key or _PREFIX
+        return repository_prefix(places.repository)
     if "://" not in places.table:
         raise CannotDerive(
             f"the table {places.table} names no bucket to keep checkpoints in; say where: --repository "

@@ -26,13 +26,18 @@ class Request:
     """Further columns that the model sees; () says none."""
     horizon: int | None = None
     """Rows to forecast."""
-    minutes: float = MINUTES
-    """How long training may take, from its first step on."""
-    timezone: str = "UTC"
-    """Whose clock and week the series follow."""
+    minutes: float | None = None
+    """How long training may take, from its first step on; None: `MINUTES`."""
+    timezone: str | None = None
+    """Whose clock and week the series follow; None: UTC."""
 
     def __post_init__(self) -> None:
         if self.horizon is not None and self.horizon < 1:
             raise CannotDerive(f"--horizon must be at least 1 row, got {self.horizon}")
-        if not 0 < self.minutes <= 60 * 24 * 30:
-            raise CannotDerive(f"--minutes must be above 0 and at most a month, got {self.minutes:g}")
+        if not 0 < self.budget <= 60 * 24 * 30:
+            raise CannotDerive(f"--minutes must be above 0 and at most a month, got {self.budget:g}")
+
+    @property
+    def budget(self) -> float:
+        """Minutes of training."""
+        return MINUTES if self.minutes is None else self.minutes

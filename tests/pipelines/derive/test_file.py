@@ -8,13 +8,15 @@ import pytest
 
 from pipelines.config.load import validated
 from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig
-from pipelines.config.storage import AccessConfig, StorageConfig
+from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
 from pipelines.config.template import schema, template
 from pipelines.config.text import ConfigError, read_yaml
 from pipelines.demo import demo_config
+from pipelines.derive.agreement import check_agreement
 from pipelines.derive.derive import Derived
 from pipelines.derive.explain import lines
-from pipelines.derive.file import check_agreement, check_writable, settings_for, write
+from pipelines.derive.file import check_writable, settings_for, write
+from pipelines.derive.places import Places
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
 
@@ -119,9 +121,59 @@ def test_no_file_is_no_fault(tmp_path):
 
 
 def test_wishes_that_a_file_does_not_fulfil_are_named(made, path):
-    check_agreement(path, made.config, Request(time="when", entity="id", horizon=24, minutes=9))
+    here = Places(table="s3://lake/waves")
+    check_agreement(path, made.config, Request(time="when", entity="id", horizon=24, timezone="UTC"), here)
     with pytest.raises(CannotDerive, match=r"--entity \(there: id\), --horizon \(there: 24\).*--force"):
-        check_agreement(path, made.config, Request(time="when", entity="", horizon=3))
+        check_agreement(path, made.config, Request(time="when", entity="", horizon=3), here)
+    told = rf"--timezone \(there: UTC\), --minutes \(there: {made.config.training.steps:,} steps\)"
+    with pytest.raises(CannotDerive, match=told):
+        check_agreement(path, made.config, Request(minutes=9, timezone="Europe/Paris"), here)
+
+
+LOCAL_ONE = StorageConfig()
+SERVER = StorageConfig(
+    endpoint_url="https://s3.x", profile="mine", bucket="data", repository="carousel/checkpoints"
+)
+READER = AccessConfig(endpoint_url="https://tables.x/", catalog=CatalogConfig(uri="https://c", warehouse="w"))
+
+
+@pytest.mark.parametrize(
+    ("storage", "access", "options", "unlike"),
+    [
+        (LOCAL_ONE, None, {"repository": "local"}, []),
+        (LOCAL_ONE, None, {"repository": "s3://lake/checkpoints"}, []),
+        (LOCAL_ONE, None, {"endpoint_url": "https://s3.x"}, ["--endpoint-url (there: the embedded server)"]),
+        (LOCAL_ONE, None, {"repository": "s3://other/here"}, ["--repository (there: s3://lake/checkpoints"]),
+        (SERVER, None, {"endpoint_url": "https://s3.x/", "profile": "mine"}, []),
+        (SERVER, None, {"repository": "s3://data"}, []),
+        (
+            SERVER,
+            None,
+            {"profile": "you", "catalog": "https://c"},
+            ["--profile (there: mine)", "--catalog (there: none)"],
+        ),
+        (SERVER, None, {"repository": "local"}, ["--repository (there: s3://data/carousel/checkpoints"]),
+        (LOCAL_ONE, READER, {"endpoint_url": "https://tables.x", "repository": "local"}, []),
+        (LOCAL_ONE, READER, {"catalog": "https://c", "warehouse": "v"}, ["--warehouse (there: w)"]),
+        (SERVER, AccessConfig(profile="reader"), {"endpoint_url": "aws", "repository_profile": "mine"}, []),
+        (
+            SERVER,
+            READER,
+            {"repository_endpoint_url": "https://tables.x", "repository_profile": "you"},
+            ["--repository-endpoint-url (there: https://s3.x)", "--repository-profile (there: mine)"],
+        ),
+    ],
+)
+def test_places_that_a_file_does_not_name_are_told(made, path, storage, access, options, unlike):
+    table = made.config.table.model_copy(update={"access": access})
+    known = made.config.model_copy(update={"storage": storage, "table": table})
+    try:
+        check_agreement(path, known, Request(), Places(table="s3://lake/waves", **options))
+        said = ""
+    except CannotDerive as refusal:
+        said = str(refusal)
+    assert [words for words in unlike if words not in said] == [], said
+    assert said.count("(there:") == len(unlike), said
 
 
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path):
