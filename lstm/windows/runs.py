@@ -15,7 +15,8 @@ Entity = str | int | None
 
 REMEDY = (
     "windows are read in runs, so each row group must be sorted by (entity, time) and no two may interleave "
-    "a series; write the rows to a new table with `carousel ingest`, which sorts them"
+    "a series; sort the table with the engine that writes it, or have that write the rows it reads to files "
+    "of their own: `carousel ingest` sorts such files into a new table"
 )
 _STEPS_KEPT = 16
 

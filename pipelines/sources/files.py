@@ -6,13 +6,15 @@ Everything is sorted by name, so that the same command means the same files in t
 import fnmatch
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from pipelines.sources.table_parts import refuse_parts
 from storage import uri as uris
 from storage.errors import UserError
-from storage.objects import Bucket, ObjectInfo
+from storage.objects import AccessDenied, Bucket, ObjectInfo
 
 CSV, PARQUET = "csv", "parquet"
 _KINDS = {".csv": CSV, ".tsv": CSV, ".txt": CSV, ".parquet": PARQUET, ".pq": PARQUET}
@@ -46,7 +48,7 @@ def find(sources: Sequence[str], bucket: Callable[[str], Bucket]) -> list[Source
         bucket: opens a bucket by its name.
 
     Raises:
-        UserError: one means no file, or a file that is neither CSV nor Parquet.
+        UserError: one means no file, a file that is neither CSV nor Parquet, or a part of a table.
     """
     found: dict[str, SourceFile] = {}
     for source in sources:
@@ -69,7 +71,7 @@ def _local(source: str) -> Iterator[SourceFile]:
     if path.is_dir():
         yield from _chosen((it for it in path.rglob("*") if it.is_file()), source)
     elif path.exists():
-        yield _local_file(path, source)
+        yield from _chosen([path], source)
     elif _MAGIC.search(source):
         yield from _chosen(
             (Path(it) for it in glob.glob(source, recursive=True)),  # noqa: PTH207 - patterns may be absolute
@@ -81,9 +83,17 @@ def _local(source: str) -> Iterator[SourceFile]:
 
 def _chosen(paths: Iterable[Path], source: str) -> Iterator[SourceFile]:
     """Those of a folder that are meant: not markers such as `_SUCCESS`, nor hidden files."""
-    for path in paths:
-        if path.is_file() and not path.name.startswith(("_", ".")):
-            yield _local_file(path, source)
+    chosen = [it for it in paths if it.is_file() and not it.name.startswith(("_", "."))]
+    refuse_parts((it.resolve().as_posix() for it in chosen if kind_of(it.name) == PARQUET), _names_in, str)
+    for path in chosen:
+        yield _local_file(path, source)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return [it.name for it in Path(folder).iterdir()]
+    except OSError:  # not there, or not for us to see
+        return []
 
 
 def _local_file(path: Path, source: str) -> SourceFile:
@@ -101,6 +111,7 @@ def _remote(source: str, bucket: Callable[[str], Bucket]) -> Iterator[SourceFile
     opened = bucket(place)
     prefix = _MAGIC.split(pattern)[0]
     infos = list(opened.list(prefix))
+    listed = _by_folder(infos)
     if whole:
         exact = [it for it in infos if it.key == pattern]
         folder = pattern if pattern.endswith("/") or not pattern else f"{pattern}/"
@@ -108,8 +119,29 @@ def _remote(source: str, bucket: Callable[[str], Bucket]) -> Iterator[SourceFile
     else:
         wanted = re.compile(_expression(pattern))
         infos = [it for it in infos if wanted.fullmatch(it.key) and _is_data(it.key)]
+    parquet = [it.key for it in infos if kind_of(it.key) == PARQUET]
+    refuse_parts(parquet, partial(_keys_in, opened, prefix, listed), partial(uris.build, place))
     for info in infos:
         yield _remote_file(place, info, source)
+
+
+def _keys_in(bucket: Bucket, prefix: str, listed: Mapping[str, Sequence[str]], folder: str) -> Sequence[str]:
+    """Names in a folder; asks the server only where what was listed under `prefix` cannot tell."""
+    if folder.startswith(prefix):
+        return listed.get(folder, ())
+    try:
+        return _by_folder(bucket.list(folder)).get(folder, ())
+    except AccessDenied:  # keys that may only list what was asked for
+        return ()
+
+
+def _by_folder(infos: Iterable[ObjectInfo]) -> dict[str, list[str]]:
+    """Names by the folder that they are in, which ends with `/`."""
+    found: dict[str, list[str]] = {}
+    for info in infos:
+        folder, divided, name = info.key.rpartition("/")
+        found.setdefault(folder + divided, []).append(name)
+    return found
 
 
 def _remote_file(bucket: str, info: ObjectInfo, source: str) -> SourceFile:

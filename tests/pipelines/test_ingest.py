@@ -76,6 +76,21 @@ def test_files_of_a_bucket_are_found_by_a_glob_and_each_lands_once(carousel, roo
     assert not list(root.glob("ingest-*")), "fetched files were left behind"
 
 
+@pytest.mark.parametrize("kind", ["delta", "iceberg"])
+def test_the_files_of_a_table_in_a_bucket_are_refused_however_they_are_named(kind, carousel, root, tmp_path):
+    path = write(waves(), tmp_path / "waves.parquet")
+    uri = f"s3://lake/whole-{kind}"
+    assert carousel("ingest", path, "--table", uri, "--entity", "series", "--format", kind).code == 0
+    (part,) = (it.path for it in table_at(root, uri).snapshot().files)
+    folder = part.rpartition("/")[0]
+    table = folder.removesuffix("/data")
+    for source in (part, f"{folder}/*.parquet", f"{folder[:-1]}*/**", table, f"{table}/"):
+        done = carousel("ingest", source, "--table", "s3://lake/copy", "--entity", "series")
+        assert done.code == 2, source
+        assert f"belongs to the {kind.capitalize()} table {table}," in done.err
+        assert f"carousel train --table {table}`" in done.err
+
+
 def test_a_table_without_an_entity_and_its_address_on_another_server(carousel, root, tmp_path, monkeypatch):
     keys = json.loads((root / "s3" / "settings.json").read_text())
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["access_key"])
