@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from pipelines.names import shown
 from pipelines.progress import megabytes
 from pipelines.terminal import short
 
@@ -114,7 +115,7 @@ def series_table(figures: Evaluation) -> Table | None:
     for series in names:
         own = figures.model["series"][series]
         errors = [figure(report["series"][series]["mae"]) for report in forecasts.values()]
-        table.add_row(series, *errors, figure(own["pinball"]), _coverage(own))
+        table.add_row(shown(series), *errors, figure(own["pinball"]), _coverage(own))
     return table
 
 

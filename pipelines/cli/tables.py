@@ -61,6 +61,7 @@ def show(
     """Show a snapshot of a table: its columns, files and rows."""
     from rich.table import Table
 
+    from pipelines.names import shown
     from pipelines.progress import megabytes
     from pipelines.session import connected
     from storage.tables import open_table
@@ -89,7 +90,7 @@ def show(
     out.print(f"{rows:,} rows in {len(pinned.files):,} files, {megabytes(size)}")
     answer = Table("column", "type", "nulls", "unit", box=None)
     for column in columns:
-        answer.add_row(column.name, column.type, "yes" if column.nulls else "no", column.unit)
+        answer.add_row(shown(column.name), column.type, "yes" if column.nulls else "no", column.unit)
     out.print(answer)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from lstm.training.trained import Trained
+from pipelines.names import shown
 from pipelines.report.content import Lineage
-from pipelines.report.names import shown
 from storage.checkpoints import Head
 
 _PACKAGES = ("carousel-lstm", "torch", "numpy", "pyarrow", "deltalake", "pyiceberg", "prefect", "plotly")

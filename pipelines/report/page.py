@@ -19,10 +19,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from pipelines.names import shown
 from pipelines.report import wording
 from pipelines.report.content import Missing, Report
 from pipelines.report.drawn import drawn
-from pipelines.report.names import shown
 
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.windows import Plan
+from pipelines.names import shown
 from pipelines.report.content import Column, Coverage, Fact, Missing, Quality, Time
-from pipelines.report.names import shown
 from pipelines.report.scan import Scan
 from pipelines.report.wording import counted, listed, share, span
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lstm.tasks.evaluate import Evaluation
+from pipelines.names import shown
 from pipelines.report.content import Score, Scores, SeriesScore, number
-from pipelines.report.names import shown
 
 SHOWN = 40
 """Series up to which all are shown; of more, those with the best and the worst ratio."""

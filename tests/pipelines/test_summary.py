@@ -92,6 +92,13 @@ def test_of_many_series_those_with_the_lowest_and_the_highest_errors_are_told():
     ]
 
 
+def test_a_series_name_cannot_drive_the_terminal():
+    figures = evaluation(8, zero=20)
+    for report in (figures.model, *figures.baselines.values()):
+        report["series"]["\x1b[31mred\nline"] = report["series"].pop("b")
+    assert list(series_table(figures).columns[0].cells) == ["a", "\ufffd[31mred\ufffdline"]
+
+
 def test_one_series_is_not_told_twice():
     figures = evaluation(8, zero=20)
     for report in (figures.model, *figures.baselines.values()):

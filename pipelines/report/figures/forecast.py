@@ -3,9 +3,9 @@
 from itertools import chain
 from typing import Any
 
+from pipelines.names import label
 from pipelines.report.content import Forecasts, SeriesForecast, Window
 from pipelines.report.figures.figure import Figure, Trace, Variant, colour, layout, vertical
-from pipelines.report.names import label
 from pipelines.report.wording import number, share
 
 _JOINED = 2

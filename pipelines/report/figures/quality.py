@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
+from pipelines.names import label
 from pipelines.report.content import Column, Coverage, Quality
 from pipelines.report.figures.figure import Figure, colour, layout
-from pipelines.report.names import label
 from pipelines.report.wording import share
 
 

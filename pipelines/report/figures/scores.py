@@ -3,9 +3,9 @@
 from itertools import pairwise
 from typing import Any
 
+from pipelines.names import label
 from pipelines.report.content import Score, Scores
 from pipelines.report.figures.figure import BASELINES, DASHES, Figure, colour, layout
-from pipelines.report.names import label
 from pipelines.report.wording import number
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.names import shown
 from pipelines.report.content import (
     About,
     Checkpoints,
@@ -26,7 +27,6 @@ from pipelines.report.content import (
     Timing,
     Window,
 )
-from pipelines.report.names import shown
 
 HOSTILE = [
     "<script>alert(1)</script>",
