@@ -2,6 +2,8 @@
 
 import json
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
-from pipelines.at_work import training
+from pipelines.at_work import training, workers
 from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.connect import Connection, connect
@@ -53,11 +55,7 @@ def train(config: RunConfig, root: Path) -> TrainedRun:
     """Train a new run on the newest snapshot of its table, or the one that the settings pin."""
     connection = connect(config.storage, root, config.table.access)
     connection.repository()  # made if new; refuses a server that would lose checkpoints
-    if has_commits(connection, config.run):
-        raise UserError(
-            f"run {config.run!r} has begun already; `carousel resume {config.run}` goes on with it, "
-            "or give this run another name: --set run=NAME"
-        )
+    _check_new(connection, config.run, root)
     job = pinned_job(config, connection)
     with waiting("looking through the table's rows"):
         plan = plan_for(job, pinned_snapshot(job, connection.data), connection.bucket)
@@ -104,6 +102,19 @@ def begun_job(connection: Connection, run: str, root: Path) -> Job:
     return Job.from_json(json.loads(launched.read_text()))
 
 
+def _check_new(connection: Connection, run: str, root: Path) -> None:
+    """Refuse a name that is taken; what can be done depends on how that run stands."""
+    other = "give this run another name: --run NAME with --table, else --set run=NAME"
+    trainer = next((work for work in workers(root) if work.run == run), None)
+    if trainer is not None:
+        raise UserError(f"process {trainer.pid} trains run {run!r} now (`carousel status`); or {other}")
+    if not has_commits(connection, run):
+        return
+    if (done := finished_run(connection, run)) is not None:
+        raise UserError(f"run {run!r} is finished, with {done.step:,} steps; to train another, {other}")
+    raise UserError(f"run {run!r} has begun already; `carousel resume {run}` goes on with it, or {other}")
+
+
 def _launched(run: str, root: Path) -> Path:
     return root / "runs" / f"{run}.json"
 
@@ -137,11 +148,13 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
     log = root / "logs" / f"{job.run}-{attempt}.log"
     kept = EventLog(connection.bucket, f"{folder(connection.reports, job.run)}/events/{attempt}.jsonl", _told)
     at_work = training(root, run=job.run, steps=job.training.steps, attempt=attempt, log=log)
-    with at_work, kept, TrainingProgress(console(stderr=True)) as progress:
+    told = _telling_when_stopped(job)
+    with at_work, kept, told as committed, TrainingProgress(console(stderr=True)) as progress:
 
         def seen(event: Event) -> None:
             progress(event)
             kept(event)
+            committed(event)
 
         outcome = launch(
             job,
@@ -168,6 +181,24 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
         description=f"Commits of run {job.run}: losses and stored bytes; ended by {outcome.reason}",
     )
     return _ended(job, connection, outcome.commit, outcome.step, outcome.reason)
+
+
+@contextmanager
+def _telling_when_stopped(job: Job) -> Iterator[Callable[[Event], None]]:
+    """After Ctrl-C or SIGTERM, once the ranks have ended: say where the run stands, and how it goes on."""
+    steps: list[int] = []
+
+    def seen(event: Event) -> None:
+        if event["event"] in ("started", "checkpoint"):  # training starts from a commit
+            steps.append(event["step"])
+
+    try:
+        yield seen
+    except BaseException as end:
+        if not isinstance(end, Exception):  # KeyboardInterrupt, SystemExit, and Prefect's own for SIGTERM
+            stands = f"the newest commit is step {steps[-1]:,} of {job.training.steps:,}: " if steps else ""
+            console(stderr=True).print(f"  stopped; {stands}`carousel resume {job.run}` goes on")
+        raise
 
 
 def _caution(connection: Connection) -> None:

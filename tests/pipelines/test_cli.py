@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.at_work import training
 from pipelines.cli import run
 from pipelines.prefect_api import PrefectApi
 from pipelines.servers import folder_of
@@ -176,6 +177,15 @@ def test_a_second_signal_leaves_at_once():
         assert process.stdout.readline() == "ending\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 128 + signal.SIGINT
+
+
+def test_a_run_that_somebody_trains_now_is_not_begun_again(carousel, root, tmp_path):
+    path = tmp_path / "waves.yaml"
+    path.write_text(CONFIG.replace("run: waves", "run: busy"))
+    with training(root, run="busy", steps=9, attempt="a", log=tmp_path / "log"):
+        second = carousel("train", "-c", path)
+    assert second.code == 2
+    assert f"process {os.getpid()} trains run 'busy' now (`carousel status`)" in second.err
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate"])

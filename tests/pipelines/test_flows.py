@@ -68,7 +68,8 @@ def test_a_trained_run_lists_its_commits(carousel, trained):
 def test_training_a_run_that_exists_is_refused_with_the_remedy(carousel, trained):
     again = carousel("train", "-c", trained)
     assert again.code == 2
-    assert "carousel resume" in again.err
+    assert "run 'waves' is finished, with 6 steps" in again.err
+    assert "--set run=NAME" in again.err
 
 
 def test_a_finished_run_is_not_trained_again(carousel, trained):

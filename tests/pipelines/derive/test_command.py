@@ -48,7 +48,13 @@ def test_a_table_alone_is_enough_to_train_evaluate_and_score(carousel, table, pa
     again = carousel("train", *options)
     assert again.code == 2
     assert "as they are" in again.err
-    assert "carousel resume" in again.err
+    assert f"run '{config.run}' is finished" in again.err
+    assert "--run NAME" in again.err
+    elsewhere = ("--endpoint-url", "http://127.0.0.1:1", "--minutes", "45")
+    moved = carousel("train", *options, *elsewhere)
+    assert moved.code == 2
+    assert "--endpoint-url (there: the embedded server)" in moved.err
+    assert "--minutes (there: " in moved.err
     other = carousel("train", "--table", "s3://lake/derived/other", "-c", path)
     assert (other.code, "another table" in other.err) == (2, True)
 
