@@ -29,6 +29,9 @@ from pipelines.flows.train import TrainedRun, begun_job, finished_run, has_commi
 from pipelines.nightly import dated_name, dated_runs, runs_of
 from pipelines.terminal import console
 from storage.checkpoints import RepositoryMissing
+from storage.errors import UserError
+from storage.tables import open_table
+from storage.tables.errors import TableMissing
 
 
 @flow(name="demo-stack", flow_run_name="demo {kind}")
@@ -61,18 +64,27 @@ def demo_stack(
 def train_nightly(assignments: Sequence[str] = ()) -> State[None]:
     """Train a run named by today's date (UTC), unless one was cut short: then that one goes on.
 
-    Where neither the table nor the settings have changed since the newest run, there is nothing to learn.
+    Where neither the table nor the settings have changed since the newest run, there is nothing to learn. A
+    run that cannot go on, because its snapshot is gone say, is told of and left to a person.
     """
     config = _settings(assignments)
     connection, root = _connection(config), _root()
     with _in_the_log():
         newest = next(iter(dated_runs(config.run, _begun(connection))), None)
-        if newest is not None and finished_run(connection, newest) is None:
-            return _told(summary.trained_line(resume(config.storage, newest, root)))
         tonight = dated_name(config.run, datetime.now(UTC).date())
-        if newest == tonight:
+        if newest is None:
+            if not _has_table(config, connection):
+                return _told(f"no table yet at {config.table.uri}: nothing to learn from")
+        elif finished_run(connection, newest) is None:
+            try:
+                return _told(summary.trained_line(resume(config.storage, newest, root)))
+            except UserError as error:
+                if newest == tonight:
+                    raise
+                get_run_logger().warning("run %s cannot go on, so %s begins: %s", newest, tonight, error)
+        elif newest == tonight:
             return _told(f"run {newest} is finished already")
-        if newest is not None and _same_job(config.named(newest), connection, root):
+        elif _same_job(config.named(newest), connection, root):
             return _told(f"nothing has changed since run {newest}")
         trained: TrainedRun = train(config.named(tonight), root)
         return _told(summary.trained_line(trained))
@@ -101,6 +113,14 @@ def _connection(config: RunConfig) -> Connection:
 
 def _root() -> Path:
     return Path(os.environ.get("CAROUSEL_ROOT", ".carousel"))
+
+
+def _has_table(config: RunConfig, connection: Connection) -> bool:
+    try:
+        open_table(connection.data, config.table.uri, format=config.table.format).snapshot()
+    except TableMissing:
+        return False
+    return True
 
 
 def _begun(connection: Connection) -> list[str]:

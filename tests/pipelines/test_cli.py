@@ -188,6 +188,27 @@ def test_a_run_that_somebody_trains_now_is_not_begun_again(carousel, root, tmp_p
     assert f"process {os.getpid()} trains run 'busy' now (`carousel status`)" in second.err
 
 
+def test_a_training_that_is_stopped_says_where_it_stands(carousel, tmp_path, monkeypatch):
+    from pipelines.flows import train as flows
+
+    path, whole = tmp_path / "waves.yaml", flows.launch
+    path.write_text(CONFIG.replace("waves", "stopped"))
+    assert carousel("ingest", write(waves(), tmp_path / "rows.parquet"), "-c", path).code == 0
+
+    def stopped(*arguments, on_event, **options):
+        def until_the_first_commit(event) -> None:
+            on_event(event)
+            if event["event"] == "checkpoint":
+                raise KeyboardInterrupt
+
+        return whole(*arguments, on_event=until_the_first_commit, **options)
+
+    monkeypatch.setattr(flows, "launch", stopped)
+    done = carousel("train", "-c", path)
+    assert (done.code, done.out) == (130, "")
+    assert "stopped; the newest commit is step 3 of 6: `carousel resume stopped` goes on\n" in done.err
+
+
 @pytest.mark.parametrize("command", ["resume", "evaluate"])
 def test_a_setting_that_nobody_would_read_is_refused(command, capsys):
     assert run([command, "waves", "-s", "training.steps=9"]) == 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pipelines.config.load import load
 from pipelines.flows import train as training
 from pipelines.nightly import dated_name, dated_runs, runs_of
 from pipelines.session import flow_session
+from storage.errors import UserError
 
 from .conftest import CONFIG, waves, write
 
@@ -46,6 +48,37 @@ def test_without_a_finished_run_scoring_says_so(scheduled: str) -> None:
     assert "nothing to score with" in _message(score_hourly(return_state=True))
 
 
+def test_without_a_table_yet_the_night_says_so(scheduled: str) -> None:
+    from pipelines.flows.scheduled import train_nightly
+
+    assert f"no table yet at s3://lake/{scheduled}/waves" in _message(train_nightly(return_state=True))
+
+
+def test_a_run_that_cannot_go_on_keeps_no_later_night_from_training(
+    scheduled: str, carousel, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from pipelines.flows import scheduled as flows
+
+    path = tmp_path / "carousel.yaml"
+    assert carousel("ingest", write(waves(), tmp_path / "waves.parquet"), "-c", str(path)).code == 0
+    config = load(path)
+    old = config.named(dated_name(scheduled, date(2026, 1, 2)))
+    whole = training.launch
+    monkeypatch.setattr(training, "launch", partial(_cut_short, whole))
+    with pytest.raises(RuntimeError, match="cut short"):
+        training.train(old, root)
+    monkeypatch.setattr(training, "launch", whole)
+
+    def gone(*arguments, **options):
+        raise UserError("snapshot 0 is gone")
+
+    monkeypatch.setattr(flows, "resume", gone)
+    tonight = dated_name(scheduled, TODAY)
+    assert f"run {tonight}: 6 steps" in _message(flows.train_nightly(return_state=True))
+    assert f"run {old.run} cannot go on, so {tonight} begins: snapshot 0 is gone" in caplog.text
+
+
 def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
     scheduled: str, carousel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,15 +88,7 @@ def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
     assert carousel("ingest", source, "-c", str(tmp_path / "carousel.yaml")).code == 0
     whole = training.launch
 
-    def cut_short(*arguments, on_event, **options):
-        def until_the_second_commit(event) -> None:
-            if event["event"] == "progress" and event["step"] > 3:
-                raise RuntimeError("cut short")
-            on_event(event)
-
-        return whole(*arguments, on_event=until_the_second_commit, **options)
-
-    monkeypatch.setattr(training, "launch", cut_short)
+    monkeypatch.setattr(training, "launch", partial(_cut_short, whole))
     assert train_nightly(return_state=True).is_failed()
     assert "nothing to score with" in _message(score_hourly(return_state=True))
 
@@ -73,6 +98,15 @@ def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
     assert "finished already" in _message(train_nightly(return_state=True))
     assert "rows, commit" in _message(score_hourly(return_state=True))
     assert "nothing new" in _message(score_hourly(return_state=True))
+
+
+def _cut_short(launch, *arguments, on_event, **options):
+    def until_the_second_commit(event) -> None:
+        if event["event"] == "progress" and event["step"] > 3:
+            raise RuntimeError("cut short")
+        on_event(event)
+
+    return launch(*arguments, on_event=until_the_second_commit, **options)
 
 
 def _message(state) -> str:
