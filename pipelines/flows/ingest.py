@@ -16,6 +16,7 @@ from pipelines.config.storage import AccessConfig
 from pipelines.connect import connect, data_lake
 from pipelines.sources import (
     FLIGHTS,
+    Body,
     Piece,
     Reading,
     Spool,
@@ -24,13 +25,15 @@ from pipelines.sources import (
     collect,
     flights_piece,
 )
+from pipelines.sources.present import refuse_present
 from pipelines.terminal import console
 from pipelines.waiting import counted, waiting
 from storage.errors import UserError
 from storage.objects import Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Table, create_table, open_table
-from storage.tables.errors import TableMissing
+from storage.tables.errors import SchemaMismatch, TableMissing
 
+_NO_COLUMN = "carousel: no such column"
 ROW_GROUP_ROWS = 8760
 """A year of hours: one series of the demo. Small row groups let many ranks share a small table."""
 
@@ -84,6 +87,8 @@ def ingest(
         decided = found.decided
         for note in found.notes:
             console(stderr=True).print(f"  {note}")
+        if existing is not None and TIME_PROPERTY in existing.properties:
+            refuse_present(found, existing.snapshot(), partial(_landed, existing, spool.folder))
         table = existing or create_table(
             lake,
             target.uri,
@@ -150,6 +155,18 @@ class _Appends:
         if not landed:
             return error
         return type(error)(f"{error}. {landed:,} rows had landed before; the same command goes on after them")
+
+
+def _landed(table: Table, folder: Path, body: Body) -> bool:
+    """Whether rows of a body are in the table by its own appends, of which the first lands first."""
+    first = next(replace(body, notes=[]).pieces(folder, iter))
+    nothing = pa.table({_NO_COLUMN: pa.nulls(0)})
+    try:
+        # looked up before the rows are: what has landed answers, whatever they are; else they are refused
+        table.append(nothing, transaction=first.transaction)
+    except SchemaMismatch:
+        return False
+    return True
 
 
 def _ingest_flights(target: Target, lake: Lake, reading: Reading) -> Ingested:

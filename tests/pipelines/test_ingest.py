@@ -143,6 +143,32 @@ def test_an_ingest_that_is_killed_goes_on_where_it_was(root, tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["delta", "iceberg"])
+@pytest.mark.parametrize("entity", ["series", None])
+def test_a_grown_export_is_refused_before_its_old_rows_stand_there_twice(
+    kind, entity, carousel, root, tmp_path
+):
+    rows = waves(hours=400) if entity else waves(1, 400).drop_columns(["series"])
+    hours = pc.rank(rows["time"], tiebreaker="dense")
+    uri = f"s3://lake/grown-{kind}-{entity}"
+    options = ["--table", uri, *(["--entity", entity] if entity else [])]
+    old = write(rows.filter(pc.less_equal(hours, 300)), tmp_path / "old.parquet")
+    assert carousel("ingest", old, *options, "--format", kind).code == 0
+    before = table_at(root, uri).snapshot().id
+    grown = carousel("ingest", write(rows, tmp_path / "grown.parquet"), "--table", uri)
+    assert grown.code == 2
+    assert "from other files, up to 2024-01-13T11:00:00Z" in grown.err
+    assert "Keep only rows after 2024-01-13T11:00:00Z" in grown.err
+    assert ("(and of 2 more series)" in grown.err) == (entity is not None)
+    assert table_at(root, uri).snapshot().id == before
+    new = write(rows.filter(pc.greater(hours, 300)), tmp_path / "new.parquet")
+    done = json.loads(carousel("ingest", old, new, "--table", uri, "--json").out)
+    series = 3 if entity else 1
+    assert (done["known"], done["added"]) == (300 * series, 100 * series)
+    index = index_snapshot(table_at(root, uri).snapshot(), entity=entity, time="time")
+    check_overlaps(index)
+
+
 def test_an_append_that_fails_says_what_had_landed(carousel, tmp_path, monkeypatch):
     monkeypatch.setattr(body, "PIECE_BYTES", 8_000)
     from storage.tables.delta import DeltaTable
