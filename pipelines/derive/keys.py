@@ -13,7 +13,7 @@ import pyarrow.types as types
 
 from lstm.windows import SequenceIndex, index_snapshot
 from lstm.windows.columns import entities_of, times_of
-from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable, WrongColumnType
+from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable, WindowError, WrongColumnType
 from lstm.windows.overlaps import check_overlaps
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
@@ -39,6 +39,7 @@ _DOUBLED = 0.01
 """Share of rows that may have the time of another row of their series, where a column is meant as entity."""
 _LEAST_ROWS = 4
 """Rows of a series on average, at least: else the column numbers rows, or measures something."""
+_SAID = 6
 _LOOKED_AT = 300_000
 """Rows of a row group that are enough to tell whether times repeat."""
 
@@ -133,36 +134,74 @@ def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | 
     if not any(_repeats(None, group, time) for group in groups):
         try:
             return None, "each time occurs once: one series", _indexed(snapshot, None, time, cache)
-        except DuplicateRows:  # in other row groups times repeat
+        except DuplicateRows as error:  # in other row groups times repeat
             if not candidates:
-                raise
+                raise _no_candidate(error, snapshot.schema, time) from error
         except UnsortedTable as error:  # or rows are sorted by series, each of its own time
             unsorted = error
     elif not candidates:
-        _indexed(snapshot, None, time, cache)  # says which row has the time of which other
+        try:
+            _indexed(snapshot, None, time, cache)
+        except (DuplicateRows, UnsortedTable) as error:  # says which row has the time of which other
+            raise _no_candidate(error, snapshot.schema, time) from error
     looked_at = sum(len(group) for group in groups)
     repeats = {name: sum(_repeats(name, group, time) for group in groups) for name in candidates}
     ranks = {name: _rank(name, groups) for name in candidates}
+    unfit: dict[str, str] = {}
     for name in sorted(candidates, key=lambda name: (repeats[name] > 0, *ranks[name])):
         values = ranks[name][-1]
-        if repeats[name] > _DOUBLED * looked_at or values * _LEAST_ROWS > looked_at:
+        if nulls := sum(group.column(name).null_count for group in groups):
+            unfit[name] = f"has {nulls:,} nulls"
+            continue
+        if repeats[name] > _DOUBLED * looked_at:
+            unfit[name] = f"leaves {repeats[name]:,} times that repeat"
+            continue
+        if values * _LEAST_ROWS > looked_at:
+            unfit[name] = f"has {values:,} values"
             continue
         try:
             index = _indexed(snapshot, name, time, cache)
         except DuplicateRows:
             if repeats[name]:
                 raise  # all but a few rows have a time of their own: these few are the fault
-            continue  # so in the rows that were looked at, but not everywhere
-        except (NullKey, WrongColumnType):
+            unfit[name] = "leaves times that repeat"  # not in the rows that were looked at, but elsewhere
+            continue
+        except NullKey:
+            unfit[name] = "has nulls"
+            continue
+        except WrongColumnType as error:
+            unfit[name] = str(error)
             continue
         return name, f"{name!r} and {time!r} together name each row: {len(index.series):,} series", index
     if unsorted is not None:
         raise unsorted
     raise CannotDerive(
         f"times of {time!r} repeat, and no column tells the series apart, such that each has a time once; "
-        f"looked at: {listed(candidates)}. Name one with --entity COLUMN; if it takes several columns, "
-        "ingest the rows with one that joins them; if rows are doubled, keep one per series and time"
+        f"of {looked_at:,} rows looked at, {_said(unfit)}{_other_types(snapshot.schema, time)}. Name one "
+        "with --entity COLUMN; if it takes several columns, ingest the rows with one that joins them; if "
+        "rows are doubled, keep one per series and time"
     )
+
+
+def _no_candidate(error: WindowError, schema: pa.Schema, time: str) -> CannotDerive:
+    return CannotDerive(
+        f"{error}. If the rows are of several series: no column tells them apart{_other_types(schema, time)}"
+    )
+
+
+def _other_types(schema: pa.Schema, time: str) -> str:
+    """The columns that can be no entity, those named like one first."""
+    others = [it for it in schema if it.name != time and not _may_be_entity(it.type)]
+    others.sort(key=lambda it: not _is_usual(it.name))
+    kinds = _said({it.name: f"is {it.type}" for it in others})
+    return f"; an entity must be text or whole numbers, and {kinds}" if others else ""
+
+
+def _said(faults: Mapping[str, str]) -> str:
+    """What is wrong with each column; of many only the first."""
+    shown = [f"{name!r} {fault}" for name, fault in faults.items()][:_SAID]
+    more = len(faults) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _may_be_entity(kind: pa.DataType) -> bool:
@@ -208,8 +247,11 @@ def _rank(name: str, groups: Sequence[pa.Table]) -> tuple[bool, bool, bool, int]
         code = entity.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         scattered |= int(np.sum(np.diff(code) != 0)) + 1 > count
         values += count
-    usual = any(name.lower() == word or name.lower().endswith(f"_{word}") for word in _ENTITIES)
-    return scattered, not usual, types.is_integer(groups[0].schema.field(name).type), values
+    return scattered, not _is_usual(name), types.is_integer(groups[0].schema.field(name).type), values
+
+
+def _is_usual(name: str) -> bool:
+    return any(name.lower() == word or name.lower().endswith(f"_{word}") for word in _ENTITIES)
 
 
 def _indexed(snapshot: Snapshot, entity: str | None, time: str, cache: Bucket | None) -> SequenceIndex:

@@ -32,6 +32,17 @@ def by_two_columns() -> pa.Table:
     return pa.concat_tables(each)
 
 
+def entity_with_nulls() -> pa.Table:
+    rows = panel(2, 300)
+    who = pa.array([None if place < 200 else str(name) for place, name in enumerate(rows["id"])])
+    return rows.set_column(0, "who", who)
+
+
+def numbered_by_doubles() -> pa.Table:
+    rows = panel(2, 300).drop_columns("id")
+    return rows.append_column("sensor", pa.array(np.repeat([1.0, 2.0], 300)))
+
+
 def doubled() -> pa.Table:
     rows = panel(3, 400)
     return pa.concat_tables([rows.slice(0, 50), rows.slice(49, 1), rows.slice(50)])
@@ -50,7 +61,15 @@ REFUSED = {
     "unknown-time": Refused(hourly, ("--time wen", "did you mean 'when'"), (("time", "wen"),)),
     "text-as-time": Refused(without_time, ("'day'", "string", "timestamps"), (("time", "day"),)),
     "unknown-entity": Refused(lambda: panel(2, 200), ("--entity di", "'id'"), (("entity", "di"),)),
-    "no-one-column-is-the-entity": Refused(by_two_columns, ("'id', 'side'", "--entity COLUMN", "joins them")),
+    "no-one-column-is-the-entity": Refused(
+        by_two_columns, ("'id' leaves 600 times", "'side' leaves", "--entity COLUMN", "joins them")
+    ),
+    "nulls-in-the-entity": Refused(
+        entity_with_nulls, ("'who' has 200 nulls", "whole numbers, and 'load' is double", "--entity COLUMN")
+    ),
+    "entity-of-another-type": Refused(
+        numbered_by_doubles, ("time goes back", "no column tells them apart", "'sensor' is double, 'load' is")
+    ),
     "doubled-row": Refused(doubled, ("2 rows", "s000000", "2024-01-03", "keep one row")),
     "no-rows": Refused(lambda: hourly().slice(0, 0), ("no rows", "ingest some")),
     "unsorted": Refused(
