@@ -1,5 +1,6 @@
 """Times as text: ISO 8601 with or without a zone, or a format that is named."""
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -44,6 +45,12 @@ def kind_of_all(texts: pa.Array) -> Kind | None:
         if mask[0].as_py() and parsed(texts, kind) is not None:
             return kind
     return None
+
+
+def offset_of(end: str) -> str:
+    """The offset of a time with a zone from its last characters: `+02:00`, or `Z` however UTC is written."""
+    found = re.search(r"[-+]\d\d(?::?\d\d)?$", end)
+    return found[0] if found else "Z"
 
 
 def masks(texts: pa.Array) -> dict[Kind, pa.Array]:

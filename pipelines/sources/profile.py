@@ -1,5 +1,6 @@
 """What one column of one file holds, counted piece by piece."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -42,8 +43,8 @@ class Profile:
     """No number has a fraction, and all fit 64 bits."""
     leading_zero: bool = False
     """Some whole numbers begin with a 0 that would be lost."""
-    offsets: set[str] = field(default_factory=set)
-    """Ends of the times with a zone, such as `+01:00`."""
+    offsets: Counter[str] = field(default_factory=Counter)
+    """How times with a zone end, such as `+01:00` or `Z`, and how many do."""
     bytes: int = 0
     """What its values take in memory, by a count that is the same everywhere."""
     first: dict[str, Example] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Profile:
             self._remember(kind, chunk, pc.is_valid(chunk))
             self._remember("word", chunk, pc.is_valid(chunk))
             if kind == "zoned":
-                self.offsets.update(pc.unique(pc.utf8_slice_codeunits(chunk.drop_null(), -6)).to_pylist())
+                self._count_offsets(chunk)
             return
         encoded = chunk.dictionary_encode()
         words, place = encoded.dictionary, encoded.indices
@@ -110,9 +111,15 @@ class Profile:
         for kind, mask in clock_text.masks(words).items():
             mask = marked(mask)
             setattr(self, kind, getattr(self, kind) + _count(mask))
+            if kind == "zoned":
+                self._count_offsets(chunk.filter(mask))
             self._remember(kind, chunk, mask)
         self._whole(chunk.filter(number))
         self._remember("word", chunk, pc.and_(pc.invert(number), pc.is_valid(chunk)))
+
+    def _count_offsets(self, zoned: pa.Array) -> None:
+        for end in pc.value_counts(pc.utf8_slice_codeunits(zoned.drop_null(), -6)).to_pylist():
+            self.offsets[clock_text.offset_of(end["values"])] += end["counts"]
 
     def _whole(self, chunk: pa.Array) -> None:
         self.whole = self.whole and values.integers(chunk) is not None

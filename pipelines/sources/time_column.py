@@ -1,5 +1,6 @@
 """Which column is the time, and whether what it holds can be read in one way only."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -103,12 +104,10 @@ def _zoned(profile: Profile) -> bool | None:
 
 def clock_notes(files: Sequence[FileFacts], time: str, reading: Reading) -> list[str]:
     """How times were understood, where that could surprise."""
-    offsets = sorted({it for profile in profiles_of(files, time) for it in profile.offsets if it[0] in "+-"})
+    offsets = sum((profile.offsets for profile in profiles_of(files, time)), Counter[str]())
     if len(offsets) > 1:
-        return [
-            f"times of {time!r} have the offsets {', '.join(offsets)}; they are kept as the same moments "
-            "in UTC"
-        ]
+        counts = ", ".join(f"{offset} ({count:,} rows)" for offset, count in sorted(offsets.items()))
+        return [f"times of {time!r} have the offsets {counts}: they are taken as moments in UTC"]
     naive = any(_zoned(it) is False or pa.types.is_date(it.type) for it in profiles_of(files, time))
     if reading.time_format is not None and "%z" not in reading.time_format.lower():
         naive = True

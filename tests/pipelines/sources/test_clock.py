@@ -71,7 +71,17 @@ def test_times_without_a_zone_are_told_to_be_taken_as_utc(read, file):
 def test_mixed_offsets_are_told(read, file):
     found = read(file("time,x\n2024-03-31T01:00:00+01:00,1\n2024-03-31T03:00:00+02:00,1\n"))
     assert [it.hour for it in found.rows["time"].to_pylist()] == [0, 1]
-    assert "+01:00, +02:00" in found.notes
+    assert "+01:00 (1 rows), +02:00 (1 rows): they are taken as moments in UTC" in found.notes
+
+
+def test_times_in_utc_among_times_with_an_offset_are_told_with_their_numbers(read, file):
+    hours = range(12)
+    lines = [f"2024-03-01T{hour:02d}:30:00{'+02:00' if hour % 2 else 'Z'},{hour}" for hour in hours]
+    found = read(file("\n".join(["time,x", *lines, ""])))
+    assert sorted(it.hour for it in found.rows["time"].to_pylist()) == sorted(
+        (hour - 2) % 24 if hour % 2 else hour for hour in hours
+    )
+    assert "+02:00 (6 rows), Z (6 rows)" in found.notes
 
 
 def test_an_hour_that_a_clock_shows_twice_is_two_hours_of_each_series(read, file):
