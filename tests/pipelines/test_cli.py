@@ -192,7 +192,7 @@ def test_a_training_that_is_stopped_says_where_it_stands(carousel, tmp_path, mon
     from pipelines.flows import train as flows
 
     path, whole = tmp_path / "waves.yaml", flows.launch
-    path.write_text(CONFIG.replace("waves", "stopped"))
+    path.write_text(CONFIG.replace("waves", "halted"))
     assert carousel("ingest", write(waves(), tmp_path / "rows.parquet"), "-c", path).code == 0
 
     def stopped(*arguments, on_event, **options):
@@ -206,7 +206,7 @@ def test_a_training_that_is_stopped_says_where_it_stands(carousel, tmp_path, mon
     monkeypatch.setattr(flows, "launch", stopped)
     done = carousel("train", "-c", path)
     assert (done.code, done.out) == (130, "")
-    assert "stopped; the newest commit is step 3 of 6: `carousel resume stopped` goes on\n" in done.err
+    assert "stopped; the newest commit is step 3 of 6: `carousel resume halted` goes on\n" in done.err
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate"])
