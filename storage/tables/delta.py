@@ -158,6 +158,11 @@ class DeltaTable:
             f"the append to {self.uri} lost every race against other writers; nothing was added, try again"
         ) from failure
 
+    def landed(self, transaction: str) -> bool:
+        """Whether the rows of this transaction are in the table."""
+        self._log()  # as in `append`
+        return self._open_for_writing().transaction_version(transaction) is not None
+
     def _open_for_writing(self) -> deltalake.DeltaTable:
         try:
             return deltalake.DeltaTable(self.uri, storage_options=_options(self._bucket.access, self.uri))

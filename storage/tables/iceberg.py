@@ -99,8 +99,7 @@ class IcebergTable:
         """Append `rows` exactly once for this transaction id."""
         if not transaction:
             raise ValueError("a transaction id must not be empty")
-        if self._read_only:
-            raise UnsupportedTable(f"{self.uri} is read-only here: {self._read_only}")
+        self._check_writable()
         files: list[Written] | None = None
         ours: set[int] = set()
         failure: Exception | None = None
@@ -136,6 +135,15 @@ class IcebergTable:
         raise CommitContention(
             f"the append to {self.uri} lost every race against other writers; nothing was added, try again"
         ) from failure
+
+    def landed(self, transaction: str) -> bool:
+        """Whether the rows of this transaction are in the table."""
+        self._check_writable()
+        return landed(self._load().metadata, transaction) is not None
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise UnsupportedTable(f"{self.uri} is read-only here: {self._read_only}")
 
     def _upload(self, rows: pa.Table, table: Table) -> list[Written]:
         batch = secrets.token_hex(8)

@@ -197,6 +197,13 @@ class Table(Protocol):
             CommitContention: other writers won every race; nothing was added.
         """
 
+    def landed(self, transaction: str) -> bool:
+        """Whether the rows of this transaction are in the table, as an append of them would find.
+
+        Raises:
+            UnsupportedTable: it cannot be appended to here.
+        """
+
     def snapshot(self, snapshot_id: str | None = None, *, at: datetime | None = None) -> Snapshot:
         """Pin a snapshot: by id, as of a time, or (neither given) the newest.
 

@@ -260,6 +260,13 @@ class TableContract:
         assert (first.added, second.added, count(table)) == (True, False, 10)
         assert sum(it.rows for it in table.snapshot(second.snapshot_id).files) == 10
 
+    def test_a_table_knows_what_has_landed(self, table, lake, uri):
+        table.append(sensors(10), transaction="a")
+        table.append(sensors(0), transaction="nothing")
+        again = open_table(lake, uri, format=self.format_)
+        assert [again.landed(name) for name in ("a", "b", "nothing")] == [True, False, False]
+        assert count(table) == 10
+
     def test_a_replay_is_recognised_after_other_appends(self, table, lake, uri):
         for number in range(5):
             table.append(sensors(10), transaction=f"hour {number}")
