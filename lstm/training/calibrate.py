@@ -4,12 +4,9 @@ The same launcher, ranks, streams and loop as in training are measured, so what 
 The scaling is not: measuring it reads every training row, and the time of a step does not depend on it.
 """
 
-import json
-import os
 import secrets
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,19 +17,17 @@ import torch
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.early_stopping import EarlyStopping
-from lstm.training.events import Event, emit, emit_error
+from lstm.training.events import Event, emit
 from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.learner import Learner
-from lstm.training.lifeline import PARENT, die_with_parent
 from lstm.training.loop import Trainer
 from lstm.training.planning import plan_for
-from lstm.training.ranks import RankFailed, Ranks
+from lstm.training.ranks import Ranks
 from lstm.training.recorder import Recorder
 from lstm.training.start import pinned_snapshot
-from lstm.training.worker import DATA, JOB, LAKE, lake_of
+from lstm.training.worker import run_rank
 from lstm.windows import Scaling, WindowReader, WindowStream
-from storage.errors import UserError
 from storage.objects import Bucket
 from storage.tables import Lake
 
@@ -142,29 +137,14 @@ def rehearse(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> Speed:
 
 def main() -> int:
     """Run this rank; exit codes as those of `lstm.training.worker`."""
-    if PARENT in os.environ:
-        die_with_parent()
-    job = Job.from_json(json.loads(os.environ[JOB]))
-    lake, data = (lake_of(json.loads(os.environ[name])) for name in (LAKE, DATA))
-    torch.set_num_threads(job.training.threads_per_rank)
-    torch.use_deterministic_algorithms(True)
-    ranks = Ranks.join(job.training.timeout_s)
-    try:
+
+    def part(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> None:
         speed = rehearse(job, lake, data, ranks)
-    except UserError as mistake:
-        emit_error(mistake)
-        return 2
-    except RankFailed:
-        return 1
-    except Exception as failure:  # noqa: BLE001 - the last resort: told to whoever launched us
-        traceback.print_exc()
-        emit_error(failure)
-        return 1
-    if ranks.first:
-        emit("calibrated", step_s=speed.step_s, validation_s=speed.validation_s)
-        emit("finished", step=0, commit="", reason="rehearsal")
-    ranks.leave()
-    return 0
+        if ranks.first:
+            emit("calibrated", step_s=speed.step_s, validation_s=speed.validation_s)
+            emit("finished", step=0, commit="", reason="rehearsal")
+
+    return run_rank(part)
 
 
 if __name__ == "__main__":

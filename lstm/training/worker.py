@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -118,23 +119,39 @@ def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Star
     return trainer
 
 
-def lake_of(values: dict[str, Any]) -> Lake:
+def _lake_of(values: dict[str, Any]) -> Lake:
     """What `launch` put into the environment."""
     catalog = values["catalog"] and CatalogSettings(**values["catalog"])
     return Lake(access=Access(**values["access"]), catalog=catalog)
 
 
 def main() -> int:
-    """Run this rank; the exit code is 2 for the user's mistakes and 1 for ours."""
+    """Run this rank; see `run_rank`."""
+
+    def part(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> None:
+        train(job, lake, data, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
+
+    return run_rank(part)
+
+
+def run_rank(part: Callable[[Job, Lake, Lake, Ranks], None]) -> int:
+    """Join the other ranks and do `part` of the job that the environment names.
+
+    Args:
+        part: takes the job, the lakes of the bucket and of the table, and the ranks.
+
+    Returns:
+        The exit code: 2 for the user's mistakes and 1 for ours.
+    """
     if PARENT in os.environ:  # set by our own launcher; other launchers have their own lifelines
         die_with_parent()
     job = Job.from_json(json.loads(os.environ[JOB]))
-    lake, data = (lake_of(json.loads(os.environ[name])) for name in (LAKE, DATA))
+    lake, data = (_lake_of(json.loads(os.environ[name])) for name in (LAKE, DATA))
     torch.set_num_threads(job.training.threads_per_rank)
     torch.use_deterministic_algorithms(True)
     ranks = Ranks.join(job.training.timeout_s)
     try:
-        train(job, lake, data, ranks, attempt=os.environ[ATTEMPT], resume=bool(os.environ.get(RESUME)))
+        part(job, lake, data, ranks)
     except UserError as mistake:
         emit_error(mistake)
         return 2
