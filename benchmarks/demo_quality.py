@@ -25,12 +25,12 @@ from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.trained import load_trained
 from pipelines.config.model import TableFormat
-from pipelines.connect import Connection, connect
-from pipelines.demo import demo_config
+from pipelines.demo.settings import demo_config
 from pipelines.flows.evaluate import compare
 from pipelines.flows.ingest import ROW_GROUP_ROWS
-from pipelines.servers import folder_of
 from pipelines.sources import flights_piece
+from pipelines.surroundings.connect import Connection, connect
+from pipelines.surroundings.servers import folder_of
 from storage.local import LocalServer
 from storage.tables import create_table
 

@@ -58,7 +58,7 @@ def settings(context: typer.Context) -> Settings:
 
 def called(root: Path) -> str:
     """How this command line calls `carousel`, for hints that a person can copy."""
-    from pipelines.terminal import program, short
+    from pipelines.display.terminal import program, short
 
     return program() if root == Settings().root.resolve() else f"{program()} --root {short(root)}"
 

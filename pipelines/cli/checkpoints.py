@@ -13,7 +13,7 @@ from pipelines.cli.app import (
     settings,
     storage_config,
 )
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from storage.checkpoints import Commit
@@ -33,9 +33,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List runs with what they store, or the commits of one run."""
-    from pipelines.near import asked_for
-    from pipelines.session import connected
-    from pipelines.summary import commit_table, run_table
+    from pipelines.display.summary import commit_table, run_table
+    from pipelines.runs.near import asked_for
+    from pipelines.surroundings.session import connected
 
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
@@ -58,10 +58,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a commit: what it was trained on, how well, and the tensors it holds."""
-    from pipelines.near import asked_for
-    from pipelines.session import connected
-    from pipelines.summary import commit_details
-    from pipelines.waiting import waiting
+    from pipelines.display.summary import commit_details
+    from pipelines.display.waiting import waiting
+    from pipelines.runs.near import asked_for
+    from pipelines.surroundings.session import connected
     from storage.errors import UserError
 
     run, slash, identity = commit.partition("/")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 
 def clean(
@@ -26,8 +26,8 @@ def clean(
     """Remove logs, or more, from under the root: says how much, and asks. Never touches another bucket."""
     from rich.table import Table
 
-    from pipelines.remains import PARTS, Kept, idle, parts
-    from pipelines.sizes import Size, size_text
+    from pipelines.upkeep.remains import PARTS, Kept, idle, parts
+    from pipelines.upkeep.sizes import Size, size_text
     from storage.errors import UserError
 
     if logs + runs + everything > 1:

@@ -10,7 +10,7 @@ import typer
 from pipelines.cli import deriving
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from pipelines.derive.places import Places
@@ -51,7 +51,7 @@ def init(
     """
     from pipelines.config.text import ConfigError
     from pipelines.derive.places import Places
-    from pipelines.terminal import short
+    from pipelines.display.terminal import short
 
     if path.exists() and not force:
         raise ConfigError(f"{path} exists already; --force replaces it, or give another path")
@@ -140,7 +140,7 @@ def _whole(text: str | None) -> int | None:
 def _write_example(path: Path) -> None:
     from pipelines.config.template import template
     from pipelines.config.text import ConfigError
-    from pipelines.demo import demo_config
+    from pipelines.demo.settings import demo_config
 
     text = template(demo_config("delta"))
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import Assignments, called, settings
-from pipelines.terminal import console, short
+from pipelines.display.terminal import console, short
 
 
 class Kind(StrEnum):
@@ -31,10 +31,10 @@ def demo(
     import time
 
     from pipelines.config.load import validated
-    from pipelines.demo import demo_config, only_one, write_config
-    from pipelines.servers import make_root
-    from pipelines.session import flow_session
-    from pipelines.summary import demo_summary
+    from pipelines.demo.settings import demo_config, only_one, write_config
+    from pipelines.display.summary import demo_summary
+    from pipelines.surroundings.servers import make_root
+    from pipelines.surroundings.session import flow_session
 
     began = time.monotonic()
     root = settings(context).root

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from pipelines.derive.derive import Derived
@@ -112,7 +112,7 @@ def server_of(places: "Places", root: Path) -> Iterator[None]:
     """Keep the embedded server, where the places are on it, from being ended between two uses."""
     from pipelines.derive.places import storage_and_access
     from pipelines.derive.reasons import Reasons
-    from pipelines.session import connected
+    from pipelines.surroundings.session import connected
 
     storage, _ = storage_and_access(places, Reasons())
     with connected(storage, root):
@@ -132,7 +132,7 @@ def derive_and_write(
     from pipelines.derive.derive import derive
     from pipelines.derive.explain import lines
     from pipelines.derive.file import check_writable, write
-    from pipelines.terminal import short
+    from pipelines.display.terminal import short
 
     check_writable(path)
     derived = derive(places, wish, root, run=run, assignments=assignments or ())

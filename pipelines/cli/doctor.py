@@ -6,7 +6,7 @@ import typer
 
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,8 @@ def doctor(
 
     Exit code 0: no problem, perhaps warnings. 1: a problem.
     """
+    from pipelines.display.waiting import waiting
     from pipelines.doctor import Case, Outcome, examine
-    from pipelines.waiting import waiting
 
     root = settings(context).root
     case = Case(root, config, tuple(assign or ()), optional=config == DEFAULT_CONFIG)

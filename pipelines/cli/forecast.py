@@ -14,7 +14,7 @@ from pipelines.cli.app import (
     settings,
     storage_config,
 )
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 RunOrNone = Annotated[
     str | None,
@@ -35,8 +35,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Compare a commit's model with four baselines on the run's test windows."""
-    from pipelines.session import flow_session
-    from pipelines.summary import metric_table, report_line, series_table, verdict
+    from pipelines.display.summary import metric_table, report_line, series_table, verdict
+    from pipelines.surroundings.session import flow_session
 
     also = None if run else "run"
     storage, root = storage_config(config, assign, also=also), settings(context).root
@@ -71,8 +71,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Forecast every series' next horizon and append it to the predictions table, exactly once."""
-    from pipelines.session import flow_session
-    from pipelines.summary import scored_line
+    from pipelines.display.summary import scored_line
+    from pipelines.surroundings.session import flow_session
 
     checked, root = run_config(config, assign), settings(context).root
     with flow_session(checked.storage, root):

@@ -8,7 +8,7 @@ import typer
 
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, called, run_config, settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from pipelines.config.storage import StorageConfig
@@ -130,8 +130,8 @@ def ingest(
     """
     from pipelines.config.checks import checked
     from pipelines.config.storage import AccessConfig
-    from pipelines.session import flow_session
     from pipelines.sources.reading import Reading
+    from pipelines.surroundings.session import flow_session
 
     root = settings(context).root
     chosen = getattr(context.get_parameter_source("config"), "name", "DEFAULT") != "DEFAULT"

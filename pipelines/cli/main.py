@@ -33,7 +33,7 @@ from pipelines.cli import (
 )
 from pipelines.cli.app import Settings
 from pipelines.cli.flags import without_types_of_flags
-from pipelines.terminal import silence_notes
+from pipelines.display.terminal import silence_notes
 from storage import loopback
 from storage.errors import UserError
 
@@ -150,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _full_disk(failure: Exception) -> str | None:
     """What to tell if it was a full disk: nobody's fault, and the user's to mend."""
-    from pipelines.room import is_full
+    from pipelines.surroundings.room import is_full
 
     if not is_full(failure):
         return None

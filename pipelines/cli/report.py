@@ -8,7 +8,7 @@ import typer
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
 from pipelines.cli.forecast import CommitId, RunOrNone
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 
 def report(
@@ -25,8 +25,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Make a run's report: one HTML page that needs nothing else, on disk and in the bucket."""
-    from pipelines.session import flow_session
-    from pipelines.summary import report_lines
+    from pipelines.display.summary import report_lines
+    from pipelines.surroundings.session import flow_session
 
     also = None if run else "run"
     storage, root = storage_config(config, assign, also=also), settings(context).root

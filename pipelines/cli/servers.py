@@ -7,7 +7,7 @@ import typer
 
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from storage.local import LocalServer
@@ -18,9 +18,9 @@ commands = typer.Typer(help="The embedded S3 server: start, stop, status.", no_a
 @commands.command(epilog="Example: carousel s3 start --json")
 def start(context: typer.Context, as_json: AsJson = False) -> None:
     """Start the embedded S3 server and let it run until `carousel s3 stop`."""
-    from pipelines.room import enough_room
-    from pipelines.servers import folder_of, keep
-    from pipelines.waiting import waiting
+    from pipelines.display.waiting import waiting
+    from pipelines.surroundings.room import enough_room
+    from pipelines.surroundings.servers import folder_of, keep
     from storage.local import LocalServer
 
     root = settings(context).root
@@ -39,7 +39,7 @@ def start(context: typer.Context, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: carousel s3 stop")
 def stop(context: typer.Context) -> None:
     """End the embedded S3 server; its data stay."""
-    from pipelines.servers import end
+    from pipelines.surroundings.servers import end
     from storage.local import LocalServer
 
     console().print(f"S3 server: {end(LocalServer, settings(context).root)}")
@@ -48,7 +48,7 @@ def stop(context: typer.Context) -> None:
 @commands.command(epilog="Example: carousel s3 status || carousel s3 start")
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say whether the embedded S3 server runs, and where. Exit code 1: it does not."""
-    from pipelines.servers import folder_of
+    from pipelines.surroundings.servers import folder_of
     from storage.local import LocalServer
 
     server = LocalServer.find(folder_of(LocalServer, settings(context).root))
@@ -80,11 +80,11 @@ def ui(
     """Serve Prefect's UI: past and present runs, their artifacts and logs. Until Ctrl-C."""
     import signal
 
-    from pipelines.at_work import at_work
-    from pipelines.prefect_api import PrefectApi
-    from pipelines.room import enough_room
-    from pipelines.servers import borrow, end, keep
-    from pipelines.waiting import waiting
+    from pipelines.display.waiting import waiting
+    from pipelines.surroundings.at_work import at_work
+    from pipelines.surroundings.prefect_api import PrefectApi
+    from pipelines.surroundings.room import enough_room
+    from pipelines.surroundings.servers import borrow, end, keep
 
     root = settings(context).root
     if stop:

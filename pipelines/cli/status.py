@@ -4,7 +4,7 @@ import typer
 
 from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, called, settings, storage_config
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 
 def status(
@@ -14,7 +14,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what runs, where and since when; how runs stand and how to go on; how much data there is."""
-    from pipelines.status import look, shown
+    from pipelines.upkeep.status import look, shown
 
     root = settings(context).root
     found = look(root, storage_config(config, assign))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import settings
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 
 def stop(
@@ -16,8 +16,8 @@ def stop(
     ] = False,
 ) -> None:
     """End commands, servers and the UI that were started under the root. Data stay; runs can be resumed."""
-    from pipelines.halt import halt, others
-    from pipelines.waiting import waiting
+    from pipelines.display.waiting import waiting
+    from pipelines.upkeep.halt import halt, others
     from storage.errors import UserError
 
     root, out = settings(context).root, console()

@@ -15,7 +15,7 @@ from pipelines.cli.app import (
     settings,
     storage_config,
 )
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 commands = typer.Typer(help="Tables of the lake: list, show, snapshots.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_(
     """List the tables of the bucket and of the catalog."""
     from rich.table import Table
 
-    from pipelines.session import connected
+    from pipelines.surroundings.session import connected
     from storage.tables import list_tables
 
     with connected(storage_config(config, assign), settings(context).root) as connection:
@@ -61,9 +61,9 @@ def show(
     """Show a snapshot of a table: its columns, files and rows."""
     from rich.table import Table
 
-    from pipelines.names import shown
-    from pipelines.progress import megabytes
-    from pipelines.session import connected
+    from pipelines.display.names import shown
+    from pipelines.display.progress import megabytes
+    from pipelines.surroundings.session import connected
     from storage.tables import open_table
 
     with connected(storage_config(config, assign), settings(context).root) as connection:
@@ -105,7 +105,7 @@ def snapshots(
     """List a table's snapshots, oldest first."""
     from rich.table import Table
 
-    from pipelines.session import connected
+    from pipelines.surroundings.session import connected
     from storage.tables import open_table
 
     with connected(storage_config(config, assign), settings(context).root) as connection:

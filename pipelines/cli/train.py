@@ -16,7 +16,7 @@ from pipelines.cli.app import (
     settings,
     storage_config,
 )
-from pipelines.terminal import console
+from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from pipelines.config.model import RunConfig
@@ -123,8 +123,8 @@ def _refuse_options_of_a_table(context: typer.Context) -> None:
 
 
 def _train(config: "RunConfig", root: Path, *, as_json: bool) -> None:
-    from pipelines.session import flow_session
-    from pipelines.summary import trained_line
+    from pipelines.display.summary import trained_line
+    from pipelines.surroundings.session import flow_session
 
     with flow_session(config.storage, root):
         from pipelines.flows import train as flows
@@ -148,13 +148,13 @@ def resume(
     assign: Assignments = None,
 ) -> None:
     """Go on with a run that was cut short, from its newest complete checkpoint."""
-    from pipelines.session import flow_session
-    from pipelines.summary import trained_line
+    from pipelines.display.summary import trained_line
+    from pipelines.surroundings.session import flow_session
 
     storage, root = storage_config(config, assign), settings(context).root
     with flow_session(storage, root):
-        from pipelines.connect import connect
         from pipelines.flows import train as flows
+        from pipelines.surroundings.connect import connect
 
         done = flows.finished_run(connect(storage, root), run)
         if done is None:

@@ -10,15 +10,15 @@ from pipelines.config.checks import checked
 from pipelines.config.load import validated
 from pipelines.config.model import PredictionsConfig, RunConfig, RunName, TableConfig
 from pipelines.config.storage import AccessConfig, Section, StorageConfig
-from pipelines.connect import Connection
 from pipelines.derive.budget import choose_steps
 from pipelines.derive.choose import Choice, choose
 from pipelines.derive.explain import flat
 from pipelines.derive.places import Places, predictions_of, storage_and_access
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import Request
-from pipelines.session import connected
-from pipelines.waiting import waiting
+from pipelines.display.waiting import waiting
+from pipelines.surroundings.connect import Connection
+from pipelines.surroundings.session import connected
 from storage.checkpoints import RepositoryMissing
 from storage.tables import open_table
 

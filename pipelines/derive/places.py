@@ -11,9 +11,9 @@ from pipelines.config.checks import checked
 from pipelines.config.model import PredictionsConfig
 from pipelines.config.storage import AccessConfig, StorageConfig
 from pipelines.config.text import Origins
-from pipelines.connect import DATA_ACCESS_KEY
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive
+from pipelines.surroundings.connect import DATA_ACCESS_KEY
 from storage import uri as uris
 from storage.tables import Table
 

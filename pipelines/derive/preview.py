@@ -10,8 +10,8 @@ from pipelines.derive.places import Places, storage_and_access
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
 from pipelines.derive.words import listed
-from pipelines.session import connected
-from pipelines.waiting import waiting
+from pipelines.display.waiting import waiting
+from pipelines.surroundings.session import connected
 from storage.tables import open_table
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
-from pipelines.connect import Connection, connect
 from pipelines.doctor.case import Case
 from pipelines.doctor.endpoint import visit
 from pipelines.doctor.finding import Finding, Outcome, mistake, ok, problem, skipped, warning
 from pipelines.doctor.table import table
-from pipelines.servers import borrow
+from pipelines.surroundings.connect import Connection, connect
+from pipelines.surroundings.servers import borrow
 from storage.errors import UserError
 from storage.local import LocalServer
 from storage.object_settings import keys_of, settings_of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, ok, problem, warning
-from pipelines.room import NEEDED, room_of
-from pipelines.servers import check_root
-from pipelines.sizes import size_text
+from pipelines.surroundings.room import NEEDED, room_of
+from pipelines.surroundings.servers import check_root
+from pipelines.upkeep.sizes import size_text
 from storage.errors import UserError
 
 LITTLE = 2_000_000_000

@@ -8,7 +8,7 @@ import psutil
 
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, ok, problem, warning
-from pipelines.sizes import size_text
+from pipelines.upkeep.sizes import size_text
 
 RANK_BYTES = 400 * 2**20
 """A rank's own: the interpreter and torch, before any rows."""

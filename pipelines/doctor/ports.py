@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, ok, skipped, warning
-from pipelines.prefect_api import PrefectApi, settled_port
-from pipelines.servers import folder_of
+from pipelines.surroundings.prefect_api import PrefectApi, settled_port
+from pipelines.surroundings.servers import folder_of
 from storage.local import LocalServer, settled_ports
 from storage.loopback import is_free
 

@@ -10,9 +10,9 @@ from importlib import metadata
 
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, ok, problem, warning
-from pipelines.prefect_api import PrefectApi
-from pipelines.reporting import API_URL, trouble_with
-from pipelines.servers import folder_of
+from pipelines.surroundings.prefect_api import PrefectApi
+from pipelines.surroundings.reporting import API_URL, trouble_with
+from pipelines.surroundings.servers import folder_of
 
 _WAIT_S = 4
 

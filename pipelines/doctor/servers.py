@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from pipelines.at_work import workers
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, ok, warning
-from pipelines.prefect_api import PrefectApi
-from pipelines.servers import folder_of, is_kept, was_killed
+from pipelines.surroundings.at_work import workers
+from pipelines.surroundings.prefect_api import PrefectApi
+from pipelines.surroundings.servers import folder_of, is_kept, was_killed
 from storage.local import LocalServer
 
 

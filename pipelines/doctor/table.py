@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.connect import Connection
 from pipelines.doctor.finding import Finding, mistake, ok, problem
+from pipelines.surroundings.connect import Connection
 from storage.errors import UserError
 from storage.object_settings import keys_of
 from storage.objects import ObjectError

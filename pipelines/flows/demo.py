@@ -6,8 +6,8 @@ from pathlib import Path
 from prefect import flow
 
 from pipelines.config.model import RunConfig
-from pipelines.connect import connect
-from pipelines.demo import next_name
+from pipelines.demo.settings import next_name
+from pipelines.display.terminal import console
 from pipelines.flows.evaluate import Evaluated, evaluate
 from pipelines.flows.ingest import Ingested, ingest
 from pipelines.flows.score import Scored, score
@@ -20,7 +20,7 @@ from pipelines.flows.train import (
     train,
 )
 from pipelines.sources import FLIGHTS, Target
-from pipelines.terminal import console
+from pipelines.surroundings.connect import connect
 
 
 @dataclass(frozen=True, slots=True)

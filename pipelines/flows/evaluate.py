@@ -13,11 +13,11 @@ from lstm.training.trained import BEST, Trained
 from lstm.windows import Batch, Split, WindowReader, WindowStream
 from pipelines.config.model import access_of
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import Connection, connect
+from pipelines.display.summary import metric_rows
+from pipelines.display.waiting import counted
 from pipelines.report.gather import chosen
 from pipelines.report.publish import Published, make_report
-from pipelines.summary import metric_rows
-from pipelines.waiting import counted
+from pipelines.surroundings.connect import Connection, connect
 
 BATCH = 256
 """Windows of one batch; larger ones leave the processor's caches."""

@@ -13,7 +13,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from pipelines.config.storage import AccessConfig
-from pipelines.connect import connect, data_lake
+from pipelines.display.terminal import console
+from pipelines.display.waiting import counted, waiting
 from pipelines.sources import (
     FLIGHTS,
     Body,
@@ -26,8 +27,7 @@ from pipelines.sources import (
     flights_piece,
 )
 from pipelines.sources.present import refuse_present
-from pipelines.terminal import console
-from pipelines.waiting import counted, waiting
+from pipelines.surroundings.connect import connect, data_lake
 from storage.errors import UserError
 from storage.objects import Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Table, create_table, open_table
@@ -163,7 +163,7 @@ def _landed(table: Table, folder: Path, body: Body) -> bool:
 
 
 def _ingest_flights(target: Target, lake: Lake, reading: Reading) -> Ingested:
-    from pipelines.flights import ENTITY, TIME
+    from pipelines.demo.flights import ENTITY, TIME
 
     piece = flights_piece()
     table = create_table(

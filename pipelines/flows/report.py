@@ -8,11 +8,11 @@ from lstm.tasks.evaluate import Evaluation
 from lstm.training.trained import BEST, Trained
 from pipelines.config.model import access_of
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import Connection, connect
 from pipelines.flows.evaluate import compare
 from pipelines.report.content import Missing
 from pipelines.report.gather import chosen
 from pipelines.report.publish import Published, make_report
+from pipelines.surroundings.connect import Connection, connect
 from storage.errors import UserError
 
 

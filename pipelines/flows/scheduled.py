@@ -18,16 +18,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from pipelines import summary
 from pipelines.config.load import load, validated
 from pipelines.config.model import RunConfig
-from pipelines.connect import Connection, connect
-from pipelines.demo import demo_config
+from pipelines.demo.settings import demo_config
+from pipelines.display import summary
+from pipelines.display.terminal import console
 from pipelines.flows.demo import demo
 from pipelines.flows.score import Scored, score
 from pipelines.flows.train import TrainedRun, begun_job, finished_run, has_commits, pinned_job, resume, train
-from pipelines.nightly import dated_name, dated_runs, runs_of
-from pipelines.terminal import console
+from pipelines.runs.nightly import dated_name, dated_runs, runs_of
+from pipelines.surroundings.connect import Connection, connect
 from storage.checkpoints import RepositoryMissing
 from storage.errors import UserError
 from storage.tables import open_table

@@ -12,11 +12,11 @@ from lstm.training.planning import plan_for
 from lstm.training.trained import BEST, Trained
 from lstm.windows import Plan, WindowReader, last_contexts
 from pipelines.config.model import RunConfig, access_of
-from pipelines.connect import Connection, connect
-from pipelines.predictions import prediction_rows, prediction_schema, shown_rows
-from pipelines.preparation import restored
-from pipelines.publish import publish
-from pipelines.waiting import waiting
+from pipelines.display.waiting import waiting
+from pipelines.predictions.publish import publish
+from pipelines.predictions.rows import prediction_rows, prediction_schema, shown_rows
+from pipelines.runs.preparation import restored
+from pipelines.surroundings.connect import Connection, connect
 from storage.tables import Snapshot, create_table, open_table
 
 SHOWN = 500

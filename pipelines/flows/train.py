@@ -16,17 +16,17 @@ from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
-from pipelines.at_work import training, workers
 from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import Connection, connect
-from pipelines.near import hint
-from pipelines.preparation import plan_line
-from pipelines.progress import TrainingProgress
+from pipelines.display.progress import TrainingProgress
+from pipelines.display.summary import stored_and_raw
+from pipelines.display.terminal import console, warn
+from pipelines.display.waiting import waiting
 from pipelines.report.attempts import EventLog, folder
-from pipelines.summary import stored_and_raw
-from pipelines.terminal import console, warn
-from pipelines.waiting import waiting
+from pipelines.runs.near import hint
+from pipelines.runs.preparation import plan_line
+from pipelines.surroundings.at_work import training, workers
+from pipelines.surroundings.connect import Connection, connect
 from storage.daemon import write_private
 from storage.errors import UserError
 from storage.tables import open_table

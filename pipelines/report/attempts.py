@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lstm.training.events import Event
-from pipelines.names import file_name
+from pipelines.display.names import file_name
 from storage.objects import Bucket, NotFound, ObjectError
 
 MOST = 4000

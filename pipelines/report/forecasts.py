@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lstm.training.trained import Trained
 from lstm.windows import Batch, Plan, Split, WindowReader
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report.choosing import RULE, Choice, choose, last_windows
 from pipelines.report.content import Forecasts, Missing, SeriesForecast, Time, Window, number
 from pipelines.report.quality import shown_time

@@ -7,9 +7,6 @@ from typing import Any
 from lstm.tasks.evaluate import Evaluation
 from lstm.training.start import pinned_snapshot
 from lstm.training.trained import BEST, Trained
-from pipelines.connect import Connection
-from pipelines.near import asked_for
-from pipelines.preparation import restored
 from pipelines.report.about import about
 from pipelines.report.attempts import read_attempts
 from pipelines.report.content import Forecasts, Missing, Report
@@ -20,6 +17,9 @@ from pipelines.report.quality import quality_of
 from pipelines.report.scan import Scan, scan
 from pipelines.report.scores import scores_of
 from pipelines.report.sharing import checkpoints_of
+from pipelines.runs.near import asked_for
+from pipelines.runs.preparation import restored
+from pipelines.surroundings.connect import Connection
 from storage.checkpoints import Commit, Repository
 from storage.errors import UserError
 from storage.tables import Snapshot

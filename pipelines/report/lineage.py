@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lstm.training.trained import Trained
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report.content import Lineage
 from storage.checkpoints import Head
 

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report import wording
 from pipelines.report.content import Missing, Report
 from pipelines.report.drawn import drawn

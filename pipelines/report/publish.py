@@ -11,13 +11,13 @@ from pathlib import Path
 
 from lstm.tasks.evaluate import Evaluation
 from lstm.training.trained import Trained
-from pipelines.connect import Connection
-from pipelines.names import file_name
+from pipelines.display.names import file_name
+from pipelines.display.waiting import waiting
 from pipelines.report.attempts import folder
 from pipelines.report.content import Missing, Report
 from pipelines.report.gather import gather
 from pipelines.report.page import page
-from pipelines.waiting import waiting
+from pipelines.surroundings.connect import Connection
 from storage.errors import UserError
 
 

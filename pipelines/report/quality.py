@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.windows import Plan
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report.content import Column, Coverage, Fact, Missing, Quality, Time
 from pipelines.report.scan import Scan
 from pipelines.report.wording import counted, listed, share, span

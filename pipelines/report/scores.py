@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lstm.tasks.evaluate import Evaluation
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report.content import Score, Scores, SeriesScore, number
 
 SHOWN = 40

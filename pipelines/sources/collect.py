@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 import pyarrow as pa
 
-from pipelines import flights
+from pipelines.demo import flights
 from pipelines.sources import order
 from pipelines.sources.body import Body, Piece, Shown
 from pipelines.sources.clock import check_zone

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pipelines import servers
 from pipelines.cli import run
-from pipelines.prefect_api import PrefectApi
+from pipelines.surroundings import servers
+from pipelines.surroundings.prefect_api import PrefectApi
 from storage.local import LocalServer
 
 CONFIG = """\

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import connect
+from pipelines.surroundings.connect import connect
 from storage.tables import create_table
 
 from ..conftest import free_ports

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import servers
-from pipelines.at_work import FOLDER
 from pipelines.cli import run
 from pipelines.config.load import load
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import connect
 from pipelines.doctor import Case, Outcome, bucket
-from pipelines.room import NEEDED, DiskFull, room_of
-from pipelines.servers import folder_of
-from pipelines.session import connected
+from pipelines.surroundings import servers
+from pipelines.surroundings.at_work import FOLDER
+from pipelines.surroundings.connect import connect
+from pipelines.surroundings.room import NEEDED, DiskFull, room_of
+from pipelines.surroundings.servers import folder_of
+from pipelines.surroundings.session import connected
 from storage.local import LocalServer, settled_address
 from storage.objects import Access, AccessDenied, Bucket
 from storage.tables import create_table, open_table

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.at_work import training
 from pipelines.cli import run
-from pipelines.prefect_api import PrefectApi
-from pipelines.servers import folder_of
+from pipelines.surroundings.at_work import training
+from pipelines.surroundings.prefect_api import PrefectApi
+from pipelines.surroundings.servers import folder_of
 
 from .conftest import CONFIG, waves, write
 

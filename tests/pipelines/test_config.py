@@ -12,7 +12,7 @@ from pipelines.config.model import access_of
 from pipelines.config.storage import default_storage
 from pipelines.config.template import schema, template
 from pipelines.config.text import ConfigError, read_yaml
-from pipelines.demo import demo_config
+from pipelines.demo.settings import demo_config
 
 BASE = """\
 run: flights

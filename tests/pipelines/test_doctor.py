@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import servers
 from pipelines.doctor import Case, Finding, Outcome, bucket, disk, examine, memory, packages, ports, python
 from pipelines.doctor import prefect as prefect_check
 from pipelines.doctor import servers as server_check
 from pipelines.doctor.endpoint import visit
 from pipelines.doctor.finding import ok
-from pipelines.servers import folder_of
+from pipelines.surroundings import servers
+from pipelines.surroundings.servers import folder_of
 from storage.local import LocalServer
 from storage.objects import Access, Bucket
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.config.load import load
-from pipelines.connect import connect
+from pipelines.surroundings.connect import connect
 from storage.checkpoints.names import pack_key
 from storage.object_access import client
 from storage.objects import Bucket

@@ -14,8 +14,8 @@ import pytest
 from lstm.windows import index_snapshot
 from lstm.windows.overlaps import check_overlaps
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import connect
 from pipelines.sources import body
+from pipelines.surroundings.connect import connect
 from storage.objects import Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Snapshot, Table, open_table
 

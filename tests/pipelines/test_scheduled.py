@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.config.load import load
 from pipelines.flows import train as training
-from pipelines.nightly import dated_name, dated_runs, runs_of
-from pipelines.session import flow_session
+from pipelines.runs.nightly import dated_name, dated_runs, runs_of
+from pipelines.surroundings.session import flow_session
 from storage.errors import UserError
 
 from .conftest import CONFIG, waves, write

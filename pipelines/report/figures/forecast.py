@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Any
 
-from pipelines.names import label
+from pipelines.display.names import label
 from pipelines.report.content import Forecasts, SeriesForecast, Window
 from pipelines.report.figures.figure import Figure, Trace, Variant, colour, layout, vertical
 from pipelines.report.wording import number, share

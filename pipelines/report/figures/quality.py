@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from pipelines.names import label
+from pipelines.display.names import label
 from pipelines.report.content import Column, Coverage, Quality
 from pipelines.report.figures.figure import Figure, colour, layout
 from pipelines.report.wording import share

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from pipelines.names import label
+from pipelines.display.names import label
 from pipelines.report.content import Score, Scores
 from pipelines.report.figures.figure import BASELINES, DASHES, Figure, colour, layout
 from pipelines.report.wording import number

@@ -13,7 +13,7 @@ from lstm.tasks.forecast import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
-from pipelines.flights import hourly_departures
+from pipelines.demo.flights import hourly_departures
 
 CONTEXT, HORIZON, LENGTH = 48, 6, 54
 HOUR_US = 3_600_000_000

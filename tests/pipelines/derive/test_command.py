@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.config.load import load
 from pipelines.config.storage import StorageConfig
-from pipelines.connect import connect
+from pipelines.surroundings.connect import connect
 from storage.tables import create_table
 
 from ..conftest import waves

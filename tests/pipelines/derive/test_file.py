@@ -11,7 +11,7 @@ from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig
 from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
 from pipelines.config.template import schema, template
 from pipelines.config.text import ConfigError, read_yaml
-from pipelines.demo import demo_config
+from pipelines.demo.settings import demo_config
 from pipelines.derive.agreement import check_agreement
 from pipelines.derive.derive import Derived
 from pipelines.derive.explain import lines

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.names import shown
+from pipelines.display.names import shown
 from pipelines.report.content import (
     About,
     Checkpoints,

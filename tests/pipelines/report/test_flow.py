@@ -9,7 +9,7 @@ import pytest
 
 from lstm.training.start import begin
 from pipelines.config.load import load
-from pipelines.connect import connect
+from pipelines.surroundings.connect import connect
 from storage.tables import open_table
 from tests.pipelines.conftest import CONFIG, HOURS, waves, write
 from tests.pipelines.test_flows import filtered

@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipelines.names import file_name, label, shown
+from pipelines.display.names import file_name, label, shown
 from pipelines.report.content import Missing, Scores, SeriesScore
 from pipelines.report.drawn import drawn
 from pipelines.report.page import json_block, page
 from pipelines.report.scores import scores_of
-from tests.pipelines.test_summary import evaluation
+from tests.pipelines.display.test_summary import evaluation
 
 from .sample import HOSTILE, a_report, forecast_of
 

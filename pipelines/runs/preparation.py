@@ -1,0 +1,31 @@
+"""What a flow needs before its work: a run's model, and a plan in words."""
+
+import torch
+
+from lstm.training.trained import Trained, load_trained
+from lstm.windows import SPLITS, Plan
+from pipelines.display.waiting import waiting
+from pipelines.runs.near import asked_for
+from pipelines.surroundings.connect import Connection
+
+
+def restored(connection: Connection, run: str, commit: str) -> Trained:
+    """A commit's model, computing with as many threads as it was trained with.
+
+    So its forecasts are the same bits on a machine with more cores. More threads are no faster on batches
+    this small, and many times slower where they share their cores with others.
+    """
+    repository = connection.existing_repository()
+    with waiting(f"restoring {run}/{commit}"), asked_for(run, repository):
+        trained = load_trained(repository, run, commit)
+    torch.set_num_threads(trained.job.training.threads_per_rank)
+    return trained
+
+
+def plan_line(plan: Plan) -> str:
+    """What a plan comes to, in one line."""
+    windows = ", ".join(f"{plan.windows(split):,} {split}" for split in SPLITS)
+    return (
+        f"{plan.rows:,} rows, {len(plan.series):,} series, {len(plan.segments.series):,} segments; "
+        f"windows: {windows}; plan {plan.id[:12]}"
+    )

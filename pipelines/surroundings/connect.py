@@ -1,0 +1,116 @@
+"""From settings to what flows work with: the bucket, the repository, and the lakes of the tables.
+
+There are two lakes: `lake` is written to, `data` is where the source table is read. Nothing is ever
+written to `data`, so its keys need no right to.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
+from pipelines.surroundings.servers import folder_of
+from storage.checkpoints import Repository
+from storage.errors import UserError
+from storage.local import LocalServer
+from storage.objects import Access, Bucket, BucketMissing
+from storage.tables import CatalogSettings, Lake, lake_for
+
+CATALOG_CREDENTIAL = "CAROUSEL_CATALOG_CREDENTIAL"
+DATA_CATALOG_CREDENTIAL = "CAROUSEL_DATA_CATALOG_CREDENTIAL"
+DATA_ACCESS_KEY = "CAROUSEL_DATA_ACCESS_KEY_ID"
+DATA_SECRET_KEY = "CAROUSEL_DATA_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
+DATA_SESSION_TOKEN = "CAROUSEL_DATA_SESSION_TOKEN"  # noqa: S105 - a variable's name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """One bucket and the tables around it."""
+
+    bucket: Bucket
+    lake: Lake
+    """Where checkpoints, predictions and tables of our own are written."""
+    data: Lake
+    """Where the source table is read; equal to `lake` unless the settings name another place."""
+    prefix: str
+    """Where in the bucket the repository is."""
+    reports: str = "reports"
+    """Where in the bucket reports, and the events they are made of, are kept."""
+
+    def reading(self, data: AccessConfig | None) -> Self:
+        """The same bucket, with the source table at `data`; None: where the bucket is."""
+        return replace(self, data=self.lake if data is None else data_lake(data))
+
+    def repository(self) -> Repository:
+        """The repository of checkpoints, made if this is its first use."""
+        return Repository.create(self.bucket, self.prefix)
+
+    def existing_repository(self) -> Repository:
+        """The repository of checkpoints; a UserError if there is none."""
+        return Repository.open(self.bucket, self.prefix)
+
+
+def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None) -> Connection:
+    """Reach the bucket of `storage`; the embedded server under `root` must run already.
+
+    Args:
+        storage: where the bucket is.
+        root: folder of the embedded server.
+        data: where the source table is read; None: where the bucket is.
+
+    Raises:
+        UserError: the embedded server does not run, the endpoint does not answer, or there is no such bucket.
+    """
+    if storage.endpoint_url is None:
+        server = LocalServer.find(folder_of(LocalServer, root))
+        if server is None:
+            raise UserError(f"no embedded S3 server runs under {root}; start it: carousel s3 start")
+        lake = lake_for(server)
+        bucket = Bucket(storage.bucket, lake.access)
+        bucket.create()
+    else:
+        url = None if storage.endpoint_url == "aws" else storage.endpoint_url
+        lake = Lake(
+            access=Access(endpoint_url=url, region=storage.region, profile=storage.profile),
+            catalog=_catalog(storage.catalog, CATALOG_CREDENTIAL),
+        )
+        bucket = Bucket(storage.bucket, lake.access)
+        if not bucket.exists():  # asked once, without patience: a wrong address is told at once
+            raise BucketMissing(
+                f"there is no bucket {storage.bucket!r} at {url or 'AWS'}; "
+                "create it, or correct storage.bucket"
+            )
+    found = Connection(
+        bucket=bucket, lake=lake, data=lake, prefix=storage.repository, reports=storage.reports
+    )
+    return found.reading(data)
+
+
+def data_lake(data: AccessConfig) -> Lake:
+    """Where a source table is read. Keys of its own in the environment stand in for the profile.
+
+    Raises:
+        UserError: one of the two keys is missing.
+    """
+    key, secret = os.environ.get(DATA_ACCESS_KEY), os.environ.get(DATA_SECRET_KEY)
+    if bool(key) != bool(secret):
+        given, missing = (DATA_ACCESS_KEY, DATA_SECRET_KEY) if key else (DATA_SECRET_KEY, DATA_ACCESS_KEY)
+        raise UserError(f"{given} is set and {missing} is not; set both, or neither")
+    access = Access(
+        endpoint_url=None if data.endpoint_url == "aws" else data.endpoint_url,
+        region=data.region,
+        profile=None if key else data.profile,
+        access_key=key or None,
+        secret_key=secret or None,
+        session_token=(os.environ.get(DATA_SESSION_TOKEN) or None) if key else None,
+    )
+    return Lake(access=access, catalog=_catalog(data.catalog, DATA_CATALOG_CREDENTIAL))
+
+
+def _catalog(catalog: CatalogConfig | None, credential: str) -> CatalogSettings | None:
+    if catalog is None:
+        return None
+    return CatalogSettings(
+        uri=catalog.uri, warehouse=catalog.warehouse, credential=os.environ.get(credential)
+    )

@@ -1,0 +1,1 @@
+"""What lies and runs under a root: `carousel status`, `stop` and `clean`."""
