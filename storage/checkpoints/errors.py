@@ -15,6 +15,10 @@ class UnsupportedRepository(CheckpointError):
     """Another version of the format, or an encryption, that this program cannot read."""
 
 
+class WrongKey(CheckpointError):
+    """The repository is encrypted, and the key that was given does not open it, or none was given."""
+
+
 class InvalidName(CheckpointError):
     """A run, attempt or tensor has a name that a repository cannot hold."""
 
