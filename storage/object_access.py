@@ -35,6 +35,10 @@ class Access:
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     """Goes with temporary keys; given here, nobody renews them."""
+    encryption_at_rest: str | None = None
+    """Asked of the server for each object written: `AES256`, or `aws:kms`; None: what the bucket does."""
+    kms_key_id: str | None = None
+    """Goes with `aws:kms`; None: the server's default key."""
     connect_timeout_s: float = 5
     read_timeout_s: float = 60
     """Silence on a connection after which it counts as lost."""
@@ -48,6 +52,11 @@ class Access:
             )
         if self.session_token is not None and self.access_key is None:
             raise UserError("a session token needs the access key and the secret key that it belongs to")
+        if self.kms_key_id is not None and self.encryption_at_rest != "aws:kms":
+            raise UserError(
+                f"a KMS key goes with encryption at rest by aws:kms, not by {self.encryption_at_rest};"
+                " set that too, or leave the key out"
+            )
         if self.endpoint_url is not None:
             check_endpoint(self.endpoint_url, "the S3 endpoint")
 

@@ -9,7 +9,9 @@ ETags are opaque text, quotes included.
 
 from __future__ import annotations
 
+import base64
 import re
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,7 +42,11 @@ from storage.object_settings import settings_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef, ListObjectsV2RequestTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CreateBucketRequestTypeDef,
+        ListObjectsV2RequestTypeDef,
+        PutObjectRequestTypeDef,
+    )
 
 __all__ = [
     "Access",
@@ -104,10 +110,8 @@ class Bucket:
 
     def put(self, key: str, data: bytes | memoryview) -> str:
         """Write or replace an object; its ETag."""
-        body = _body(key, data)
-        return self._calls.plain(
-            "write", key, lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body)["ETag"]
-        )
+        request = self._upload(key, data)
+        return self._calls.plain("write", key, lambda s3: s3.put_object(**request)["ETag"])
 
     def put_if_absent(self, key: str, data: bytes | memoryview) -> str:
         """Write an object that is not there yet; its ETag.
@@ -117,11 +121,12 @@ class Bucket:
             TryAgain: nothing was written; send it again.
             OutcomeUnknown: the answer was lost.
         """
-        body = _body(key, data)
+        request = self._upload(key, data)
+        request["IfNoneMatch"] = "*"
         return self._calls.conditional(
             "create",
             key,
-            lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")["ETag"],
+            lambda s3: s3.put_object(**request)["ETag"],
             lost=Exists,
         )
 
@@ -133,11 +138,12 @@ class Bucket:
             TryAgain: nothing was written; send it again.
             OutcomeUnknown: the answer was lost.
         """
-        body = _body(key, data)
+        request = self._upload(key, data)
+        request["IfMatch"] = etag
         return self._calls.conditional(
             "change",
             key,
-            lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=body, IfMatch=etag)["ETag"],
+            lambda s3: s3.put_object(**request)["ETag"],
             lost=LostRace,
         )
 
@@ -254,6 +260,23 @@ class Bucket:
     def cautions(self) -> Sequence[str]:
         """Settings of the bucket that a person should know about, in plain words."""
         return object_probe.cautions(self._calls)
+
+    def _upload(self, key: str, data: bytes | memoryview) -> PutObjectRequestTypeDef:
+        """What every put says. The checksum lets the server refuse bytes that were bent on the way; a bucket
+        with Object Lock takes none without."""
+        body = _body(key, data)
+        checksum = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self.name,
+            "Key": key,
+            "Body": body,
+            "ChecksumCRC32": checksum,
+        }
+        if self.access.encryption_at_rest is not None:
+            request["ServerSideEncryption"] = self.access.encryption_at_rest  # type: ignore[typeddict-item]  # any that the server knows
+        if self.access.kms_key_id is not None:
+            request["SSEKMSKeyId"] = self.access.kms_key_id
+        return request
 
     def _look(self, s3: S3Client) -> None:
         s3.list_objects_v2(Bucket=self.name, MaxKeys=1)  # unlike HEAD, its answer says what is wrong

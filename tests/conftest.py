@@ -9,6 +9,7 @@ The contract suites also run on any other S3 server that these variables name, a
     CAROUSEL_TEST_S3_REGION      unless it is us-east-1
 """
 
+import base64
 import lzma
 import os
 import secrets
@@ -28,6 +29,7 @@ from storage.objects import Access, Bucket
 
 from .folder import Folder
 
+KMS_KEY = "tests"
 MINIO = Path(__file__).parents[2] / "shared" / "bin" / "minio.xz"
 
 
@@ -79,6 +81,7 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
                 "MINIO_ROOT_USER": user,
                 "MINIO_ROOT_PASSWORD": password,
                 "MINIO_BROWSER": "off",
+                "MINIO_KMS_SECRET_KEY": f"{KMS_KEY}:{base64.b64encode(secrets.token_bytes(32)).decode()}",
                 "MINIO_UPDATE": "off",
             },
         ),

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -102,6 +102,10 @@ class StorageConfig(AccessConfig):
     embedded server under `--root`."""
     catalog: CatalogConfig | None = None
     """Iceberg only: where tables are registered; null: the embedded server's own catalog."""
+    encryption_at_rest: Literal["AES256", "aws:kms"] | None = None
+    """Asked of the server for each object that is written; null: what the bucket does by itself."""
+    kms_key_id: str | None = None
+    """Goes with `aws:kms`: the key's id; null: the server's default key."""
     bucket: Annotated[str, Field(min_length=3, max_length=63)] = "lake"
     """Bucket of the checkpoints, and of tables without one of their own."""
     repository: Annotated[str, Field(min_length=1)] = "checkpoints"
@@ -109,11 +113,18 @@ class StorageConfig(AccessConfig):
     reports: Annotated[str, Field(min_length=1)] = "reports"
     """Prefix in the bucket under which the reports of all runs are kept."""
 
-    @field_validator("catalog", "profile")
+    @field_validator("catalog", "profile", "encryption_at_rest")
     @classmethod
     def _is_read(cls, value: T, info: ValidationInfo) -> T:
         if value is not None and info.data.get("endpoint_url", ...) is None:
             raise ValueError("the embedded server has its own; set storage.endpoint_url, or leave it out")
+        return value
+
+    @field_validator("kms_key_id")
+    @classmethod
+    def _goes_with_kms(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("encryption_at_rest") != "aws:kms":
+            raise ValueError("goes with storage.encryption_at_rest: aws:kms; set that, or leave it out")
         return value
 
 

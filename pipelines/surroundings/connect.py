@@ -72,7 +72,13 @@ def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None
     else:
         url = None if storage.endpoint_url == "aws" else storage.endpoint_url
         lake = Lake(
-            access=Access(endpoint_url=url, region=storage.region, profile=storage.profile),
+            access=Access(
+                endpoint_url=url,
+                region=storage.region,
+                profile=storage.profile,
+                encryption_at_rest=storage.encryption_at_rest,
+                kms_key_id=storage.kms_key_id,
+            ),
             catalog=_catalog(storage.catalog, CATALOG_CREDENTIAL),
         )
         bucket = Bucket(storage.bucket, lake.access)

@@ -253,6 +253,10 @@ def _options(access: Access, uri: str) -> dict[str, str]:
         "connect_timeout": f"{access.connect_timeout_s}s",
         "timeout": f"{access.read_timeout_s}s",
     }
+    if access.encryption_at_rest is not None:
+        options["AWS_SERVER_SIDE_ENCRYPTION"] = access.encryption_at_rest
+    if access.kms_key_id is not None:
+        options["AWS_SSE_KMS_KEY_ID"] = access.kms_key_id
     if found.endpoint_url is not None:
         options["AWS_ENDPOINT_URL"] = options["AWS_ENDPOINT_URL_S3"] = found.endpoint_url
         options["AWS_ALLOW_HTTP"] = str(found.endpoint_url.startswith("http://")).lower()
