@@ -1,5 +1,6 @@
 """`carousel doctor`: is everything here that a run needs, and what to do where it is not."""
 
+import time
 from typing import TYPE_CHECKING
 
 import typer
@@ -28,13 +29,15 @@ def doctor(
 
     Exit code 0: no problem, perhaps warnings. 1: a problem.
     """
+    began = time.monotonic()
     from pipelines.display.waiting import waiting
     from pipelines.doctor import Case, Outcome, examine
+    from pipelines.doctor.examination import LIMIT_S
 
     root = settings(context).root
     case = Case(root, config, tuple(assign or ()), optional=config == DEFAULT_CONFIG)
     with waiting("looking at this machine, the bucket and the settings"):
-        found = examine(case)
+        found = examine(case, LIMIT_S - (time.monotonic() - began))
     outcomes = [finding.outcome for findings in found.values() for finding in findings]
     problems, warnings = outcomes.count(Outcome.problem), outcomes.count(Outcome.warning)
     if as_json:

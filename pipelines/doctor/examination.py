@@ -3,18 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 
-from pipelines.doctor import (
-    bucket,
-    disk,
-    memory,
-    packages,
-    ports,
-    prefect,
-    python,
-    servers,
-    settings,
-)
 from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, problem, warning
 
@@ -23,16 +13,27 @@ LIMIT_S = 8.5
 
 Check = Callable[[Case], Iterator[Finding]]
 
+
+def _of(module: str) -> Check:
+    """The checks of a module, which is imported beside the others' work: some take a second to import."""
+
+    def check(case: Case) -> Iterator[Finding]:
+        found: Iterator[Finding] = import_module(f"pipelines.doctor.{module}").check(case)
+        return found
+
+    return check
+
+
 GROUPS: dict[str, Check] = {
-    "Python": python.check,
-    "Packages": packages.check,
-    "Settings": settings.check,
-    "Bucket": bucket.check,
-    "Servers": servers.check,
-    "Ports": ports.check,
-    "Prefect": prefect.check,
-    "Disk": disk.check,
-    "Memory": memory.check,
+    "Python": _of("python"),
+    "Packages": _of("packages"),
+    "Settings": _of("settings"),
+    "Bucket": _of("bucket"),
+    "Servers": _of("servers"),
+    "Ports": _of("ports"),
+    "Prefect": _of("prefect"),
+    "Disk": _of("disk"),
+    "Memory": _of("memory"),
 }
 
 

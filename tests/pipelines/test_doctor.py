@@ -220,6 +220,16 @@ def test_packages_that_are_missing_or_too_old_are_named(tmp_path, monkeypatch):
     assert "pip install" in (found["no-such-package"].remedy or "")
 
 
+def test_a_torch_that_cannot_be_loaded_is_a_problem(tmp_path, monkeypatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "version.py").write_text("__version__ = '2.0'\ncuda = None\n")
+    (tmp_path / "lib" / "libtorch_python.so").write_bytes(b"cut short")
+    monkeypatch.setattr(packages, "_folder", lambda: tmp_path)
+    found = named(list(packages.check(case(tmp_path))), "torch")
+    assert (found.outcome, "cannot be imported" in found.seen) == (Outcome.problem, True)
+    assert "install torch" in (found.remedy or "")
+
+
 @pytest.mark.parametrize(
     ("found", "outcome"),
     [
