@@ -46,6 +46,14 @@ def ingest(
         str | None, typer.Option(help="What separates values; found if not given.", rich_help_panel=_FILES)
     ] = None,
     decimal: Annotated[str, typer.Option(help="Decimal mark: . or ,", rich_help_panel=_FILES)] = ".",
+    thousands: Annotated[
+        str | None,
+        typer.Option(
+            help="What groups digits, as the comma in 1,234.5.",
+            show_default="nothing",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     encoding: Annotated[str, typer.Option(help="How text is encoded.", rich_help_panel=_FILES)] = "utf-8",
     null_values: Annotated[
         Texts, typer.Option(help="Further texts for a missing value: ?,-", rich_help_panel=_FILES)
@@ -150,6 +158,7 @@ def ingest(
         columns=_listed(columns),
         delimiter=delimiter.replace("\\t", "\t") if delimiter else None,
         decimal=decimal,
+        thousands=thousands,
         encoding=encoding,
         null_values=_listed(null_values),
         text=_listed(text),

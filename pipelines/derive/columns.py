@@ -49,8 +49,18 @@ def choose_target(schema: pa.Schema, keys: FoundKeys, wish: Request, reasons: Re
         if found := [it for it in numbers if it.lower() == name]:
             reasons.add("forecast.target", "named like a target; --target chooses another")
             return found[0]
-    reasons.add("forecast.target", f"the last of {len(numbers)} columns of numbers; --target chooses another")
-    return numbers[-1]
+    # Measurements have fractions; counts may be forecast too; what is true or false seldom is.
+    kinds = {
+        "with fractions": lambda it: types.is_floating(it) or types.is_decimal(it),
+        "of whole numbers": types.is_integer,
+        "of true and false": types.is_boolean,
+    }
+    for what, of_kind in kinds.items():
+        if likely := [name for name in numbers if of_kind(schema.field(name).type)]:
+            which = f"the last of {len(likely)} columns" if len(likely) > 1 else "the only column"
+            reasons.add("forecast.target", f"{which} {what}; --target chooses another")
+            return likely[-1]
+    raise AssertionError("a column of numbers is of one of these kinds")
 
 
 def check_target(sample: Sample, target: str, snapshot: Snapshot) -> None:

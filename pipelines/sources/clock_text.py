@@ -71,8 +71,28 @@ def by_format(texts: pa.Array, written: str) -> pa.Array:
             found = pc.strptime(texts, format=written, unit="us", error_is_null=True)
         except pa.ArrowInvalid as error:
             raise UserError(f"--time-format {written!r} is no format of times: {error}") from error
+        found = _without_moved_days(texts, found, written)
         return found.cast(INSTANT) if "%z" in written else found
     return _slowly(texts, written)
+
+
+def _without_moved_days(texts: pa.Array, found: pa.Array, written: str) -> pa.Array:
+    """Null where a text names a day that its month does not have.
+
+    C's parser takes 31.02. for a day early in March; so only days up to the third are looked at again, and
+    Python's parser is asked only where writing the time down anew gives another text.
+    """
+    day = pc.day(found)
+    if "%z" in written:  # the day of UTC, which may be the one before or after
+        doubtful = pc.indices_nonzero(pc.or_(pc.less_equal(day, 4), pc.greater_equal(day, 28)))
+    else:
+        doubtful = pc.indices_nonzero(pc.less_equal(day, 3))
+        anew = pc.strftime(found.take(doubtful).cast(pa.timestamp("s")), format=written)
+        doubtful = doubtful.filter(pc.not_equal(anew, texts.take(doubtful)))
+    moved = doubtful.filter(pc.is_null(_slowly(texts.take(doubtful), written)))
+    if not len(moved):
+        return found
+    return pc.if_else(pc.is_in(pa.array(range(len(found)), pa.uint64()), value_set=moved), None, found)
 
 
 def _slowly(texts: pa.Array, written: str) -> pa.Array:

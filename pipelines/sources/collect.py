@@ -57,6 +57,12 @@ def check_reading(reading: Reading) -> None:
     check_encoding(reading.encoding)
     if reading.decimal not in (".", ","):
         raise UserError(f"--decimal {reading.decimal} is neither . nor ,")
+    mark = reading.thousands
+    if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in "+-" or mark == reading.decimal):
+        raise UserError(
+            f"--thousands {mark!r} groups no digits: one character such as , . or a blank, and another than "
+            f"--decimal {reading.decimal}"
+        )
     if reading.delimiter is not None and len(reading.delimiter) != 1:
         raise UserError(f"--delimiter {reading.delimiter!r} is not one character")
     if reading.timezone is not None:

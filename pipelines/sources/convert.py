@@ -87,17 +87,18 @@ def _values(batch: pa.Table, name: str, type_: pa.DataType, reading: Reading, ro
 
 def _of_text(column: pa.Array, type_: pa.DataType, reading: Reading) -> pa.Array:
     """Text as the type that is nearest to it: the cast to the table's own comes after."""
-    if pa.types.is_integer(type_) and (whole := values.integers(column)) is not None:
+    marks = reading.decimal, reading.thousands
+    if pa.types.is_integer(type_) and (whole := values.integers(column, reading.thousands)) is not None:
         return whole
-    if pa.types.is_floating(type_) and (found := values.numbers(column, reading.decimal)) is not None:
+    if pa.types.is_floating(type_) and (found := values.numbers(column, *marks)) is not None:
         return _finite(found, reading)
     column = values.without_nulls(column, reading.null_values, usual=True)
     if pa.types.is_integer(type_):
-        return values.integers(column) if values.integers(column) is not None else column
-    if pa.types.is_boolean(type_):
+        found = values.integers(column, reading.thousands)
+    elif pa.types.is_boolean(type_):
         found = values.booleans(column)
     else:
-        found = values.numbers(column, reading.decimal)
+        found = values.numbers(column, *marks)
         found = found if found is None else _finite(found, reading)
     return column if found is None else found
 

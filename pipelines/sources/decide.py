@@ -1,5 +1,7 @@
 """One schema for all files, decided before a row is written: the time column, and every column's type."""
 
+import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +11,7 @@ from pipelines.sources.clock_text import INSTANT
 from pipelines.sources.existing import as_table
 from pipelines.sources.facts import FileFacts, profiles_of
 from pipelines.sources.kinds import is_number, plain
-from pipelines.sources.profile import Example
+from pipelines.sources.profile import Example, Profile
 from pipelines.sources.reading import Reading
 from pipelines.sources.time_column import clock_notes, time_column
 from storage.errors import UserError
@@ -124,7 +126,13 @@ def _of_text(
         return pa.int64() if whole else pa.float64()
     if is_entity:
         return pa.string()
-    if reading.decimal == "." and commas and 2 * (numbers + commas) >= present:
+    if marks := _grouped(profiles, numbers, present, reading):
+        file, example = _first(files, name, "word")
+        raise UserError(
+            f"column {name!r} has numbers whose digits are in groups, first {example.text!r} in "
+            f"{file.where(example.row)}; say so: {marks}"
+        )
+    if reading.decimal == "." and reading.thousands != "," and commas and 2 * (numbers + commas) >= present:
         file, example = _first(files, name, "word")
         raise UserError(
             f"column {name!r} has numbers with a decimal comma, first {example.text!r} in "
@@ -139,6 +147,22 @@ def _of_text(
             f"{example.text}; if the column is text: --text {name}"
         )
     return pa.string()
+
+
+def _grouped(profiles: Sequence[Profile], numbers: int, present: int, reading: Reading) -> str | None:
+    """The options that read a column of numbers whose digits are grouped; None: it is no such column."""
+    together = sum((it.grouped for it in profiles), Counter[tuple[str, str]]())
+    if not together:
+        return None
+    (thousands, decimal), count = together.most_common(1)[0]
+    commas = sum(it.commas for it in profiles)
+    # 1,5 beside 1,234: a decimal comma.
+    if 2 * (numbers + count) < present or (thousands == "," and commas > count):
+        return None
+    option = f"--thousands {shlex.quote(thousands)}"
+    if thousands == "," and commas == count:
+        return f"{option}, or --decimal , if the comma is its decimal mark"
+    return option if decimal == reading.decimal else f"{option} --decimal {decimal}"
 
 
 def _first(files: Sequence[FileFacts], name: str, what: str) -> tuple[FileFacts, Example]:

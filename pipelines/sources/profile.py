@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources import clock_text, values
+from pipelines.sources import clock_formats, clock_text, values
 from pipelines.sources.reading import Reading
 
 _SURE = 10_000
@@ -34,6 +34,8 @@ class Profile:
     numbers: int = 0
     commas: int = 0
     """Numbers that are written with a decimal comma, and none without it."""
+    grouped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Texts that would be numbers if digits were grouped so: mark between groups, decimal mark."""
     booleans: int = 0
     naive: int = 0
     """Times without a zone."""
@@ -45,6 +47,8 @@ class Profile:
     """Some whole numbers begin with a 0 that would be lost."""
     offsets: Counter[str] = field(default_factory=Counter)
     """How times with a zone end, such as `+01:00` or `Z`, and how many do."""
+    formats: tuple[str, ...] = clock_formats.FORMATS
+    """Formats of times, other than ISO 8601, that read all of its texts."""
     bytes: int = 0
     """What its values take in memory, by a count that is the same everywhere."""
     first: dict[str, Example] = field(default_factory=dict)
@@ -72,20 +76,22 @@ class Profile:
             self._infinities(chunk, pc.is_inf(chunk))
 
     def _add_text(self, chunk: pa.Array, reading: Reading) -> None:
-        found = values.numbers(chunk, reading.decimal)
+        found = values.numbers(chunk, reading.decimal, reading.thousands)
         if found is None:
             chunk = values.without_nulls(chunk, reading.null_values, usual=True)
-            found = values.numbers(chunk, reading.decimal)
+            found = values.numbers(chunk, reading.decimal, reading.thousands)
         self.nulls += chunk.null_count
+        if self.formats:
+            self.formats = clock_formats.reading(chunk, self.formats)
         if found is not None:
             self.numbers += len(chunk) - chunk.null_count
             self._infinities(chunk, pc.is_inf(found))
-            self._whole(chunk)
+            self._whole(chunk, reading)
         elif not self._is_words():
             self._add_words(chunk, reading)
 
     def _is_words(self) -> bool:
-        other = self.numbers + self.commas + self.booleans + self.naive + self.zoned
+        other = self.numbers + self.commas + self.grouped.total() + self.booleans + self.naive + self.zoned
         return self.present > _SURE and other == 0
 
     def _add_words(self, chunk: pa.Array, reading: Reading) -> None:
@@ -103,9 +109,14 @@ class Profile:
         def marked(mask: pa.Array) -> pa.Array:
             return pc.fill_null(pc.take(mask, place), False)
 
-        number = marked(pc.match_substring_regex(values.points(words, reading.decimal), values.NUMBER))
+        pointed = values.points(words, reading.decimal, reading.thousands)
+        number = marked(pc.match_substring_regex(pointed, values.NUMBER))
         self.numbers += _count(number)
         self.commas += _count(marked(pc.match_substring_regex(words, values.COMMA_NUMBER)))
+        if reading.thousands is None:
+            for marks, pattern in values.GROUPED.items():
+                if count := _count(marked(pc.match_substring_regex(words, pattern))):
+                    self.grouped[marks] += count
         lower = pc.ascii_lower(words)
         self.booleans += _count(marked(pc.is_in(lower, value_set=pa.array(["true", "false"]))))
         for kind, mask in clock_text.masks(words).items():
@@ -114,15 +125,15 @@ class Profile:
             if kind == "zoned":
                 self._count_offsets(chunk.filter(mask))
             self._remember(kind, chunk, mask)
-        self._whole(chunk.filter(number))
+        self._whole(chunk.filter(number), reading)
         self._remember("word", chunk, pc.and_(pc.invert(number), pc.is_valid(chunk)))
 
     def _count_offsets(self, zoned: pa.Array) -> None:
         for end in pc.value_counts(pc.utf8_slice_codeunits(zoned.drop_null(), -6)).to_pylist():
             self.offsets[clock_text.offset_of(end["values"])] += end["counts"]
 
-    def _whole(self, chunk: pa.Array) -> None:
-        self.whole = self.whole and values.integers(chunk) is not None
+    def _whole(self, chunk: pa.Array, reading: Reading) -> None:
+        self.whole = self.whole and values.integers(chunk, reading.thousands) is not None
         if self.whole and not self.leading_zero:
             self.leading_zero = _count(pc.match_substring_regex(chunk, r"^[-+]?0\d")) > 0
 

@@ -10,6 +10,8 @@ LAYOUT = 1
 """Counts the ways in which rows are cut into appends; another one makes other transactions."""
 _DECIDED = ("time", "entity", "columns", "delimiter")
 """Found where they are not said: saying what is found anyway changes no row."""
+_LATER = ("thousands",)
+"""Came after the first tables were written: they count where they are said, so older files stay known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,8 @@ class Reading:
     """CSV: what separates values; None: found from the first lines."""
     decimal: str = "."
     """CSV: the decimal mark of numbers, `.` or `,`."""
+    thousands: str | None = None
+    """CSV: what groups the digits of numbers (`1,234.5`); None: nothing does."""
     encoding: str = "utf-8"
     """CSV: how text is encoded."""
     null_values: tuple[str, ...] = ()
@@ -53,5 +57,7 @@ class Reading:
 
     def shapes(self) -> str:
         """What of this decides which rows come out, beside the columns, as text for a transaction's id."""
-        values = {name: value for name, value in asdict(self).items() if name not in _DECIDED}
+        said = asdict(self)
+        unsaid = [name for name in _LATER if said[name] is None]
+        values = {name: value for name, value in said.items() if name not in (*_DECIDED, *unsaid)}
         return json.dumps({"layout": LAYOUT, **values}, sort_keys=True, separators=(",", ":"))

@@ -1,10 +1,12 @@
 """Which column is the time, and whether what it holds can be read in one way only."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipelines.sources import clock_formats
 from pipelines.sources.facts import FileFacts, profiles_of
 from pipelines.sources.kinds import is_number
 from pipelines.sources.profile import Profile
@@ -27,7 +29,7 @@ def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Readi
             )
         _check_time(files, reading.time, reading)
         return reading.time
-    found = [name for name in names if all(_holds_times(it) for it in profiles_of(files, name))]
+    found = [name for name in names if all(_holds_times(it, reading) for it in profiles_of(files, name))]
     if len(found) == 1:
         _check_time(files, found[0], reading)
         return found[0]
@@ -39,6 +41,8 @@ def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Readi
     mixed = [it for it in names if any(p.naive and p.zoned for p in profiles_of(files, it))]
     if mixed:
         _check_time(files, mixed[0], reading)
+    for name in names:
+        _propose_format(files, name, reading)
     whole = [it for it in names if all(_looks_like_epoch(p) for p in profiles_of(files, it))]
     hint = f" (perhaps --time {whole[0]} --time-unit s, if it counts seconds since 1970)" if whole else ""
     raise UserError(
@@ -47,9 +51,28 @@ def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Readi
     )
 
 
-def _holds_times(profile: Profile) -> bool:
+def _propose_format(files: Sequence[FileFacts], name: str, reading: Reading) -> None:
+    """Refuse times that are written in another way, if that way is known."""
+    profiles = profiles_of(files, name)
+    formats = clock_formats.common([it.formats for it in profiles])
+    if reading.time_format or reading.time_unit or not formats or not all(it.present for it in profiles):
+        return
+    if not all(it.from_text for it in profiles) or all(_holds_times(it, reading) for it in profiles):
+        return
+    first = files[0].columns[name].first.get("word")
+    example = f", such as {first.text!r} in {files[0].where(first.row)}" if first else ""
+    named = "" if reading.time else f"--time {shlex.quote(name)} "
+    options = " or ".join(f"{named}--time-format '{it}'" for it in formats[:2])
+    raise UserError(
+        f"column {name!r} holds times that are not written as ISO 8601{example}; say how they are: {options}"
+    )
+
+
+def _holds_times(profile: Profile, reading: Reading) -> bool:
     if not profile.from_text:
         return bool(pa.types.is_timestamp(profile.type) or pa.types.is_date(profile.type))
+    if reading.time_format in profile.formats and profile.present:
+        return True
     return profile.present > 0 and profile.naive + profile.zoned == profile.present
 
 
@@ -65,6 +88,7 @@ def _looks_like_epoch(profile: Profile) -> bool:
 
 def _check_time(files: Sequence[FileFacts], time: str, reading: Reading) -> None:
     """Refuse what could be read in two ways, or in none."""
+    _propose_format(files, time, reading)
     for file in files:
         profile = file.columns[time]
         counts = profile.numbers == profile.present if profile.from_text else is_number(profile.type)

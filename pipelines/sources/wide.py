@@ -93,12 +93,13 @@ class WideRows:
         )
 
     def _numbers(self, texts: pa.Array, column: str, first: int) -> pa.Array:
-        found = values.numbers(texts, self._reading.decimal)
+        marks = self._reading.decimal, self._reading.thousands
+        found = values.numbers(texts, *marks)
         if found is None:
             texts = values.without_nulls(texts, self._reading.null_values, usual=True)
-            found = values.numbers(texts, self._reading.decimal)
+            found = values.numbers(texts, *marks)
         if found is None:
-            number = pc.match_substring_regex(values.points(texts, self._reading.decimal), values.NUMBER)
+            number = pc.match_substring_regex(values.points(texts, *marks), values.NUMBER)
             place = pc.index(pc.fill_null(number, True), False).as_py()
             raise UserError(
                 f"{self.name} {self._lines.where(first + place)} holds the text {texts[place].as_py()!r} "

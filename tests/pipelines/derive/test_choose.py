@@ -159,6 +159,21 @@ def test_a_clock_that_jitters_is_regular():
     assert "sampled every 10 minutes" in reasons.remarks[0]
 
 
+def test_the_target_is_a_measurement_before_a_count_and_a_flag():
+    rows = pa.table(
+        {
+            "when": moments(800),
+            "level": wave(800, 24),
+            "count": pa.array(np.arange(800) % 7),
+            "open": pa.array(np.arange(800) % 5 == 0),
+        }
+    )
+    for left, target in ((rows, "level"), (rows.drop(["level"]), "count")):
+        choice, reasons = derived(left)
+        assert choice.forecast.target == target
+        assert "--target chooses another" in reasons.by_key["forecast.target"]
+
+
 def test_the_target_is_the_last_number_unless_one_is_named_so():
     last = hourly(400, other=wave(400, 5))
     assert derived(last)[0].forecast.target == "load"

@@ -75,6 +75,18 @@ BAD = {
     "a-point-where-commas-are-told": Bad(
         "time;x\n2024-01-01;1,5\n2024-01-02;2.5\n", ("'2.5'", "line 3"), {"decimal": ","}
     ),
+    "digits-in-groups": Bad(
+        'time,x\n2024-01-01,900\n2024-01-02,"1,234.50"\n',
+        ("digits are in groups", "'1,234.50'", "line 3", "--thousands ,"),
+    ),
+    "digits-in-groups-or-decimal-commas": Bad(
+        'time,x\n2024-01-01,"1,234"\n', ("'1,234'", "--thousands ,, or --decimal ,")
+    ),
+    "digits-in-groups-of-the-continent": Bad(
+        "time;x\n2024-01-01;1.234,50\n", ("'1.234,50'", "--thousands . --decimal ,")
+    ),
+    "digits-in-groups-by-blanks": Bad("time;x\n2024-01-01;1 234,50\n", ("--thousands ' ' --decimal ,",)),
+    "a-mark-that-groups-nothing": Bad(GOOD, ("--thousands '.'", "--decimal ."), {"thousands": "."}),
     "infinity": Bad(GOOD.replace(",3", ",inf"), ("'x'", "1 infinities", "line 4", "--infinities null")),
     "infinity-in-parquet": Bad(
         packed_parquet(("time", MOMENTS), ("x", pa.array([1.0, float("-inf")]))),
@@ -83,6 +95,21 @@ BAD = {
     ),
     "no-time": Bad("name,x\na,1\n", ("no column", "--time", "--time-format", "name, x")),
     "several-times": Bad("a,b,x\n2024-01-01,2024-01-01,1\n", ("several columns", "a, b", "--time a")),
+    "dates-with-points": Bad(
+        GOOD.replace("2024-01-0", "31.12.202"),
+        ("'time'", "'31.12.2021'", "line 2", "--time time --time-format '%d.%m.%Y'"),
+    ),
+    "dates-that-could-be-of-two-months": Bad(
+        "time,x\n01/02/2024 10:00,1\n",
+        ("--time-format '%d/%m/%Y %H:%M' or --time-format '%m/%d/%Y %H:%M'",),
+        {"time": "time"},
+    ),
+    "dates-of-digits": Bad("day,x\n20240131,1\n20240201,2\n", ("'day'", "--time day --time-format '%Y%m%d'")),
+    "a-day-that-is-not-in-its-month": Bad(
+        "time,x\n30.01.2024,1\n31.02.2024,2\n",
+        ("line 3", "'31.02.2024'", "%d.%m.%Y"),
+        {"time": "time", "time_format": "%d.%m.%Y"},
+    ),
     "epoch-without-a-unit": Bad("t,x\n1704110400,1\n", ("t", "--time-unit s")),
     "a-named-epoch-without-a-unit": Bad("t,x\n1704110400,1\n", ("'t'", "--time-unit"), {"time": "t"}),
     "another-unit": Bad(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 from pipelines.sources import body
+from storage.errors import UserError
 
 HEAD = "time,x\n"
 TIMES = [f"2024-01-0{day}" for day in range(1, 10)]
@@ -63,6 +64,25 @@ def test_names_of_missing_values_can_be_added(read, file):
 def test_decimal_commas_are_read_where_they_are_told(read, file):
     path = file("time;x\n2024-01-01;1,5\n2024-01-02;-2\n")
     assert read(path, decimal=",").rows["x"].to_pylist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "becomes"),
+    [
+        (["1,234", "-1,234,567", "12"], {"thousands": ","}, [1234, -1_234_567, 12]),
+        (["1,234.5", "NA", "0.5"], {"thousands": ","}, [1234.5, None, 0.5]),
+        (["1.234,5", "2"], {"thousands": ".", "decimal": ","}, [1234.5, 2.0]),
+        (["1 234,5", "2"], {"thousands": " ", "decimal": ","}, [1234.5, 2.0]),
+    ],
+)
+def test_grouped_digits_are_read_where_they_are_told(values, said, becomes, read, file):
+    rows = "".join(f"{time};{value}\n" for time, value in zip(TIMES, values, strict=False))
+    assert read(file(f"time;x\n{rows}"), **said).rows["x"].to_pylist() == becomes
+
+
+def test_marks_between_other_than_three_digits_make_no_number(read, file):
+    with pytest.raises(UserError, match="text among numbers: '1,23'"):
+        read(file("time;x\n2024-01-01;1,234\n2024-01-02;1,23\n"), thousands=",")
 
 
 def test_infinities_become_missing_where_that_is_told(read, file):
