@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from blake3 import blake3
+from torch import nn
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import to_plain
@@ -17,6 +18,7 @@ from lstm.training.environment import environment
 from lstm.training.job import Job
 from lstm.training.learner import Learner
 from lstm.training.planning import plan_for
+from lstm.training.written_by import written_by
 from lstm.windows import SPLITS, Plan
 from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
 from storage.errors import UserError
@@ -86,7 +88,7 @@ def plan_tensor(plan: Plan) -> Tensor:
     return Tensor("uint8", (len(data),), data)
 
 
-def constant_meta(job: Job, task: ForecastTask, plan: Plan) -> dict[str, Any]:
+def constant_meta(job: Job, task: ForecastTask, plan: Plan, model: nn.Module) -> dict[str, Any]:
     """What every commit of an attempt says beside its tensors and its progress."""
     return {
         "job": job.to_json(),
@@ -95,6 +97,7 @@ def constant_meta(job: Job, task: ForecastTask, plan: Plan) -> dict[str, Any]:
         "snapshot": {"table": plan.table, "id": plan.snapshot_id},
         "windows": {split: plan.windows(split) for split in SPLITS},
         "environment": environment(job.training.ranks),
+        "written_by": written_by(model),
     }
 
 
@@ -120,4 +123,4 @@ def _first_commit(job: Job, lake: Lake, data: Lake, writer: RunWriter) -> str:
         "early_stopping": EarlyStopping(patience=job.training.patience).state(),
         "finished": False,
     }
-    return writer.save(tensors, {**constant_meta(job, task, plan), **first}, step=0).id
+    return writer.save(tensors, {**constant_meta(job, task, plan, learner.model), **first}, step=0).id

@@ -9,6 +9,7 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import from_plain
 from lstm.training.job import Job
 from lstm.training.start import plan_of
+from lstm.training.written_by import check_same, is_same, job_of, task_of
 from lstm.windows import Plan
 from storage.checkpoints import Commit, CommitMissing, Repository
 
@@ -33,12 +34,15 @@ def load_trained(repository: Repository, run: str, commit: str = BEST) -> Traine
 
     Raises:
         RunMissing, CommitMissing, Damaged: it is not there, or not whole.
+        OtherVersion: this Carousel builds another model for its settings.
     """
     identity = best_commit(repository, run).id if commit == BEST else commit
     about = repository.restore(run, identity, names=())
-    job = Job.from_json(about.meta["job"])
-    task = ForecastTask.from_state(about.meta["task"])
+    place = f"{run}/{about.commit.id}"
+    job, task = job_of(about.meta, place), task_of(about.meta, place)
     model = task.build_model()
+    if not is_same(about.meta, model):
+        check_same(model, repository.restore(run, about.commit.id).tensors, about.meta, place)
     prefix = "average/module." if job.training.ema_decay and about.commit.step else "model/"
     names = {f"{prefix}{name}" for name in model.state_dict()}
     restored = repository.restore(run, about.commit.id, names=names | {"plan"})

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import from_plain
 from lstm.training.environment import differences, environment
 from lstm.training.events import emit, emit_error
@@ -32,6 +31,7 @@ from lstm.training.start import (
     plan_tensor,
     seed_generator,
 )
+from lstm.training.written_by import check_same, task_of
 from lstm.windows import WindowReader, WindowStream
 from storage.checkpoints import Repository, Restored
 from storage.errors import UserError
@@ -94,8 +94,10 @@ def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Star
     plan = plan_of(restored)
     snapshot = pinned_snapshot(job, data)
     plan.check(snapshot)
-    task = ForecastTask.from_state(restored.meta["task"])
+    place = f"{job.run}/{restored.commit.id}"
+    task = task_of(restored.meta, place)
     learner = Learner.of(task.build_model(), job.training)
+    check_same(learner.model, restored.tensors, restored.meta, place)
     learner.load(restored.tensors)
     reader = WindowReader(snapshot, plan, task.columns, job.training.memory_mib * 2**20)
     seed, size = job.training.seed, job.training.batch_size
@@ -108,7 +110,10 @@ def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Star
     if restored.meta["cursor"] is not None:
         training.load_state_dict(restored.meta["cursor"])
     recorder = Recorder(
-        ranks, start.writer if start else None, {"plan": plan_tensor(plan)}, constant_meta(job, task, plan)
+        ranks,
+        start.writer if start else None,
+        {"plan": plan_tensor(plan)},
+        constant_meta(job, task, plan, learner.model),
     )
     trainer = Trainer(job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta)
     # Last, since building a model draws from the generator.

@@ -39,7 +39,7 @@ class SplitSpec:
     """
 
     validation: float = 0.15
-    """Share of the span of time, before the test split; 0: no validation split."""
+    """Share of the span of time, before the test split; a training needs one."""
     test: float = 0.15
     """Share of the span of time, at its end; 0: no test split."""
     embargo_rows: int = 0

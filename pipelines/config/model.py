@@ -102,6 +102,16 @@ class RunConfig(Section):
     predictions: PredictionsConfig
     """Where forecasts go."""
 
+    @field_validator("split")
+    @classmethod
+    def _something_is_validated(cls, split: SplitSpec) -> SplitSpec:
+        if not split.validation:
+            raise ValueError(
+                "SplitSpec.validation must be > 0, since it tells when to stop and which commit is best; "
+                "0.05 leaves nearly all rows for training"
+            )
+        return split
+
     @field_validator("predictions")
     @classmethod
     def _forecasts_go_elsewhere(

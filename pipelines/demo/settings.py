@@ -11,6 +11,7 @@ from typing import Literal
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job
+from lstm.training.written_by import OtherVersion, job_of
 from lstm.windows.spec import SplitSpec, WindowSpec
 from pipelines.config.model import PredictionsConfig, RunConfig, TableConfig, TableFormat
 from pipelines.config.storage import StorageConfig
@@ -77,7 +78,10 @@ def _state(job: Job, name: str, repository: Repository) -> Literal["unfinished",
         return "unfinished"  # killed before its first commit: nothing is frozen yet
     meta = repository.restore(name, repository.newest_complete(name).id, names=()).meta
     # `carousel resume --ranks` may have changed their number since
-    known = Job.from_json(meta["job"]).with_ranks(job.training.ranks)
+    try:
+        known = job_of(meta, name).with_ranks(job.training.ranks)
+    except OtherVersion:
+        return None
     if known != Job.from_json({**job.to_json(), "run": name}):
         return None
     return "finished" if meta["finished"] else "unfinished"

@@ -16,6 +16,7 @@ from lstm.training.job import Job
 from lstm.training.launch import launch
 from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
+from lstm.training.written_by import job_of
 from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
 from pipelines.display.progress import TrainingProgress
@@ -92,7 +93,7 @@ def begun_job(connection: Connection, run: str, root: Path) -> Job:
     if has_commits(connection, run):
         repository = connection.existing_repository()
         newest = repository.newest_complete(run).id
-        return Job.from_json(repository.restore(run, newest, names=()).meta["job"])
+        return job_of(repository.restore(run, newest, names=()).meta, f"{run}/{newest}")
     launched = _launched(run, root)
     if not launched.exists():
         names = hint(run, connection.existing_repository().runs())
@@ -133,7 +134,7 @@ def finished_run(connection: Connection, run: str) -> TrainedRun | None:
     newest = repository.restore(run, repository.newest_complete(run).id, names=())
     if not newest.meta["finished"]:
         return None
-    job = Job.from_json(newest.meta["job"])
+    job = job_of(newest.meta, f"{run}/{newest.commit.id}")
     reason = "budget" if newest.commit.step >= job.training.steps else "early stopping"
     return _ended(job, connection, newest.commit.id, newest.commit.step, reason)
 

@@ -3,6 +3,7 @@
 They are proposed, never taken: 01/02/2024 is a day in January or in February, and only a person knows which.
 """
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%H:%M:%S.%f", "%H%M"
 _AFTER = ("", *(gap + clock for clock in _CLOCKS for gap in (" ", "T", ", ")))
 FORMATS = tuple(date + after for date in _DATES for after in _AFTER)
 """All that are known; those that write a day before its month come before the others."""
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
+_OF_DIGITS = ("%Y%m%d",)
 _FRACTION = r"\.\d+$"
 _YEAR = r"\d{4}"
 
@@ -25,6 +28,8 @@ def reading(texts: pa.Array, formats: tuple[str, ...]) -> tuple[str, ...]:
     known = texts.drop_null()
     if not len(known):
         return formats
+    if _NUMBER.fullmatch(known[0].as_py()):  # a cheap look at the columns of numbers, which are many
+        formats = tuple(it for it in formats if it in _OF_DIGITS)
     # One text rules nearly all of them out.
     likely = tuple(it for it in formats if _reads(known[:1], it))
     return tuple(it for it in likely if _reads(known, it))

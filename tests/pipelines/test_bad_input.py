@@ -79,6 +79,9 @@ MISTAKES = {
     "unsorted-time": Mistake(("time goes back", "carousel ingest", "sorts"), shuffled),
     "too-few-rows": Mistake(("20 rows", "28", "context 24 + horizon 4"), lambda: waves(hours=20)),
     "empty-split": Mistake(("validation", "0"), lambda: waves(hours=60), ("split.validation=0.02",)),
+    "nothing-to-validate-on": Mistake(
+        ("split.validation must be > 0", "0.05"), settings=("split.validation=0",)
+    ),
     "no-such-table": Mistake(("s3://lake/absent",), None, ("table.uri=s3://lake/absent",)),
     "no-such-snapshot": Mistake(("999",), settings=("table.snapshot=999",)),
     "patch-does-not-divide": Mistake(("24", "7"), settings=("forecast.patch=7",)),

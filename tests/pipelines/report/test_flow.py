@@ -131,10 +131,10 @@ def test_a_run_that_was_stopped_says_where_it_stands(carousel, begun, root):
 
 
 def test_without_test_windows_the_forecasts_are_of_others_and_nothing_is_compared(carousel, begun, root):
-    begun("untested", "split.test=0", "split.validation=0")
+    begun("untested", "split.test=0")
     text, figures = made(carousel, root, "untested")
     assert "test" in figures["scores"]["reason"]
-    assert "these are train windows" in text
+    assert "these are validation windows" in text
     assert len(figures["forecasts"]["series"]) == 3
 
 
