@@ -1,5 +1,6 @@
 """Deduplicated checkpoints: chunks, packs, manifests, heads. The format: docs/checkpoint-format.md."""
 
+from storage.checkpoints.background import BackgroundWriter, LastSave
 from storage.checkpoints.collected import Collected, Ending
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
@@ -9,24 +10,30 @@ from storage.checkpoints.errors import (
     CommitPinned,
     Damaged,
     InvalidName,
+    NotDurable,
     RepositoryMissing,
     RunExists,
     RunMissing,
+    SaveDropped,
     TakenOver,
     TooLarge,
     UnsupportedRepository,
 )
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.pack_lists import PackLists
+from storage.checkpoints.recovery import recover
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
+from storage.checkpoints.slots import HostSlot, Slot
+from storage.checkpoints.spool import Spool
 from storage.checkpoints.tensor import DTYPES, Tensor
 from storage.checkpoints.verify import Finding, Report
 from storage.checkpoints.writer import RunWriter
 
 __all__ = [
     "DTYPES",
+    "BackgroundWriter",
     "CheckpointError",
     "Collected",
     "Commit",
@@ -38,7 +45,10 @@ __all__ = [
     "Ending",
     "Finding",
     "Head",
+    "HostSlot",
     "InvalidName",
+    "LastSave",
+    "NotDurable",
     "PackLists",
     "Parent",
     "Report",
@@ -49,8 +59,12 @@ __all__ = [
     "RunExists",
     "RunMissing",
     "RunWriter",
+    "SaveDropped",
+    "Slot",
+    "Spool",
     "TakenOver",
     "Tensor",
     "TooLarge",
     "UnsupportedRepository",
+    "recover",
 ]

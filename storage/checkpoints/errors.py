@@ -53,3 +53,11 @@ class TakenOver(CheckpointError):
 
 class CommitFailed(CheckpointError):
     """The head could not be changed, however often it was tried. Earlier commits are safe."""
+
+
+class NotDurable(CheckpointError):
+    """A save has not reached the bucket in time. What is not in the spool either is told."""
+
+
+class SaveDropped(CheckpointError):
+    """A save made room for newer ones before it could reach the bucket."""

@@ -1,0 +1,185 @@
+"""Saving beside training: in order, from copies, in bounded memory, and no failure is swallowed."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from storage.checkpoints import (
+    BackgroundWriter,
+    HostSlot,
+    InvalidName,
+    Repository,
+    Retention,
+    RunWriter,
+    SaveDropped,
+    TakenOver,
+    Tensor,
+)
+
+from .collector import PREFIX
+from .fake_store import FakeStore, Fault, Request
+from .states import begun, repository, state
+
+FIVE = ["five"]
+
+
+class Gate:
+    """Holds back the first pack that a store is given until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self.patience_s = 60.0
+
+    def __call__(self, request: Request) -> Fault | None:
+        if "/packs/" in request.key and request.verb == "put" and not self.reached.is_set():
+            self.reached.set()
+            self.opened.wait(self.patience_s)
+        return None
+
+
+def gated() -> tuple[Gate, FakeStore, RunWriter]:
+    """A run with a commit of step 0 whose next pack is held back."""
+    store = FakeStore()
+    writer = begun(store)
+    store.fault = gate = Gate()
+    return gate, store, writer
+
+
+def test_what_is_committed_is_the_state_at_the_call_whatever_training_does_then():
+    gate, store, writer = gated()
+    weights = np.zeros((8, 64), np.float32)
+    meta = {"step": 1}
+    with BackgroundWriter(writer) as saver:
+        saver.save({"w": Tensor.from_numpy(weights)}, meta, step=1)
+        weights += 1
+        meta["step"] = 2
+        gate.opened.set()
+    restored = repository(store).restore("run")
+    assert restored.meta == {"step": 1}
+    assert not restored.tensors["w"].to_numpy().any()
+
+
+def test_saves_land_in_order_with_what_they_were_given():
+    store = FakeStore()
+    writer = begun(store)
+    durable: list[int] = []
+    with BackgroundWriter(writer, on_durable=lambda commit: durable.append(commit.step)) as saver:
+        assert saver.durable_step is None
+        for step in range(1, 6):
+            saver.save(
+                state(w=step), {}, step=step, metrics={"loss": step / 2}, tags=FIVE if step == 5 else ()
+            )
+        last = saver.save(state(w=6), {}, step=6, retain=Retention(last=2))
+        saver.wait()
+        assert (saver.durable_step, last.result().step) == (6, 6)
+    assert durable == [1, 2, 3, 4, 5, 6]
+    commits = repository(store).commits("run")
+    assert [(commit.step, commit.tags) for commit in commits] == [(0, ()), (5, ("five",)), (6, ())]
+    assert commits[1].metrics == {"loss": 2.5}
+
+
+def test_when_enough_saves_are_in_memory_the_next_one_waits():
+    gate, _, writer = gated()
+    told: list[str] = []
+    gate.patience_s = 0.3  # the third save cannot return before; if it did, it would come first
+    with BackgroundWriter(
+        writer, in_flight=2, on_durable=lambda it: told.append(f"durable {it.step}")
+    ) as saver:
+        saver.save(state(w=1), {}, step=1)
+        assert gate.reached.wait(60)
+        saver.save(state(w=2), {}, step=2)
+        saver.save(state(w=3), {}, step=3)
+        told.append("third save returned")
+        gate.opened.set()
+    assert told.index("durable 1") < told.index("third save returned")
+
+
+def test_no_more_memory_is_taken_than_for_the_saves_in_flight():
+    made: list[HostSlot] = []
+
+    def counted() -> HostSlot:
+        made.append(HostSlot())
+        return made[-1]
+
+    with BackgroundWriter(begun(FakeStore()), in_flight=2, new_slot=counted) as saver:
+        for step in range(1, 12):
+            saver.save(state(w=step), {}, step=step)
+    assert len(made) <= 2
+
+
+def test_a_failure_is_raised_by_the_next_save_once_and_saving_goes_on():
+    store = FakeStore()
+    with BackgroundWriter(begun(store)) as saver:
+        refused = saver.save({"a//b": state(w=1)["w"]}, {}, step=1)
+        assert isinstance(refused.exception(60), InvalidName)
+        assert isinstance(saver.failed, InvalidName)
+        with pytest.raises(InvalidName):
+            saver.save(state(w=2), {}, step=2)
+        saver.check()
+        saver.save(state(w=3), {}, step=3)
+    assert [commit.step for commit in repository(store).commits("run")] == [0, 3]
+
+
+@pytest.mark.parametrize("method", ["check", "wait", "close"])
+def test_a_failure_is_raised_by_whatever_comes_next(method):
+    saver = BackgroundWriter(begun(FakeStore()))
+    saver.save({"a//b": state(w=1)["w"]}, {}, step=1).exception(60)
+    with pytest.raises(InvalidName):
+        getattr(saver, method)()
+    saver.close()
+
+
+def test_a_failure_does_not_hide_the_error_that_ended_training():
+    saver = BackgroundWriter(begun(FakeStore()))
+    saver.save({"a//b": state(w=1)["w"]}, {}, step=1)
+    with pytest.raises(ZeroDivisionError) as caught, saver:
+        raise ZeroDivisionError
+    assert "saving failed" in caught.value.__notes__[0]
+
+
+def test_a_trainer_that_was_taken_over_is_told_every_time():
+    store = FakeStore()
+    saver = BackgroundWriter(begun(store))
+    RunWriter.take_over(Repository.open(store, PREFIX), "run", "a2")
+    assert isinstance(saver.save(state(w=1), {}, step=1).exception(60), TakenOver)
+    for _ in range(2):
+        with pytest.raises(TakenOver):
+            saver.save(state(w=1), {}, step=1)
+    with pytest.raises(TakenOver):
+        saver.close()
+    assert [commit.step for commit in repository(store).commits("run")] == [0]
+
+
+def test_what_cannot_be_saved_at_all_is_refused_at_once():
+    with BackgroundWriter(begun(FakeStore())) as saver:
+        with pytest.raises(ValueError, match="loss"):
+            saver.save(state(w=1), {"loss": float("nan")}, step=1)
+        with pytest.raises(InvalidName):
+            saver.save(state(w=1), {}, step=1, tags=["x" * 2000])
+
+
+def test_the_last_save_of_all_skips_those_that_wait_and_is_durable():
+    gate, store, writer = gated()
+    saver = BackgroundWriter(writer, in_flight=2)
+    saver.save(state(w=1), {}, step=1)
+    assert gate.reached.wait(60)
+    waiting = saver.save(state(w=2), {}, step=2)
+    threading.Timer(0.1, gate.opened.set).start()
+    last = saver.save_now(state(w=3), {}, step=3, deadline_s=60)
+    assert (last.commit.step, last.durable_step, last.spooled) == (3, 3, False)
+    assert isinstance(waiting.exception(0), SaveDropped)
+    saver.close()
+    assert [commit.step for commit in repository(store).commits("run")] == [0, 1, 3]
+
+
+def test_a_last_save_that_misses_its_deadline_says_what_is_durable():
+    gate, _, writer = gated()
+    saver = BackgroundWriter(writer)
+    saver.save(state(w=1), {}, step=1)
+    assert gate.reached.wait(60)
+    last = saver.save_now(state(w=2), {}, step=2, deadline_s=0.05)
+    assert (last.step, last.commit, last.spooled, last.durable_step) == (2, None, False, None)
+    gate.opened.set()
+    saver.close()
+    assert saver.durable_step == 2
