@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -129,9 +128,9 @@ def rehearse(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> Speed:
     ):
         stopping = EarlyStopping(patience=job.training.patience).state()
         meta = {"step": 0, "early_stopping": stopping, "finished": False}
-        nothing_commits = cast(Recorder, None)
+        nothing_saves = Recorder(ranks, None, {}, {})
         return Rehearsal(
-            job.training, ranks, task, learner, training, validation, nothing_commits, meta
+            job.training, ranks, task, learner, training, validation, nothing_saves, meta
         ).measure()
 
 

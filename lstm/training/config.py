@@ -26,6 +26,10 @@ class TrainingConfig:
     """Decay per step of the weights' moving average that is validated and scored; 0 keeps no average."""
     checkpoint_every: int = 100
     """Steps between checkpoints; the model is validated right before each."""
+    saves_in_flight: int = 2
+    """Checkpoints on their way to the bucket beside training; each holds a copy of the state in memory."""
+    spool_mib: int = 2048
+    """MiB of this host's disk that keep checkpoints while the bucket is out; 0: an outage ends training."""
     validation_batches: int = 40
     """Batches of the validation split that one validation sees (the same ones each time); 0 means all."""
     patience: int = 5
@@ -48,6 +52,7 @@ class TrainingConfig:
             "steps",
             "batch_size",
             "checkpoint_every",
+            "saves_in_flight",
             "report_every",
             "ranks",
             "threads_per_rank",
@@ -57,7 +62,7 @@ class TrainingConfig:
         for name in positive:
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"TrainingConfig.{name} must be >= 1, got {value}")
-        for name in ("warmup_steps", "validation_batches", "patience", "weight_decay", "seed"):
+        for name in ("warmup_steps", "spool_mib", "validation_batches", "patience", "weight_decay", "seed"):
             if (value := getattr(self, name)) < 0:
                 raise ValueError(f"TrainingConfig.{name} must be >= 0, got {value}")
         for name in ("learning_rate", "clip_norm"):

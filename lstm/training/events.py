@@ -2,10 +2,11 @@
 
 `started`    step, steps, ranks, resumed_from (commit id or None), notes (why not bit-exact, say)
 `progress`   step, steps, epoch, loss (since the last), windows_per_s, waiting_share, read_amplification (of
-             rank 0; see WindowStream), checkpoint_bytes; where rank 0's seconds since the last have gone:
-             computing_s, waiting_s (for data), validating_s, saving_s
+             rank 0; see WindowStream), checkpoint_bytes, durable_step (newest in the bucket); where rank 0's
+             seconds since the last have gone: computing_s, waiting_s (for data), validating_s, saving_s
 `note`       message (plain words about something that could go better)
-`checkpoint` step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit)
+`checkpoint` step, commit, metrics, raw_bytes (of the state), new_bytes (stored by this commit); when it is
+             durable, so some steps after the one it holds
 `finished`   step, commit, reason ("budget" or "early stopping"), read_amplification; computing_s, … as above
 `calibrated` step_s, validation_s (of a rehearsal; see `lstm.training.calibrate`)
 `error`      message, user (True: the user can mend it)

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -21,7 +23,7 @@ from lstm.training.events import Event, parse
 from lstm.training.job import Job
 from lstm.training.lifeline import PARENT
 from lstm.training.ranks import STORE
-from lstm.training.worker import ATTEMPT, DATA, JOB, LAKE, RESUME
+from lstm.training.worker import ATTEMPT, DATA, JOB, LAKE, RESUME, SPOOL
 from storage.errors import UserError
 from storage.tables import Lake
 
@@ -33,6 +35,8 @@ ALLOCATOR = {
 """glibc maps and faults an LSTM's buffers anew each step unless told otherwise: half of a CPU step's time."""
 
 _GRACE_S = 5.0
+_STOP_S = 25.0
+"""Ranks that are asked to end save first; torchrun itself would give them 30 s."""
 
 
 class TrainingFailed(Exception):
@@ -58,9 +62,12 @@ def launch(
     log: Path,
     on_event: Callable[[Event], None],
     data: Lake | None = None,
+    spool: Path | None = None,
     worker: str = "lstm.training.worker",
 ) -> Outcome:
     """Train `job` to its end; blocks, and calls `on_event` for every event of rank 0.
+
+    Interrupted (Ctrl-C, SIGTERM), it lets the ranks save the state that they have, and tells of that too.
 
     Args:
         job: what to train; its `training.ranks` processes are started.
@@ -70,6 +77,7 @@ def launch(
         log: file that takes everything the ranks print which is no event.
         on_event: see `lstm.training.events`.
         data: how the ranks reach the table, if not as the bucket; only read calls go there.
+        spool: folder that keeps checkpoints while the bucket is out; None: an outage ends training.
         worker: module that each rank runs.
 
     Raises:
@@ -89,28 +97,53 @@ def launch(
             DATA: json.dumps(asdict(data or lake)),
             ATTEMPT: attempt,
             RESUME: "1" if resume else "",
+            SPOOL: str(spool or ""),
             "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
             "OMP_NUM_THREADS": str(job.training.threads_per_rank),
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
             "PYTHONUNBUFFERED": "1",
         }
         with _torchrun(job.training.ranks, worker, meeting, environment, sink.fileno()) as process:
-            assert process.stdout is not None
             finished, errors = None, list[Event]()
-            for line in process.stdout:
-                event = parse(line)
-                if event is None:
-                    sink.write(line)
-                    continue
-                if event["event"] == "error":
-                    errors.append(event)
-                if event["event"] == "finished":
-                    finished = Outcome(event["commit"], event["step"], event["reason"])
-                on_event(event)
+            try:
+                for event in _events(process, sink):
+                    if event["event"] == "error":
+                        errors.append(event)
+                    if event["event"] == "finished":
+                        finished = Outcome(event["commit"], event["step"], event["reason"])
+                    on_event(event)
+            except BaseException as end:
+                if not isinstance(end, Exception):  # somebody wants us to stop; nothing is wrong
+                    _let_save(process, sink, on_event)
+                raise
             status = process.wait()
     if status == 0 and finished is not None:
         return finished
     raise _failure(errors, status, log)
+
+
+def _events(process: subprocess.Popen[str], sink: TextIO) -> Iterator[Event]:
+    """What the ranks tell, until the last of them has gone; anything else they print goes into `sink`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = parse(line)
+        if event is None:
+            sink.write(line)
+        else:
+            yield event
+
+
+def _let_save(process: subprocess.Popen[str], sink: TextIO, on_event: Callable[[Event], None]) -> None:
+    """Ask the ranks to save and end, and listen to what becomes of it."""
+    process.send_signal(signal.SIGTERM)  # torchrun hands it on
+    impatience = threading.Timer(_STOP_S, process.kill)
+    impatience.start()
+    try:
+        for event in _events(process, sink):
+            if event["event"] in ("checkpoint", "note"):
+                on_event(event)
+    finally:
+        impatience.cancel()
 
 
 def _failure(errors: list[Event], status: int, log: Path) -> Exception:

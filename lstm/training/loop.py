@@ -17,12 +17,13 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.training.config import TrainingConfig
 from lstm.training.diverged import check_finite
 from lstm.training.early_stopping import EarlyStopping
-from lstm.training.events import emit
+from lstm.training.events import emit, emit_error
 from lstm.training.fetch_note import FetchNote
 from lstm.training.learner import Learner
-from lstm.training.ranks import Ranks
+from lstm.training.ranks import RankFailed, Ranks
 from lstm.training.recorder import Recorder
 from lstm.training.schedule import learning_rate
+from lstm.training.stop import DEADLINE_S, Stopped, StopSignal
 from lstm.training.stopwatch import Stopwatch
 from lstm.windows import Batch, WindowStream
 
@@ -40,10 +41,15 @@ class Trainer:
         validation: WindowStream,
         recorder: Recorder,
         meta: dict[str, Any],
+        stop: StopSignal | None = None,
     ) -> None:
         self.config, self.ranks, self.task, self.learner = config, ranks, task, learner
         self.training, self.validation, self.recorder = training, validation, recorder
+        self.stop = stop or StopSignal()
+        self._must_stop = False
         self.step: int = meta["step"]
+        self.began_at = self.step
+        """Step of the commit that this attempt restored."""
         self.stopping = EarlyStopping(**meta["early_stopping"])
         self.finished: bool = meta["finished"]
         # find_unused_parameters keeps DDP from laying its buckets out anew after the first step: a resumed
@@ -55,7 +61,11 @@ class Trainer:
         self.fetch_note = FetchNote(config.memory_mib)
 
     def run(self) -> None:
-        """Train until the budget is spent or patience has run out."""
+        """Train until the budget is spent or patience has run out; returns when the last commit is durable.
+
+        Raises:
+            Stopped: this rank or another one was asked to end; the state it had then is saved.
+        """
         self.learner.model.train()
         batches = self._endless()
         while not self.finished:
@@ -64,6 +74,8 @@ class Trainer:
                 self._report()
             if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
                 self._validate_and_commit()
+            if self._must_stop and not self.finished:
+                self._save_and_stop()
 
     def _endless(self) -> Iterator[Batch]:
         while True:
@@ -71,8 +83,7 @@ class Trainer:
 
     def _train_on(self, batch: Batch) -> None:
         loss, count = self.task.loss(self.parallel, self.task.inputs(batch))
-        sums = self.ranks.sum(torch.stack([loss.detach(), count.detach()]).to(torch.float64))
-        total, everywhere = sums.tolist()
+        total, everywhere = self._sum(loss, count)
         check_finite("loss", total, self.step, self.config)
         # DDP averages gradients over ranks, so `world` turns its mean back into the sum.
         (loss * (self.ranks.world / max(1.0, everywhere))).backward()
@@ -84,6 +95,21 @@ class Trainer:
         for totals in (self.since_report, self.since_commit):
             totals.add(loss, count, batch.size)
 
+    def _sum(self, loss: torch.Tensor, count: torch.Tensor) -> tuple[float, float]:
+        """Loss and valid targets over all ranks; with them goes what must end the step everywhere."""
+        failure = self.recorder.failure()
+        if failure is not None:
+            emit_error(failure)  # before the others know: torchrun ends all ranks once one has gone
+        flags = torch.tensor([failure is not None, self.stop.asked], dtype=torch.float64)
+        mine = torch.stack([loss.detach(), count.detach()]).to(torch.float64)
+        total, everywhere, failed, asked = self.ranks.sum(torch.cat([mine, flags])).tolist()
+        if failure is not None:
+            raise failure
+        if failed:
+            raise RankFailed("a save failed on another rank; its own message says why")
+        self._must_stop = asked > 0
+        return total, everywhere
+
     def _validate_and_commit(self) -> None:
         with self.stopwatch.validating():
             validation_loss = self._validate()
@@ -92,16 +118,22 @@ class Trainer:
         metrics = {"training_loss": self.since_commit.mean(self.ranks), "validation_loss": validation_loss}
         self.since_commit = _Totals()
         with self.stopwatch.saving():
-            self.recorder.commit(
-                self.learner,
-                {
-                    "step": self.step,
-                    "cursor": self.training.state_dict(),
-                    "early_stopping": self.stopping.state(),
-                    "finished": self.finished,
-                },
-                metrics,
-            )
+            self.recorder.commit(self.learner, self._progress(), metrics)
+            if self.finished:
+                self.recorder.settle(self.config.timeout_s / 2)  # the others wait for rank 0 meanwhile
+
+    def _save_and_stop(self) -> None:
+        """Save off the beat, without a validation: resumed, all goes on as if it had not happened."""
+        told = self.recorder.commit_now(self.learner, self._progress(), DEADLINE_S)
+        raise Stopped(f"training was stopped: {told}, of {self.config.steps}; `carousel resume` goes on")
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "cursor": self.training.state_dict(),
+            "early_stopping": self.stopping.state(),
+            "finished": self.finished,
+        }
 
     def _validate(self) -> float:
         """Mean loss over the same windows of the validation split each time."""
@@ -131,6 +163,7 @@ class Trainer:
                 **lap.to_json(),
                 read_amplification=self.training.read_amplification,
                 checkpoint_bytes=self.recorder.stored_bytes,
+                durable_step=self.recorder.newest.step if self.recorder.newest else self.began_at,
             )
             self.fetch_note.watch(self.training.read_amplification)
 

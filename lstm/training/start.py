@@ -20,7 +20,7 @@ from lstm.training.learner import Learner
 from lstm.training.planning import plan_for
 from lstm.training.written_by import written_by
 from lstm.windows import SPLITS, Plan
-from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Tensor
+from storage.checkpoints import Repository, Restored, RunExists, RunWriter, Spool, Tensor, recover
 from storage.errors import UserError
 from storage.objects import Bucket
 from storage.tables import Lake, Snapshot, open_table
@@ -37,10 +37,19 @@ class Start:
     writer: RunWriter
     commit: str
     notes: tuple[str, ...] = ()
-    """Plain words about damaged commits that were passed over."""
+    """Plain words about states of the spool, and damaged commits that were passed over."""
 
 
-def begin(job: Job, lake: Lake, data: Lake, repository: Repository, *, attempt: str, resume: bool) -> Start:
+def begin(
+    job: Job,
+    lake: Lake,
+    data: Lake,
+    repository: Repository,
+    *,
+    attempt: str,
+    resume: bool,
+    spool: Spool | None = None,
+) -> Start:
     """Create the run or take it over; called by rank 0 only.
 
     Args:
@@ -50,6 +59,7 @@ def begin(job: Job, lake: Lake, data: Lake, repository: Repository, *, attempt: 
         repository: where the run is.
         attempt: names this launch.
         resume: go on with a run that has commits.
+        spool: what an earlier attempt on this host could not bring to the bucket, if anything.
 
     Raises:
         RunHasCommits: the run has commits, and `resume` was not asked for.
@@ -66,8 +76,9 @@ def begin(job: Job, lake: Lake, data: Lake, repository: Repository, *, attempt: 
             ) from None
         writer = RunWriter.take_over(repository, job.run, attempt)
         if commits:
+            recovered = recover(spool, writer) if spool else ()
             newest = writer.resume()
-            return Start(writer, newest.commit.id, newest.skipped)
+            return Start(writer, newest.commit.id, (*recovered, *newest.skipped))
     return Start(writer, _first_commit(job, lake, data, writer))
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from lstm.training.learner import Learner
 from lstm.training.lifeline import PARENT, die_with_parent
 from lstm.training.loop import Trainer
 from lstm.training.ranks import RankFailed, Ranks
-from lstm.training.recorder import Recorder
+from lstm.training.recorder import Recorder, background
 from lstm.training.start import (
     Start,
     begin,
@@ -31,9 +32,10 @@ from lstm.training.start import (
     plan_tensor,
     seed_generator,
 )
+from lstm.training.stop import StopSignal
 from lstm.training.written_by import check_same, task_of
 from lstm.windows import WindowReader, WindowStream
-from storage.checkpoints import Repository, Restored
+from storage.checkpoints import BackgroundWriter, Repository, Restored, Spool, Tensor, spool_folder
 from storage.errors import UserError
 from storage.objects import Access, Bucket
 from storage.tables import CatalogSettings, Lake
@@ -43,15 +45,20 @@ LAKE = "CAROUSEL_LAKE"
 DATA = "CAROUSEL_DATA"
 ATTEMPT = "CAROUSEL_ATTEMPT"
 RESUME = "CAROUSEL_RESUME"
+SPOOL = "CAROUSEL_SPOOL"
+"""Folder of this host that keeps saves while the bucket is out; unset: none does."""
 
 
 def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> None:
     """This rank's part of a run, from where it stands to its end; `data` is only read."""
-    start = _begin_together(job, lake, data, ranks, attempt=attempt, resume=resume)
+    spool = _spool(job, lake) if ranks.first else None
+    start = _begin_together(job, lake, data, ranks, spool, attempt=attempt, resume=resume)
     commit = ranks.share(start.commit if start else None)
     repository = Repository.open(Bucket(job.bucket, lake.access), job.repository)
     restored = repository.restore(job.run, commit)
-    trainer = _trainer(job, data, ranks, restored, start)
+    saver = background(start.writer, job.training, spool) if start else None
+    stop = StopSignal()
+    trainer = _trainer(job, data, ranks, restored, saver, stop)
     if ranks.first:
         notes = differences(restored.meta["environment"], environment(ranks.world))
         emit(
@@ -62,35 +69,52 @@ def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resum
             resumed_from=commit if resume else None,
             notes=[*(start.notes if start else ()), *notes],
         )
-    trainer.run()
+    with stop, trainer.recorder:
+        trainer.run()
     if ranks.first:
         reason = "budget" if trainer.step == job.training.steps else "early stopping"
         emit(
             "finished",
             step=trainer.step,
-            commit=trainer.recorder.newest or commit,
+            commit=trainer.recorder.newest.id if trainer.recorder.newest else commit,
             reason=reason,
             read_amplification=trainer.training.read_amplification,
             **trainer.stopwatch.lap(trainer.training.waited_s).to_json(),
         )
 
 
+def _spool(job: Job, lake: Lake) -> Spool | None:
+    """Where rank 0 keeps saves while the bucket is out."""
+    root, limit = os.environ.get(SPOOL), job.training.spool_mib * 2**20
+    if not root or not limit:
+        return None
+    place = (lake.access.endpoint_url or "aws", job.bucket, job.repository)
+    return Spool(spool_folder(Path(root), *place), job.run, limit)
+
+
 def _begin_together(
-    job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resume: bool
+    job: Job, lake: Lake, data: Lake, ranks: Ranks, spool: Spool | None, *, attempt: str, resume: bool
 ) -> Start | None:
     start: Start | None = None
     error: Exception | None = None
     if ranks.first:
         try:
             repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
-            start = begin(job, lake, data, repository, attempt=attempt, resume=resume)
+            start = begin(job, lake, data, repository, attempt=attempt, resume=resume, spool=spool)
         except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
             error = failed
     ranks.together(error)
     return start
 
 
-def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Start | None) -> Trainer:
+def _trainer(
+    job: Job,
+    data: Lake,
+    ranks: Ranks,
+    restored: Restored,
+    saver: BackgroundWriter[Tensor] | None,
+    stop: StopSignal,
+) -> Trainer:
     plan = plan_of(restored)
     snapshot = pinned_snapshot(job, data)
     plan.check(snapshot)
@@ -110,12 +134,11 @@ def _trainer(job: Job, data: Lake, ranks: Ranks, restored: Restored, start: Star
     if restored.meta["cursor"] is not None:
         training.load_state_dict(restored.meta["cursor"])
     recorder = Recorder(
-        ranks,
-        start.writer if start else None,
-        {"plan": plan_tensor(plan)},
-        constant_meta(job, task, plan, learner.model),
+        ranks, saver, {"plan": plan_tensor(plan)}, constant_meta(job, task, plan, learner.model)
     )
-    trainer = Trainer(job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta)
+    trainer = Trainer(
+        job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta, stop=stop
+    )
     # Last, since building a model draws from the generator.
     if (recorded := restored.tensors.get(f"rng/{ranks.rank}")) is not None:
         torch.set_rng_state(from_plain(recorded))

@@ -165,6 +165,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
             log=log,
             on_event=seen,
             data=connection.data,
+            spool=root / "spool",
         )
     commits = connection.existing_repository().commits(job.run)
     create_table_artifact(

@@ -26,7 +26,7 @@ from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
 from storage.checkpoints.slots import HostSlot, Slot
-from storage.checkpoints.spool import Spool
+from storage.checkpoints.spool import Spool, spool_folder
 from storage.checkpoints.tensor import DTYPES, Tensor
 from storage.checkpoints.verify import Finding, Report
 from storage.checkpoints.writer import RunWriter
@@ -67,4 +67,5 @@ __all__ = [
     "TooLarge",
     "UnsupportedRepository",
     "recover",
+    "spool_folder",
 ]

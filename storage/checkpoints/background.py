@@ -88,10 +88,19 @@ class BackgroundWriter(Generic[S]):
             thread.start()
 
     @property
+    def newest(self) -> Commit | None:
+        """The commit that this writer has made durable last."""
+        return self._backlog.newest
+
+    @property
     def durable_step(self) -> int | None:
         """Step of the newest commit that this writer has made durable; None: none yet."""
-        newest = self._backlog.newest
-        return None if newest is None else newest.step
+        return None if self.newest is None else self.newest.step
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that the commits of this writer have added to the repository."""
+        return self._backlog.stored_bytes
 
     @property
     def failed(self) -> BaseException | None:

@@ -32,6 +32,8 @@ class Backlog:
         self._ended = False
         self.newest: Commit | None = None
         """The commit that has landed last."""
+        self.stored_bytes = 0
+        """New bytes of all that have landed."""
 
     # The caller's thread.
 
@@ -122,6 +124,7 @@ class Backlog:
         with self._changed:
             ended, self._out, self._wait_s = self._out, False, _FIRST_WAIT_S
             self.newest, self._committing = commit, None
+            self.stored_bytes += commit.new_bytes
             self._leave(save)
             save.future.set_result(commit)
             self._changed.notify_all()

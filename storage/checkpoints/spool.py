@@ -105,6 +105,6 @@ class Spool:
             path.unlink(missing_ok=True)
 
 
-def folder_for(root: Path, *place: str) -> Path:
+def spool_folder(root: Path, *place: str) -> Path:
     """A folder below `root` for the repository that `place` names: endpoint, bucket, prefix."""
     return root / blake3("\0".join(place).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from storage.checkpoints import Damaged, Spool, Tensor
-from storage.checkpoints.spool import SpoolFull, folder_for
+from storage.checkpoints.spool import SpoolFull, spool_folder
 from storage.checkpoints.spool_file import SpooledState
 
 from .states import state
@@ -101,4 +101,4 @@ def test_a_write_that_fails_half_way_leaves_nothing_behind(tmp_path):
 
 def test_repositories_have_folders_of_their_own(tmp_path):
     places = [("http://a", "b", "c"), ("http://a", "bc", ""), ("http://a", "b", ""), ("aws", "b", "c")]
-    assert len({folder_for(tmp_path, *place) for place in places}) == 4
+    assert len({spool_folder(tmp_path, *place) for place in places}) == 4
