@@ -262,8 +262,9 @@ class Bucket:
         return object_probe.cautions(self._calls)
 
     def _upload(self, key: str, data: bytes | memoryview) -> PutObjectRequestTypeDef:
-        """What every put says. The checksum lets the server refuse bytes that were bent on the way; a bucket
-        with Object Lock takes none without."""
+        """What every put says. The checksum lets the server refuse bytes that were bent on the way, or never
+        came: SeaweedFS stores an empty object where the client dies after its headers. Also, a bucket with
+        Object Lock takes none without."""
         body = _body(key, data)
         checksum = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         request: PutObjectRequestTypeDef = {

@@ -19,7 +19,7 @@ class Lap:
     """For batches that were not there yet."""
     validating_s: float
     saving_s: float
-    """For copies of the state, where too many checkpoints were on their way, and until the last is durable."""
+    """For copies of the state, where too many were on their way, and until the last is durable."""
 
     @property
     def computing_s(self) -> float:

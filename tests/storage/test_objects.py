@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,7 +26,9 @@ from storage.objects import (
     LostRace,
     NotFound,
     ObjectError,
+    OutcomeUnknown,
     Truncated,
+    Unreachable,
 )
 
 from ..conftest import External
@@ -70,6 +76,23 @@ class BucketContract:
         with pytest.raises(LostRace):
             bucket.put_if_match("k", b"3", first)
         assert bucket.get("k") == type(bucket.get("k"))(b"2", second)
+
+    def test_who_dies_before_the_first_byte_of_a_body_changes_nothing(self, access: Access) -> None:
+        """SeaweedFS stores an empty object then, unless the request carries a checksum."""
+        bucket = Bucket(f"test-{secrets.token_hex(6)}", access)
+        bucket.create()
+        etag = bucket.put("k", b"old")
+        with dying_after_headers(access) as deadly:
+            there = Bucket(bucket.name, deadly)
+            for put in (
+                lambda: there.put_if_match("k", b"new", etag),
+                lambda: there.put_if_absent("other", b"new"),
+                lambda: there.put("third", b"new"),
+            ):
+                with pytest.raises((OutcomeUnknown, Unreachable)):
+                    put()
+        assert bucket.get("k").data == b"old"
+        assert [info.key for info in bucket.list()] == ["k"]
 
     def test_put_if_match_on_a_missing_object_is_a_lost_race(self, bucket: Bucket) -> None:
         etag = bucket.put("k", b"1")
@@ -260,6 +283,37 @@ class TestExternal(BucketContract):
 
     @pytest.mark.skip(reason="would change the settings of somebody's bucket")
     def test_versions_and_lifecycle_rules_are_warned_about(self, bucket: Bucket) -> None: ...
+
+
+@contextmanager
+def dying_after_headers(access: Access) -> Iterator[Access]:
+    """A way to the same server on which each request ends with its headers, as if its sender were killed."""
+    upstream = urlsplit(access.endpoint_url or "")
+    if upstream.scheme != "http":
+        pytest.skip("requests that are encrypted cannot be cut")
+
+    def cut(client: socket.socket) -> None:
+        with client, socket.create_connection((upstream.hostname, upstream.port)) as server:
+            sent = b""
+            while b"\r\n\r\n" not in sent and (data := client.recv(1 << 16)):
+                sent += data
+            server.sendall(sent.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+            server.shutdown(socket.SHUT_WR)
+            while server.recv(1 << 16):  # until it has decided
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    cut(listener.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield replace(access, endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}", patience_s=0)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def calls(bucket: Bucket) -> Iterator[Callable[[], object]]:
