@@ -76,6 +76,12 @@ def _prefect(root: Path) -> Iterator[Path]:
     yield from _server_files(servers.folder_of(PrefectApi, root))
 
 
+def _spool(root: Path) -> Iterator[Path]:
+    for run in (root / "spool").glob("*/*"):
+        yield from _files(run, "*.save")
+        yield from _files(run, "*.partial")
+
+
 def _s3(root: Path) -> Iterator[Path]:
     yield from _server_files(servers.folder_of(LocalServer, root))
 
@@ -96,6 +102,7 @@ PARTS = (
     Part("reports", "pages of runs; `carousel report` makes them again", "runs", _reports),
     Part("jobs", "how runs were launched; a run's commits say it too", "runs", _jobs),
     Part("prefect", "Prefect's history of flows", "runs", _prefect),
+    Part("spool", "checkpoints that an outage has kept from their bucket, until a resume", "all", _spool),
     Part("s3", "tables and checkpoints of the embedded S3 server, and its keys", "all", _s3),
 )
 """Everything that Carousel leaves, the most easily missed last."""
@@ -143,6 +150,7 @@ def _server_files(folder: Path) -> Iterator[Path]:
 
 
 def _forget_empty(folder: Path, root: Path) -> None:
-    """Remove a folder below `root` that has become empty."""
-    if folder != root and folder.is_relative_to(root) and not any(folder.iterdir()):
+    """Remove a folder below `root` that has become empty, and those above it that do so then."""
+    while folder != root and folder.is_relative_to(root) and not any(folder.iterdir()):
         folder.rmdir()
+        folder = folder.parent

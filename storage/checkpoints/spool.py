@@ -45,7 +45,7 @@ class Spool:
     """The spool of one run of one repository on this host. Any number of processes may use it at once."""
 
     def __init__(self, folder: Path, run: str, limit_bytes: int) -> None:
-        """Make the folder where it is missing.
+        """Nothing is made before something is put.
 
         Args:
             folder: of this repository: no two repositories may share it.
@@ -55,7 +55,6 @@ class Spool:
         if limit_bytes < 1:
             raise ValueError(f"a spool's limit must be >= 1 byte, got {limit_bytes}")
         self.folder, self.run, self.limit_bytes = folder / checked_word(run, "run"), run, limit_bytes
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def entries(self) -> list[Spooled]:
         """What is there, the oldest step first."""
@@ -83,6 +82,7 @@ class Spool:
             raise SpoolFull(
                 f"a state of {size:,} bytes does not fit a spool of {self.limit_bytes:,}; allow it more"
             )
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         dropped, there = [], self.entries()
         while there and sum(entry.size for entry in there) + size > self.limit_bytes:
             dropped.append(there.pop(0))

@@ -26,6 +26,7 @@ class Runner:
     lake: Lake
     log: Path
     worker: str = "lstm.training.worker"
+    spool: Path | None = None
     launches: int = 0
 
     def launch(self, job: Job, on_event: OnEvent = lambda event: None, lake: Lake | None = None) -> Outcome:
@@ -37,6 +38,7 @@ class Runner:
             resume=True,
             log=self.log,
             on_event=on_event,
+            spool=self.spool,
             worker=self.worker,
         )
 
@@ -49,6 +51,31 @@ class Runner:
 
         with pytest.raises(TrainingFailed):
             self.launch(job, kill)
+
+    def killed_when_durable(self, job: Job, step: int, victim: int) -> None:
+        """Launch; SIGKILL a rank once the checkpoint of `step` is durable, whatever step training is at."""
+
+        def kill(event: Event) -> None:
+            if event["event"] == "checkpoint" and event["step"] == step:
+                family.ranks()[victim].kill()
+
+        with pytest.raises(TrainingFailed):
+            self.launch(job, kill)
+
+    def stopped_at_step(self, job: Job, step: int) -> list[Event]:
+        """Launch; once `step` is done, Ctrl-C. What was told from then on."""
+        told: list[Event] = []
+
+        def stop(event: Event) -> None:
+            if told:
+                told.append(event)
+            elif event["event"] == "progress" and event["step"] >= step:
+                told.append(event)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            self.launch(job, stop)
+        return told
 
     def killed_at_request(self, job: Job, method: str, part: str, nth: int, *, after: bool = False) -> None:
         """Launch; SIGKILL rank 0 at its nth request of this kind, before or after the server has it."""

@@ -24,9 +24,17 @@ OURS = {
     "prefect/storage/one": "runs",
     "s3/data/1.dat": "all",
     "s3/settings.json": "all",
+    "spool/0123456789abcdef/flights/0000000000000000100-a1-00c0ffee.save": "all",
 }
 """Files as Carousel leaves them, and how far a clean must go to remove them."""
-THEIRS = ("logs/nginx.log", "reports/thesis.html", "s3.txt", "data/rows.csv", "carousel.yaml")
+THEIRS = (
+    "logs/nginx.log",
+    "reports/thesis.html",
+    "s3.txt",
+    "spool/of/thread",
+    "data/rows.csv",
+    "carousel.yaml",
+)
 LEVELS = ("logs", "runs", "all")
 
 

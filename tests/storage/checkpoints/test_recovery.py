@@ -117,6 +117,7 @@ def test_a_recovery_that_is_killed_at_any_request_is_finished_by_the_next_one(sp
 
 def test_half_written_files_of_a_killed_process_are_removed(spool):
     writer = begun(FakeStore())
+    spool.folder.mkdir(parents=True)
     (spool.folder / "0000000000000000007-a1-00000000.save.123.partial").write_bytes(b"half")
     assert recover(spool, writer) == ()
     assert list(spool.folder.iterdir()) == []
