@@ -19,7 +19,7 @@ from pipelines.sources.decide import Decided
 from pipelines.sources.facts import FileFacts
 from pipelines.sources.order import Keys
 from pipelines.sources.reading import Reading
-from pipelines.sources.say import moment
+from pipelines.sources.say import listed, moment
 from storage.errors import UserError
 
 PIECE_BYTES = 128 << 20
@@ -176,7 +176,11 @@ class Body:
             name = rows.column(entity)[one].as_py()
             raise UserError(f"two rows of {entity} {name!r} have the same time {when}: {where}; {_MEND}")
         if not (candidates := self._candidates()):
-            raise UserError(f"two rows have the same time {when}: {where}; {_MEND}")
+            names = listed([it for it in self.decided.schema.names if it != self.decided.time])
+            raise UserError(
+                f"two rows have the same time {when}: {where}; if the file holds several series, name the "
+                f"column that tells them apart with --entity ({names}); else {_MEND}"
+            )
         others = f" (others that could: {', '.join(candidates[1:])})" if candidates[1:] else ""
         raise UserError(
             f"two rows have the same time {when}: {where}; if the file holds several series, name the column "
@@ -201,7 +205,7 @@ class Body:
                 _in_pieces(rows_of(self.files[0], self.decided, self.reading, [name, time], []), 1 << 17)
             )
             rows = rows.filter(rows.column(name).is_valid())
-            if rows.num_rows > 1 and Keys.of(rows, name, time).repeated() is None:
+            if rows.num_rows > 1 and _nearly_apart(rows, name, time):
                 series = len(rows.column(name).unique())
                 if 1 < series <= rows.num_rows // 2:
                     found.append((pa.types.is_integer(self.decided.schema.field(name).type), series, name))
@@ -213,6 +217,12 @@ class Body:
                 return file.where(row)
             row -= file.rows
         raise AssertionError("a row beyond the last file")
+
+
+def _nearly_apart(rows: pa.Table, entity: str, time: str) -> bool:
+    """Whether a column tells rows of the same time apart but for a few: a clock set back repeats some."""
+    twice = Keys.of(rows, entity, time).repeated()
+    return twice is None or 20 * twice[2] <= rows.num_rows
 
 
 def _in_pieces(batches: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

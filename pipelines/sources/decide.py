@@ -13,6 +13,7 @@ from pipelines.sources.facts import FileFacts, profiles_of
 from pipelines.sources.kinds import is_number, plain
 from pipelines.sources.profile import Example, Profile
 from pipelines.sources.reading import Reading
+from pipelines.sources.say import listed
 from pipelines.sources.time_column import clock_notes, time_column
 from storage.errors import UserError
 
@@ -41,11 +42,11 @@ def decide(files: Sequence[FileFacts], reading: Reading, existing: pa.Schema | N
     """
     names = _names(files)
     if unknown := [it for it in reading.text if it not in names]:
-        raise UserError(f"--text {unknown[0]}: {files[0].name} has no such column; it has {', '.join(names)}")
+        raise UserError(f"--text {unknown[0]}: {files[0].name} has no such column; it has {listed(names)}")
     time = time_column(files, names, reading)
     entity = reading.entity
     if entity is not None and entity not in names:
-        raise UserError(f"there is no column {entity!r} for --entity; {files[0].name} has {', '.join(names)}")
+        raise UserError(f"there is no column {entity!r} for --entity; {files[0].name} has {listed(names)}")
     if entity == time:
         raise UserError(
             f"--time and --entity name the same column {time!r}; series need a column of their own"
@@ -70,7 +71,7 @@ def _names(files: Sequence[FileFacts]) -> list[str]:
         missing = [it for it in first.columns if it not in other.columns]
         more = [it for it in other.columns if it not in first.columns]
         if missing or more:
-            what = f"lacks {', '.join(missing)}" if missing else f"also has {', '.join(more)}"
+            what = f"lacks {listed(missing)}" if missing else f"also has {listed(more)}"
             common = [it for it in first.columns if it in other.columns]
             raise UserError(
                 f"the files differ in their columns: {other.name} {what}, compared with {first.name}; ingest "

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipelines.sources.profile import Profile
 from pipelines.sources.reading import Reading
+from pipelines.sources.say import listed
 from storage.errors import UserError
 
 
@@ -64,7 +65,7 @@ def look_at(
     opened = open_()
     wanted = reading.columns or opened.columns
     if missing := [it for it in wanted if it not in opened.columns]:
-        raise UserError(f"{name} has no column {missing[0]!r}; it has {', '.join(opened.columns)}")
+        raise UserError(f"{name} has no column {missing[0]!r}; it has {listed(opened.columns)}")
     if "" in wanted:
         place = opened.columns.index("") + 1
         raise UserError(

@@ -11,8 +11,11 @@ from pipelines.sources.facts import FileFacts, profiles_of
 from pipelines.sources.kinds import is_number
 from pipelines.sources.profile import Profile
 from pipelines.sources.reading import Reading
+from pipelines.sources.say import listed
 from storage.errors import UserError
 
+_MANY = 20
+"""Columns of numbers beside each other that may be the values of one series."""
 _EPOCH_DIGITS = (9, 10, 13, 16)
 
 
@@ -25,7 +28,7 @@ def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Readi
     if reading.time is not None:
         if reading.time not in names:
             raise UserError(
-                f"there is no column {reading.time!r} for --time; {files[0].name} has {', '.join(names)}"
+                f"there is no column {reading.time!r} for --time; {files[0].name} has {listed(names)}"
             )
         _check_time(files, reading.time, reading)
         return reading.time
@@ -45,9 +48,11 @@ def time_column(files: Sequence[FileFacts], names: Sequence[str], reading: Readi
         _propose_format(files, name, reading)
     whole = [it for it in names if all(_looks_like_epoch(p) for p in profiles_of(files, it))]
     hint = f" (perhaps --time {whole[0]} --time-unit s, if it counts seconds since 1970)" if whole else ""
+    if _one_series_per_line(files, names):
+        hint += "; if each line is one series, its name and then its values: --wide --every 1h"
     raise UserError(
         f"no column of {files[0].name} holds times that are understood; name it with --time, and how it is "
-        f"written with --time-format or --time-unit{hint}; the columns are {', '.join(names)}"
+        f"written with --time-format or --time-unit{hint}; the columns are {listed(names)}"
     )
 
 
@@ -74,6 +79,17 @@ def _holds_times(profile: Profile, reading: Reading) -> bool:
     if reading.time_format in profile.formats and profile.present:
         return True
     return profile.present > 0 and profile.naive + profile.zoned == profile.present
+
+
+def _one_series_per_line(files: Sequence[FileFacts], names: Sequence[str]) -> bool:
+    """Whether a first column of text stands before many columns of numbers, and nothing else."""
+    first, *others = names
+    return len(others) >= _MANY and all(
+        it.columns[first].present > it.columns[first].numbers
+        and all(it.columns[name].numbers == it.columns[name].present for name in others)
+        for it in files
+        if all(profile.from_text for profile in it.columns.values())
+    )
 
 
 def _looks_like_epoch(profile: Profile) -> bool:

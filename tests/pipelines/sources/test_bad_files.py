@@ -152,6 +152,18 @@ BAD = {
         + "".join(f"2024-01-0{d},{i},{n},{d}\n" for d in (1, 2, 3) for n, i in enumerate("ab")),
         ("same time", "line 2 and", "line 3", "--entity id", "others that could: n"),
     ),
+    "times-twice-but-for-an-hour-that-came-twice": Bad(
+        "time,id,x\n"
+        + "".join(f"2024-01-01T00:{n:02d},{i},1\n" for n in [*range(60), 59] for i in "abcdefgh"),
+        ("same time", "--entity id"),
+    ),
+    "times-twice-and-nothing-that-tells-rows-apart": Bad(
+        "time,x,y\n2024-01-01,1.5,2\n2024-01-01,1.5,2\n", ("--entity (x, y)", "--duplicates first")
+    ),
+    "a-line-for-each-series": Bad(
+        "V1," + ",".join(f"V{n}" for n in range(2, 40)) + "\nH1" + ",1" * 38 + "\n",
+        ("no column", "--wide --every 1h", "V20 and 19 more"),
+    ),
     "times-twice": Bad(
         "id,time,x\na,2024-01-01,1\na,2024-01-01,2\n",
         ("'a'", "2024-01-01", "line 2", "line 3", "--duplicates"),
