@@ -90,6 +90,7 @@ where() {
   tables, checkpoints     http://127.0.0.1:$(setting S3_CONSOLE_PORT)   (BUCKET_ACCESS_KEY and BUCKET_SECRET_KEY of $env_file)
   S3                      http://127.0.0.1:$(setting S3_PORT)
   commands                docker compose exec worker carousel checkpoints list
+  reports, to this folder docker compose cp worker:/var/lib/carousel/reports .
   stop, the data stay     make down
 WHERE
 }

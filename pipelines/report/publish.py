@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from lstm.tasks.evaluate import Evaluation
 from lstm.training.trained import Trained
@@ -19,6 +20,9 @@ from pipelines.report.gather import gather
 from pipelines.report.page import page
 from pipelines.surroundings.connect import Connection
 from storage.errors import UserError
+
+BROWSER_URL = "CAROUSEL_OBJECT_BROWSER_URL"
+"""Names the web page of buckets, as the reader's machine finds it; bucket and key are appended."""
 
 
 class ReportNotWritten(UserError):
@@ -110,9 +114,19 @@ def _markdown(report: Report, done: Published) -> str:
     return (
         f"# Run {_said(report.run)}: {report.about.state}\n\n**{_said(report.about.verdict)}**\n\n"
         f"{_said(report.about.state_note)}\n\n|  |  |  |\n|---|---|---|\n{rows}\n\n{sentences}\n\n"
-        f"## The whole report\n\n- on disk: `{done.path}`\n- in the bucket: `{done.uri}`\n\n"
+        f"## The whole report\n\n- on disk: `{done.path}`\n- in the bucket: `{done.uri}`\n{_link(done)}\n"
         f"Commit {done.commit}. Open it in a browser; it needs no network.\n"
     )
+
+
+def _link(done: Published) -> str:
+    """A line with what can be clicked: the run's folder in the bucket's own web page, where there is one."""
+    if not (browser := os.environ.get(BROWSER_URL)):
+        return ""
+    bucket, _, key = done.uri.removeprefix("s3://").partition("/")
+    place = key.rpartition("/")[0] + "/"
+    url = f"{browser.rstrip('/')}/{quote(bucket, safe='')}/{quote(place, safe='')}"
+    return f"- to click, with the bucket's keys at hand: [{_said(place)}]({url})\n"
 
 
 def _said(text: str) -> str:

@@ -91,6 +91,15 @@ def test_commits_share_what_stays_the_same_in_all_of_them(carousel, trained, roo
     assert all(0 < commit["reused_bytes"] < commit["raw_bytes"] for commit in later)
 
 
+def test_where_the_bucket_has_a_web_page_the_artifact_links_to_the_report_there(
+    carousel, trained, root, api, monkeypatch
+):
+    monkeypatch.setenv("CAROUSEL_OBJECT_BROWSER_URL", "http://127.0.0.1:9001/browser/")
+    made(carousel, root, "waves")
+    artifacts = [it["data"] for it in filtered(api, "artifacts") if it["key"] == "report"]
+    assert any("(http://127.0.0.1:9001/browser/lake/reports%2Fwaves%2F)" in told for told in artifacts)
+
+
 def test_evaluating_makes_the_report_too_and_says_where(carousel, trained, root):
     page = root / "reports" / "waves.html"
     page.unlink(missing_ok=True)
