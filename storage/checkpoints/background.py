@@ -56,7 +56,7 @@ class BackgroundWriter(Generic[S]):
         writer: RunWriter,
         *,
         in_flight: int = 2,
-        niceness: int = 10,
+        niceness: int = 15,
         spool: Spool | None = None,
         new_slot: Callable[[], Slot[S]] | None = None,
         on_durable: Callable[[Commit], None] = lambda commit: None,
@@ -67,7 +67,8 @@ class BackgroundWriter(Generic[S]):
         Args:
             writer: what commits.
             in_flight: states that are held in memory at most; each takes its own size.
-            niceness: how much the threads give way to others (0 to 19; Linux).
+            niceness: how much the threads give way to others (0 to 19; Linux). At 15 they get a thirtieth of
+                what training gets of a core that both want, and all of one that is idle.
             spool: where saves wait for the end of an outage; None: an outage fails them.
             new_slot: makes the memory that a state is copied into; None: for plain `Tensor`s.
             on_durable: called with each commit, in order, by the thread that saves.

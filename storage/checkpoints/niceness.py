@@ -11,7 +11,10 @@ def give_way(niceness: int) -> None:
     Linux keeps a priority per thread; elsewhere it belongs to the whole process, so nothing is changed there.
 
     Args:
-        niceness: 0 (as others) to 19 (a seventieth of another thread's share of a contended core).
+        niceness: by how much it gives way, from 0 (not at all) to 19: a seventieth of what another thread gets
+            of a core that both want. Added to what the process has; there is nothing beyond 19.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)  # never less: only root may take priority back
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, now + niceness))

@@ -1,5 +1,7 @@
 """Saving beside training: in order, from copies, in bounded memory, and no failure is swallowed."""
 
+import os
+import sys
 import threading
 
 import numpy as np
@@ -183,3 +185,22 @@ def test_a_last_save_that_misses_its_deadline_says_what_is_durable():
     gate.opened.set()
     saver.close()
     assert saver.durable_step == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority belongs to the process")
+def test_all_that_saves_gives_way_to_training():
+    """The thread that commits, and those that it starts to encode and upload."""
+    store = FakeStore()
+    writer = begun(store)
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen: list[int] = []
+
+    def look(request: Request) -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    store.fault = look
+    with BackgroundWriter(writer, niceness=3) as saver:
+        saver.save(state(w=1), {}, step=1)
+    assert len(seen) >= 3
+    assert set(seen) == {min(19, mine + 3)}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
