@@ -75,10 +75,12 @@ class Backlog:
     def wait_for(self, save: PendingSave, until: float, *, spooled: bool) -> None:
         """Return when a save has come to its end, or at `until`; with `spooled`, not before it is safe."""
         with self._changed:
-            self._changed.wait_for(save.future.done, max(0.0, until - time.monotonic()))
+            left = max(0.0, until - time.monotonic())
+            self._changed.wait_for(lambda: self._ended or save.future.done(), left)
             if spooled:
                 self._changed.wait_for(
-                    lambda: save.future.done() or save.entry or save.unspoolable, _LONGEST_WAIT_S
+                    lambda: self._ended or save.future.done() or save.entry or save.unspoolable,
+                    _LONGEST_WAIT_S,
                 )
             if save.future.done() and (error := save.future.exception()) in self._failures:
                 self._failures.remove(error)  # told to who waits here
@@ -94,7 +96,9 @@ class Backlog:
     def wait_until_safe(self, timeout_s: float | None) -> list[PendingSave]:
         """Wait until all saves are durable, or in an outage in the spool; what is left. Ends the threads."""
         with self._changed:
-            self._changed.wait_for(lambda: all(self._is_safe(save) for save in self._saves), timeout_s)
+            self._changed.wait_for(
+                lambda: self._ended or all(self._is_safe(save) for save in self._saves), timeout_s
+            )
             self._ended = True
             self._changed.notify_all()
             return list(self._saves)
@@ -154,9 +158,10 @@ class Backlog:
             self._changed.notify_all()
 
     def broke(self, error: BaseException) -> None:
-        """A thread has ended by a fault of its own."""
+        """A thread has ended by a fault of its own: nothing more will come of what waits."""
         with self._changed:
             self._failures.append(error)
+            self._ended = True
             self._changed.notify_all()
 
     # The thread that spools.

@@ -11,8 +11,8 @@ def give_way(niceness: int) -> None:
     Linux keeps a priority per thread; elsewhere it belongs to the whole process, so nothing is changed there.
 
     Args:
-        niceness: by how much it gives way, from 0 (not at all) to 19: a seventieth of what another thread gets
-            of a core that both want. Added to what the process has; there is nothing beyond 19.
+        niceness: by how much it gives way, from 0 (not at all) to 19: a seventieth of what another thread
+            gets of a core that both want. Added to what the process has; there is nothing beyond 19.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from storage.checkpoints import (
     BackgroundWriter,
     HostSlot,
     InvalidName,
+    NotDurable,
     Repository,
     Retention,
     RunWriter,
     SaveDropped,
+    Spool,
     TakenOver,
     Tensor,
+    backlog,
 )
 
 from .collector import PREFIX
@@ -81,6 +85,53 @@ def test_saves_land_in_order_with_what_they_were_given():
     assert commits[1].metrics == {"loss": 2.5}
 
 
+def test_every_commit_holds_its_own_state_though_memory_is_used_again():
+    """Also what a writer keeps of one save for the next one must not be the memory of a slot."""
+    store = FakeStore()
+    weights = np.zeros((300, 1024), np.float32)  # more than a chunk
+    random = np.random.default_rng(0)
+    expected: dict[str, bytes] = {}
+    with BackgroundWriter(begun(store), in_flight=2) as saver:
+        for step in range(1, 9):
+            weights[:, : 100 * step] += random.standard_normal((300, 100 * step), np.float32) * 1e-3
+            now = weights.tobytes()
+            saver.save({"w": Tensor.from_numpy(weights)}, {}, step=step).add_done_callback(
+                lambda done, now=now: expected.update({done.result().id: now})
+            )
+    restored = {it: bytes(repository(store).restore("run", it).tensors["w"].data) for it in expected}
+    assert len(expected) == 8
+    assert restored == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_through_many_short_outages_all_arrive_in_order(seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(backlog, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(backlog, "_LONGEST_WAIT_S", 0.002)
+    store, random = FakeStore(), Random(seed)
+    writer = begun(store)
+    spool = Spool(tmp_path, "run", 2**20)
+    out = False
+
+    def fault(request: Request) -> Fault | None:
+        nonlocal out
+        out = random.random() < (0.9 if out else 0.15)
+        lost = random.choice([Fault.NEVER_ARRIVED, Fault.ANSWER_LOST])
+        return lost if out and request.verb != "list" else None
+
+    store.fault = fault
+    with BackgroundWriter(writer, in_flight=2, spool=spool) as saver:
+        for step in range(1, 40):
+            saver.save(state(w=step, m=step // 5), {"step": step}, step=step)
+        saver.wait(60)
+    store.fault = lambda request: None
+    commits = repository(store).commits("run")
+    assert [commit.step for commit in commits] == list(range(40))
+    for commit in commits[1:]:
+        restored = repository(store).restore("run", commit.id)
+        assert restored.tensors == state(w=commit.step, m=commit.step // 5)
+    assert spool.entries() == []
+
+
 def test_when_enough_saves_are_in_memory_the_next_one_waits():
     gate, _, writer = gated()
     told: list[str] = []
@@ -138,6 +189,22 @@ def test_a_failure_does_not_hide_the_error_that_ended_training():
     with pytest.raises(ZeroDivisionError) as caught, saver:
         raise ZeroDivisionError
     assert "saving failed" in caught.value.__notes__[0]
+
+
+def test_a_fault_in_what_is_told_of_an_outage_does_not_hang_anybody(tmp_path):
+    store = FakeStore()
+    writer = begun(store)
+    store.fault = lambda request: Fault.NEVER_ARRIVED
+
+    def deaf(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    saver = BackgroundWriter(writer, spool=Spool(tmp_path, "run", 2**20), on_note=deaf)
+    saver.save(state(w=1), {}, step=1)
+    with pytest.raises(BrokenPipeError, match="step 1 cannot reach the bucket"):
+        saver.wait(60)
+    with pytest.raises(NotDurable):
+        saver.close()
 
 
 def test_a_trainer_that_was_taken_over_is_told_every_time():
