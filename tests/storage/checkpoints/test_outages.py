@@ -161,6 +161,7 @@ def test_killed_at_random_points_of_a_save_a_run_is_whole(bucket, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_at_200_random_points_of_a_save_a_run_is_whole(bucket, tmp_path):
     killed_at_random(bucket, tmp_path, 200)
 
