@@ -11,7 +11,7 @@ from lstm.training.config import TrainingConfig
 from lstm.windows import OrderSpec, Plan, SequenceIndex, SplitSpec, WindowSpec, index_snapshot, make_plan
 from lstm.windows.errors import EmptySplit, TooFewRows
 from lstm.windows.segments import chain
-from pipelines.derive.columns import check_target, choose_past, choose_target, numeric_columns
+from pipelines.derive.columns import check_target, choose_past, choose_target, likely_targets, numeric_columns
 from pipelines.derive.keys import find_keys
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
@@ -82,14 +82,15 @@ def choose(table: Table, wish: Request, cache: Bucket | None, reasons: Reasons) 
     """
     snapshot = table.snapshot()
     keys = find_keys(snapshot, table.properties, wish, cache, reasons)
-    target = choose_target(snapshot.schema, keys, wish, reasons)
+    likely = likely_targets(snapshot.schema, keys, wish)
     looked_at = numeric_columns(snapshot.schema, keys)
-    if wish.past is not None:
-        looked_at = [name for name in looked_at if name == target or name in wish.past]
+    if wish.past is not None and wish.target is not None:
+        looked_at = [name for name in looked_at if name == wish.target or name in wish.past]
     sample = take_sample(keys.index, looked_at)
     rhythm = find_rhythm(keys.index, sample, reasons)
     early = sample.before(rhythm.first + int(0.7 * (rhythm.last - rhythm.first)))
     training_rows = early if len(early) else sample
+    target = choose_target(likely, training_rows, reasons)
     check_target(training_rows, target, snapshot)
     past = choose_past(snapshot.schema, keys, target, training_rows, snapshot, wish, reasons)
     shape = _shape(keys.index, rhythm, target, sample, training_rows, wish, cache, reasons)

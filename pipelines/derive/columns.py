@@ -1,6 +1,7 @@
 """Which column is forecast, and which others the model sees: those that are numbers and say something."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,16 @@ def numeric_columns(schema: pa.Schema, keys: FoundKeys) -> list[str]:
     return [it.name for it in schema if it.name not in (keys.time, keys.entity) and _is_number(it.type)]
 
 
-def choose_target(schema: pa.Schema, keys: FoundKeys, wish: Request, reasons: Reasons) -> str:
-    """The column to forecast, by name and type.
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """A column that may be the target, and why it."""
+
+    name: str
+    reason: str
+
+
+def likely_targets(schema: pa.Schema, keys: FoundKeys, wish: Request) -> list[Likely]:
+    """The column that was told; else all that can be forecast, the likeliest first.
 
     Raises:
         CannotDerive: there is none, or the one that was told cannot serve.
@@ -34,8 +43,7 @@ def choose_target(schema: pa.Schema, keys: FoundKeys, wish: Request, reasons: Re
     numbers = numeric_columns(schema, keys)
     if wish.target is not None:
         _check_feature(schema, wish.target, "--target", numbers)
-        reasons.add("forecast.target", "as told (--target)")
-        return wish.target
+        return [Likely(wish.target, "as told (--target)")]
     if not numbers:
         raise CannotDerive(
             f"no column holds numbers to forecast: beside {listed(keys.index.keys.columns)} the table has "
@@ -43,12 +51,9 @@ def choose_target(schema: pa.Schema, keys: FoundKeys, wish: Request, reasons: Re
             "ingest numbers as numbers (a stray word turns a whole CSV column into text)"
         )
     if len(numbers) == 1:
-        reasons.add("forecast.target", "the only column of numbers")
-        return numbers[0]
-    for name in _TARGETS:
-        if found := [it for it in numbers if it.lower() == name]:
-            reasons.add("forecast.target", "named like a target; --target chooses another")
-            return found[0]
+        return [Likely(numbers[0], "the only column of numbers")]
+    named = [it for name in _TARGETS for it in numbers if it.lower() == name]
+    found = [Likely(it, "named like a target; --target chooses another") for it in named]
     # Measurements have fractions; counts may be forecast too; what is true or false seldom is.
     kinds = {
         "with fractions": lambda it: types.is_floating(it) or types.is_decimal(it),
@@ -56,11 +61,26 @@ def choose_target(schema: pa.Schema, keys: FoundKeys, wish: Request, reasons: Re
         "of true and false": types.is_boolean,
     }
     for what, of_kind in kinds.items():
-        if likely := [name for name in numbers if of_kind(schema.field(name).type)]:
-            which = f"the last of {len(likely)} columns" if len(likely) > 1 else "the only column"
-            reasons.add("forecast.target", f"{which} {what}; --target chooses another")
-            return likely[-1]
-    raise AssertionError("a column of numbers is of one of these kinds")
+        alike = [name for name in numbers if of_kind(schema.field(name).type)]
+        which = f"the last of {len(alike)} columns" if len(alike) > 1 else "the only column"
+        reason = f"{which} {what}; --target chooses another"
+        found += [Likely(it, reason) for it in reversed(alike) if it not in named]
+    return found
+
+
+def choose_target(likely: Sequence[Likely], sample: Sample, reasons: Reasons) -> str:
+    """The likeliest column that is known somewhere and is not the same everywhere; else the likeliest."""
+    passed: dict[str, list[str]] = {}
+    for it in likely:
+        if (dull := _dull(sample.of(it.name))) is None:
+            for fault, names in passed.items():
+                reasons.remark(f"no target: {listed(names)} ({fault})")
+            other = "the likeliest column that has something to tell; --target chooses another"
+            reasons.add("forecast.target", other if passed else it.reason)
+            return it.name
+        passed.setdefault(dull, []).append(it.name)
+    reasons.add("forecast.target", likely[0].reason)
+    return likely[0].name
 
 
 def check_target(sample: Sample, target: str, snapshot: Snapshot) -> None:
@@ -151,17 +171,22 @@ def _check_feature(schema: pa.Schema, name: str, option: str, numbers: Sequence[
 def _fault(name: str, kept: Sequence[str], target: str, sample: Sample, snapshot: Snapshot) -> str | None:
     """Why a column tells a model nothing; None: it may."""
     values = sample.of(name)
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return "null wherever it was looked at"
-    if np.isinf(known).any() or _bounds_are_infinite(snapshot, name):
+    if np.isinf(values).any() or _bounds_are_infinite(snapshot, name):
         return "holds infinities; make them null to use it"
-    if known.min() == known.max():
-        return f"always {known[0]:g}"
+    if dull := _dull(values):
+        return dull
     for other in (target, *kept):
         if np.array_equal(values, sample.of(other), equal_nan=True):
             return f"the same as {other!r}"
     return "only counts rows" if _counts(values, sample) else None
+
+
+def _dull(values: NDArray[np.float32]) -> str | None:
+    """Why a column has nothing to tell; None: it has."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "null wherever it was looked at"
+    return f"always {known[0]:g}" if known.min() == known.max() else None
 
 
 def _counts(values: NDArray[np.float32], sample: Sample) -> bool:

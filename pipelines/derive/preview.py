@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.derive.columns import choose_target, numeric_columns
+from pipelines.derive.columns import likely_targets, numeric_columns
 from pipelines.derive.keys import find_keys
 from pipelines.derive.places import Places, storage_and_access
 from pipelines.derive.reasons import Reasons
@@ -37,7 +37,7 @@ def preview(places: Places, wish: Request, root: Path) -> Preview:
         summary = f"{rows:,} rows; columns: {listed(snapshot.schema.names)}"
         with suppress(CannotDerive):  # the person is asked without a suggestion
             keys = find_keys(snapshot, table.properties, wish, connection.bucket, Reasons())
-            target = choose_target(snapshot.schema, keys, wish, Reasons())
+            target = likely_targets(snapshot.schema, keys, wish)[0].name
             numbers = listed(numeric_columns(snapshot.schema, keys))
             return Preview(summary, keys.time, keys.entity, target, numbers)
         return Preview(summary, None, None, None, listed(snapshot.schema.names))

@@ -61,7 +61,7 @@ class _Told:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (pa.ArrowInvalid, OSError)):
-            said = str(error).partition("\n")[0][:200]
+            said = str(error).partition("\n")[0][:200].rstrip(".")
             raise UserError(
                 f"{self._name} cannot be read as Parquet (cut short, or something else?): {said}; fetch or "
                 "write it again"

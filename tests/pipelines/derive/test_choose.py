@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.windows import SPLITS
+from pipelines.derive.request import CannotDerive
 
 from .tables import HOUR, START, MemoryTable, derived, hourly, moments, panel, wave
 
@@ -172,6 +173,18 @@ def test_the_target_is_a_measurement_before_a_count_and_a_flag():
         choice, reasons = derived(left)
         assert choice.forecast.target == target
         assert "--target chooses another" in reasons.by_key["forecast.target"]
+
+
+def test_a_column_that_is_empty_or_always_the_same_is_no_target_unless_it_is_told():
+    rows = hourly(800).append_column("empty", pa.nulls(800, pa.float64()))
+    rows = rows.append_column("still", pa.array([7.5] * 800))
+    choice, reasons = derived(rows)
+    assert choice.forecast.target == "load"
+    said = "\n".join(reasons.remarks)
+    assert "no target: 'still' (always 7.5)" in said
+    assert "no target: 'empty' (null wherever it was looked at)" in said
+    with pytest.raises(CannotDerive, match="'empty' is null in all"):
+        derived(rows, target="empty")
 
 
 def test_the_target_is_the_last_number_unless_one_is_named_so():
