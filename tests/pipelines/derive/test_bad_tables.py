@@ -149,7 +149,21 @@ def one_series_is_short() -> pa.Table:
     return pa.concat_tables([panel(2, 400), panel(3, 30).filter(pa.array(np.repeat([0, 0, 1], 30) == 1))])
 
 
+def very_many_series() -> pa.Table:
+    """100,000 series of 30 days."""
+    series = np.arange(100_000)
+    days = moments(30, 24 * HOUR)
+    return pa.table(
+        {
+            "id": np.repeat(series, 30),
+            "when": pa.concat_arrays([days] * len(series)),
+            "load": np.tile(wave(30, 7), len(series)) + np.repeat(series % 9, 30),
+        }
+    )
+
+
 TOLD = {
+    "one-hundred-thousand-short-series": (very_many_series, ("sampled every 1 day",)),
     "irregular": (irregular, ("IRREGULARLY", "of 2,999 steps", "Resample")),
     "no-time-zone": (naive_times, ("no time zone", "taken as UTC")),
     "useless-columns": (
@@ -171,7 +185,8 @@ TOLD = {
 @pytest.mark.parametrize("name", TOLD)
 def test_an_odd_table_is_told_of(name):
     rows, says = TOLD[name]
-    _, reasons = derived(rows())
+    choice, reasons = derived(rows())
+    assert choice.plan.windows("train") > 0
     remarks = "\n".join(reasons.remarks)
     assert [words for words in says if words not in remarks] == [], remarks
 
