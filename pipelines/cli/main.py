@@ -32,7 +32,7 @@ from pipelines.cli import (
     train,
 )
 from pipelines.cli.app import Settings
-from pipelines.cli.flags import without_types_of_flags
+from pipelines.cli.flags import made_readable
 from pipelines.display.terminal import silence_notes
 from storage import loopback
 from storage.errors import UserError
@@ -129,7 +129,7 @@ def run(arguments: Sequence[str]) -> int:
     loopback.bypass_proxies()  # inherited by all that this command starts
     try:
         command = typer.main.get_command(app)
-        without_types_of_flags(command)
+        made_readable(command)
         command(arguments, prog_name="carousel", obj=settings)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -1,7 +1,7 @@
 """A user's mistake is one message and exit code 2, before any work is lost: what, the numbers, the remedy.
 
-Files are in `sources/test_bad_files.py`, tables that are derived from in `derive/test_bad_tables.py`, disks, ports
-and buckets in `test_bad_surroundings.py`, a machine without Docker in `tests/stack/test_docker_absent.py`.
+Files are in `sources/test_bad_files.py`, tables that are derived from in `derive/test_bad_tables.py`; disks,
+ports and buckets in `test_bad_surroundings.py`; no Docker in `tests/stack/test_docker_absent.py`.
 """
 
 import json

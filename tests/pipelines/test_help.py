@@ -64,6 +64,12 @@ def test_every_command_has_an_example_that_it_understands(command, capsys, monke
     node.make_context(command, first[len(command.split()) :])
 
 
+def test_the_terminal_wraps_paragraphs_not_the_source(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    assert "by series and time; what a file's text means is found out, and" in help_of("ingest", capsys)
+
+
 def test_help_is_plain_text_where_no_terminal_is():
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout
