@@ -1,4 +1,4 @@
-"""Help that reads well: flags without `<bool>`, repeatable options by the type of one value, whole paragraphs."""
+"""Help that reads well: no `<bool>` behind flags, the type of one value behind lists, whole paragraphs."""
 
 import re
 from typing import Any
