@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lstm.training.arrays import from_plain, to_plain
 from lstm.training.config import TrainingConfig
-from storage.checkpoints import Tensor
+from storage.checkpoints import AdamHint, Tensor
 
 
 @dataclass(slots=True)
@@ -54,6 +54,28 @@ class Learner:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{name}/{key}"] = value
         return {name: to_plain(value) for name, value in named.items()}
+
+    def hints(self) -> list[AdamHint]:
+        """What the repository may know of the optimiser, to store less: see `AdamHint`."""
+        group = self.optimizer.param_groups[0]
+        found = []
+        for name, parameter in self.model.named_parameters():
+            state = self.optimizer.state.get(parameter)
+            if state:
+                found.append(
+                    AdamHint(
+                        weight=f"model/{name}",
+                        first_moment=f"optimizer/{name}/exp_avg",
+                        second_moment=f"optimizer/{name}/exp_avg_sq",
+                        learning_rate=group["lr"],
+                        beta1=group["betas"][0],
+                        beta2=group["betas"][1],
+                        epsilon=group["eps"],
+                        weight_decay=group["weight_decay"],
+                        step=int(state["step"]),
+                    )
+                )
+        return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over a state that `tensors()` gave, bit for bit; other names are ignored."""

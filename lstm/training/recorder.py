@@ -56,7 +56,8 @@ class Recorder:
         tensors = self._state(learner)
 
         def save(saver: BackgroundWriter[Tensor]) -> None:
-            saver.save(tensors, {**self._constant_meta, **meta}, step=meta["step"], metrics=metrics)
+            full = {**self._constant_meta, **meta}
+            saver.save(tensors, full, step=meta["step"], metrics=metrics, hints=learner.hints())
 
         self._together(save)
 

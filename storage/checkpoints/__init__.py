@@ -2,6 +2,7 @@
 
 from storage.checkpoints.background import BackgroundWriter, LastSave
 from storage.checkpoints.collected import Collected, Ending
+from storage.checkpoints.delta_policy import EVERY_STEP, DeltaPolicy
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
     CheckpointError,
@@ -20,6 +21,7 @@ from storage.checkpoints.errors import (
     UnsupportedRepository,
 )
 from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover
 from storage.checkpoints.repository import Repository
@@ -33,6 +35,8 @@ from storage.checkpoints.writer import RunWriter
 
 __all__ = [
     "DTYPES",
+    "EVERY_STEP",
+    "AdamHint",
     "BackgroundWriter",
     "CheckpointError",
     "Collected",
@@ -41,6 +45,7 @@ __all__ = [
     "CommitMissing",
     "CommitPinned",
     "Damaged",
+    "DeltaPolicy",
     "Dropped",
     "Ending",
     "Finding",

@@ -11,7 +11,7 @@ however it ends, `storage.checkpoints.recovery` commits when this host resumes t
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,7 @@ from storage.checkpoints import canonical
 from storage.checkpoints.backlog import Backlog
 from storage.checkpoints.errors import NotDurable
 from storage.checkpoints.head import Commit
+from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.names import checked_tags
 from storage.checkpoints.niceness import give_way
 from storage.checkpoints.pending import PendingSave, is_outage
@@ -117,6 +118,7 @@ class BackgroundWriter(Generic[S]):
         metrics: Mapping[str, float] | None = None,
         tags: Collection[str] = (),
         retain: Retention | None = None,
+        hints: Sequence[AdamHint] = (),
     ) -> "Future[Commit]":
         """Take a copy of `state`, to be committed soon; arguments as those of `RunWriter.save`.
 
@@ -132,6 +134,7 @@ class BackgroundWriter(Generic[S]):
         """
         self.check()
         save = _pending(meta, step, metrics, tags, retain)
+        save.hints = tuple(hints)
         self._backlog.wait_for_room(self.in_flight)
         self._copy(save, state)
         self._backlog.add(save)

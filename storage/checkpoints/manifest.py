@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -11,12 +12,16 @@ from blake3 import blake3
 
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.chunks import CHUNK_LIMIT, ChunkId, chunk_id, cut
-from storage.checkpoints.codecs import checked_codec
+from storage.checkpoints.codecs import CODECS, Scalars, checked_codec, fits
 from storage.checkpoints.errors import Damaged, InvalidName, TooLarge, UnsupportedRepository
 from storage.checkpoints.names import checked_object_name, checked_tensor_name
 from storage.checkpoints.tensor import DTYPES, Buffer, check_geometry, raw_bytes
 
 PACK_LIMIT = 64 * 2**20
+STORED_LIMIT = CHUNK_LIMIT
+"""Stored bytes of a chunk: no codec may make it larger."""
+DEPTH_LIMIT = 64
+"""The longest chain of predictions that a reader accepts."""
 INLINE_LIMIT = 1024
 """Raw bytes up to which a tensor stands in the manifest itself."""
 
@@ -32,6 +37,9 @@ class Location:
     size: int
     """Stored bytes."""
     codec: str
+    bases: tuple[ChunkId, ...] = ()
+    """Chunks that it is predicted from, of its dtype and raw size."""
+    scalars: Scalars = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Manifest:
     meta: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
     locations: Mapping[ChunkId, Location]
+    """Of all chunks of the tensors, and of all that these are predicted from; bases come first."""
     packs: Mapping[str, int]
     """Every pack that a restore needs, with its bytes."""
 
@@ -82,10 +91,7 @@ class Manifest:
         return canonical.dumps(
             {
                 "attempt": self.attempt,
-                "chunks": [
-                    [chunk, packs[at.pack], at.offset, at.size, at.codec]
-                    for chunk, at in self.locations.items()
-                ],
+                "chunks": [_entry(chunk, at, packs[at.pack], chunks) for chunk, at in self.locations.items()],
                 "created": self.created,
                 "meta": self.meta,
                 "packs": [[name, size] for name, size in self.packs.items()],
@@ -108,9 +114,7 @@ class Manifest:
             name: _from_json(name, tensor, f"{what}: tensor {name[:60]!r}", chunks, sizes)
             for name, tensor in got.mapping("tensors").items()
         }
-        for chunk, (_, size) in sizes.items():
-            if locations[chunk].size > size:
-                raise Damaged(f"{what}: a chunk of {size} bytes is stored in {locations[chunk].size}")
+        _check_chunks(locations, sizes, what)
         return cls(
             run=got.text("run"),
             attempt=got.text("attempt"),
@@ -163,20 +167,82 @@ def _packs(got: fields.Fields) -> dict[str, int]:
     return named
 
 
+def _entry(chunk: ChunkId, at: Location, pack: int, numbers: Mapping[ChunkId, int]) -> list[Any]:
+    alone = [chunk, pack, at.offset, at.size, at.codec]
+    if not at.bases:
+        return alone
+    return [*alone, [numbers[base] for base in at.bases], [scalar_bits(value) for value in at.scalars]]
+
+
 def _locations(got: fields.Fields, packs: list[tuple[str, int]]) -> dict[ChunkId, Location]:
     what = f"{got.what}.chunks"
     locations: dict[ChunkId, Location] = {}
+    known: list[ChunkId] = []
+    depths: list[int] = []
     for entry in got.items("chunks"):
-        chunk, number, offset, size, codec = fields.items(entry, what, 5)
+        alone = fields.items(entry, what)[:5]
+        chunk, number, offset, size, codec = fields.items(alone, what, 5)
         if len(fields.text(chunk, what)) != 64 or set(chunk) - set("0123456789abcdef") or chunk in locations:
             raise Damaged(f"{what}: {chunk[:80]!r} is no chunk id, or there twice")
         if not packs:
             raise Damaged(f"{got.what} has chunks but no packs")
         name, pack_bytes = packs[fields.count(number, what, len(packs) - 1)]
-        fields.count(size, what, min(CHUNK_LIMIT, pack_bytes))
+        fields.count(size, what, min(STORED_LIMIT, pack_bytes))
         fields.count(offset, what, pack_bytes - size)
-        locations[chunk] = Location(name, offset, size, checked_codec(fields.text(codec, what)))
+        checked_codec(fields.text(codec, what))
+        bases, scalars = _prediction(entry, codec, len(known), what)
+        depth = max((depths[base] + 1 for base in bases), default=0)
+        if depth > DEPTH_LIMIT:
+            raise Damaged(f"{what}: a chunk is predicted over more than {DEPTH_LIMIT} others")
+        locations[chunk] = Location(name, offset, size, codec, tuple(known[it] for it in bases), scalars)
+        known.append(chunk)
+        depths.append(depth)
     return locations
+
+
+def _prediction(entry: list[Any], codec: str, so_far: int, what: str) -> tuple[list[int], Scalars]:
+    """Numbers of the bases, which stand before the chunk, so that no circle can be written down; scalars."""
+    needs = CODECS[codec]
+    if not needs.bases:
+        fields.items(entry, what, 5)
+        return [], ()
+    *_, bases, scalars = fields.items(entry, what, 7)
+    numbers = [fields.count(base, what, so_far - 1) for base in fields.items(bases, what, needs.bases)]
+    return numbers, tuple(scalar_value(bits, what) for bits in fields.items(scalars, what, needs.scalars))
+
+
+def scalar_bits(value: float) -> str:
+    """The 64 bits of a number of a prediction, in hex, the sign first."""
+    return struct.pack(">d", value).hex()
+
+
+def scalar_value(bits: Any, what: str) -> float:
+    """Inverse of `scalar_bits`. Raises Damaged."""
+    if len(fields.text(bits, what)) != 16 or set(bits) - set("0123456789abcdef"):
+        raise Damaged(f"{what}: {bits[:40]!r} are no 16 hex digits")
+    (value,) = struct.unpack(">d", bytes.fromhex(bits))
+    return float(value)
+
+
+def _check_chunks(
+    locations: Mapping[ChunkId, Location], sizes: dict[ChunkId, tuple[str, int]], what: str
+) -> None:
+    """Stored sizes, and dtypes and sizes of what tensors do not name: a base is as what is predicted from it.
+
+    `sizes` are those of the tensors' chunks; it comes to hold all others too.
+    """
+    for chunk in reversed(tuple(locations)):  # bases come first, so this meets them after all that need them
+        at = locations[chunk]
+        if chunk not in sizes:
+            raise Damaged(f"{what}: chunk {chunk} belongs to no tensor, and nothing is predicted from it")
+        dtype, size = sizes[chunk]
+        if at.size > size:
+            raise Damaged(f"{what}: a chunk of {size} bytes is stored in {at.size}")
+        if not fits(at.codec, dtype):
+            raise Damaged(f"{what}: codec {at.codec} holds no {dtype}")
+        for base in at.bases:
+            if sizes.setdefault(base, (dtype, size)) != (dtype, size):
+                raise Damaged(f"{what}: a chunk is predicted from one of another size or dtype")
 
 
 def _from_json(

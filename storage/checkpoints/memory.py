@@ -4,7 +4,7 @@ The rules are those of docs/checkpoint-format.md#writing: the last head it wrote
 knew then, and the chunks of packs that commits of that head name. Every other location is forgotten.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -28,6 +28,7 @@ class Memory:
     settled: bool = False
     """`head` is what we wrote last, after a look at collections up to `newest`; nothing was lost since."""
     locations: dict[ChunkId, Location] = field(default_factory=dict)
+    """Where chunks lie that need not be stored again; a base that one is predicted from may be missing."""
     pack_bytes: dict[str, int] = field(default_factory=dict)
     """Of every pack in `locations`."""
     _packs: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -70,10 +71,6 @@ class Memory:
             del self._packs[name]
         if gone:
             self._sift()
-
-    def reusable(self, chunks: Iterable[ChunkId]) -> Mapping[ChunkId, Location]:
-        """Where those of `chunks` lie that need not be stored again."""
-        return {chunk: self.locations[chunk] for chunk in chunks if chunk in self.locations}
 
     def packs_of(self, manifest: str) -> frozenset[str]:
         """Packs of a manifest, as far as we know it."""

@@ -2,14 +2,17 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
 
 from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.codecs import encode
+from storage.checkpoints.codecs import Encoded, Scalars, encode
 from storage.checkpoints.manifest import PACK_LIMIT, Location
 from storage.checkpoints.names import pack_key
+from storage.checkpoints.predicting import Offer
 from storage.checkpoints.store import Below
 from storage.checkpoints.tensor import Buffer
 
@@ -21,50 +24,86 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def store_chunks(
-    files: Below, chunks: Mapping[ChunkId, tuple[str, memoryview]], new_name: Callable[[], str]
-) -> tuple[dict[ChunkId, Location], dict[str, int]]:
-    """Write chunks into new packs.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One chunk to store."""
 
-    Args:
-        files: the repository.
-        chunks: dtype and raw bytes of each.
-        new_name: gives a fresh pack name.
+    chunk: ChunkId
+    dtype: str
+    raw: memoryview
+    offers: tuple[Offer, ...] = ()
+    """From what it may be predicted."""
 
-    Returns:
-        Where each chunk lies now, and the bytes of each pack; all packs are durable.
-    """
-    raw = sum(len(data) for _, data in chunks.values())
-    # A small state goes up in several packs at once, a large one in packs as large as may be.
-    target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw // UPLOADS + 1))
-    located: dict[ChunkId, Location] = {}
-    packs: dict[str, int] = {}
-    workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as encoders, ThreadPoolExecutor(UPLOADS) as uploaders:
-        under_way: deque[Future[str]] = deque()
-        parts: list[Buffer] = []
-        name, filled = new_name(), 0
 
-        def send() -> None:
-            if len(under_way) == UPLOADS:
-                under_way.popleft().result()
-            packs[name] = filled
-            under_way.append(uploaders.submit(files.put, pack_key(name), b"".join(parts)))
-            parts.clear()
+class PackWriter:
+    """Writes chunks into new packs. Leave the context to be sure that all packs are durable."""
 
-        encoded = in_order(encoders, lambda item: encode(*item), chunks.values(), ahead=2 * workers)
-        for chunk, (codec, stored) in zip(chunks, encoded, strict=True):
-            if filled and filled + len(stored) > target:
-                send()
-                name, filled = new_name(), 0
-            located[chunk] = Location(name, filled, len(stored), codec)
-            parts.append(stored)
-            filled += len(stored)
-        if filled:
-            send()
-        for upload in under_way:
-            upload.result()
-    return located, packs
+    def __init__(self, files: Below, new_name: Callable[[], str], *, raw_bytes: int, format_: int) -> None:
+        """
+        Args:
+            files: the repository.
+            new_name: gives a fresh pack name.
+            raw_bytes: of all chunks to come.
+            format_: of the repository; no younger codec is used.
+        """
+        self.packs: dict[str, int] = {}
+        """Bytes of each pack; whole once the context was left."""
+        self._files, self._new_name, self._format = files, new_name, format_
+        # A small state goes up in several packs at once, a large one in packs as large as may be.
+        self._target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw_bytes // UPLOADS + 1))
+        self._workers = min(4, os.cpu_count() or 1)
+        self._encoders = ThreadPoolExecutor(self._workers)
+        self._uploaders = ThreadPoolExecutor(UPLOADS)
+        self._under_way: deque[Future[str]] = deque()
+        self._parts: list[Buffer] = []
+        self._name, self._filled = new_name(), 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                if self._filled:
+                    self._send()
+                for upload in self._under_way:
+                    upload.result()
+        finally:
+            self._encoders.shutdown(cancel_futures=True)
+            self._uploaders.shutdown(cancel_futures=True)
+
+    def store(self, jobs: Sequence[Job]) -> dict[ChunkId, Location]:
+        """Encode chunks; where each lies from now on."""
+        located: dict[ChunkId, Location] = {}
+        for job, encoded in zip(
+            jobs, in_order(self._encoders, self._encode, jobs, ahead=2 * self._workers), strict=True
+        ):
+            size = len(encoded.stored)
+            if self._filled and self._filled + size > self._target:
+                self._send()
+            bases: tuple[ChunkId, ...] = ()
+            scalars: Scalars = ()
+            if encoded.prediction is not None:
+                taken = job.offers[encoded.prediction]
+                bases, scalars = taken.bases, taken.prediction.scalars
+            located[job.chunk] = Location(self._name, self._filled, size, encoded.codec, bases, scalars)
+            self._parts.append(encoded.stored)
+            self._filled += size
+        return located
+
+    def _encode(self, job: Job) -> Encoded:
+        return encode(job.dtype, job.raw, [it.prediction for it in job.offers], format_=self._format)
+
+    def _send(self) -> None:
+        if len(self._under_way) == UPLOADS:
+            self._under_way.popleft().result()
+        self.packs[self._name] = self._filled
+        data = b"".join(self._parts)
+        self._under_way.append(self._uploaders.submit(self._files.put, pack_key(self._name), data))
+        self._parts.clear()
+        self._name, self._filled = self._new_name(), 0
 
 
 def in_order(

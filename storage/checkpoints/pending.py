@@ -7,6 +7,7 @@ from typing import Any
 
 from storage.checkpoints.errors import CommitFailed
 from storage.checkpoints.head import Commit, newest_first
+from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.retention import Retention
 from storage.checkpoints.slots import Slot
 from storage.checkpoints.spool import Spool, Spooled
@@ -25,6 +26,8 @@ class PendingSave:
     metrics: Mapping[str, float]
     tags: tuple[str, ...]
     retain: Retention | None
+    hints: tuple[AdamHint, ...] = ()
+    """They do not go to the spool: what waits there is stored without."""
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     """Empty once the state is in the spool alone."""
     slot: Slot[Any] | None = None
@@ -47,7 +50,13 @@ class PendingSave:
             assert self.entry is not None
             tensors = spool.read(self.entry).tensors
         return writer.save(
-            tensors, self.meta, step=self.step, metrics=self.metrics, tags=self.tags, retain=self.retain
+            tensors,
+            self.meta,
+            step=self.step,
+            metrics=self.metrics,
+            tags=self.tags,
+            retain=self.retain,
+            hints=self.hints,
         )
 
     def keep(self, writer: RunWriter, spool: Spool) -> tuple[Spooled, list[Spooled]]:

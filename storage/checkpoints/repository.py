@@ -24,16 +24,13 @@ from storage.checkpoints.restore import (
     restore_one,
 )
 from storage.checkpoints.retention import Retention
-from storage.checkpoints.shelf import Retries, Shelf, utc_now
+from storage.checkpoints.shelf import FORMAT, Retries, Shelf, utc_now
 from storage.checkpoints.statistics import Statistics, count
 from storage.checkpoints.store import Below, ObjectStore
 from storage.checkpoints.undo import undo_drop
 from storage.checkpoints.verify import Report, verify
 from storage.checkpoints.writer import RunWriter
 from storage.objects import Exists, NotFound, OutcomeUnknown, TryAgain
-
-FORMAT = 1
-"""Version of the format that this program reads and writes."""
 
 
 class Repository:
@@ -243,10 +240,11 @@ class Repository:
         value = canonical.loads(data, f"{place}{REPOSITORY}")
         if not isinstance(value, dict) or type(value.get("format")) is not int:
             raise Damaged(f"{place}{REPOSITORY} does not name the version of its format")
-        if value["format"] != FORMAT:
+        if not 1 <= value["format"] <= FORMAT:
             raise UnsupportedRepository(
                 f"the repository at {place!r} has format {value['format']}, this program reads and writes"
-                f" format {FORMAT}; use the version that made it, or another prefix"
+                f" formats 1 to {FORMAT}; use the version that made it, or another prefix"
             )
+        self.shelf.format = value["format"]
         if value.get("encryption") is not None:
             raise UnsupportedRepository(f"the repository at {place!r} is encrypted; use a newer version")

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from storage.checkpoints.errors import CommitMissing, Damaged, RunMissing
 from storage.checkpoints.head import Commit, newest_first
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.reading import read_tensors
 from storage.checkpoints.shelf import Shelf
@@ -26,6 +27,10 @@ class Restored:
     meta: dict[str, Any]
     skipped: tuple[str, ...] = ()
     """Plain words about each newer commit that was passed over because it is damaged."""
+    read_bytes: int = 0
+    """Of packs: what was fetched for it, chunks that others are predicted from included."""
+    manifest: Manifest | None = field(default=None, repr=False)
+    """Where it lies."""
 
 
 def find_commit(run: str, commits: tuple[Commit, ...], wanted: str) -> Commit:
@@ -104,8 +109,8 @@ def by_age(shelf: Shelf, run: str) -> Iterator[Commit]:
 
 def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
     manifest = shelf.read_manifest(run, commit)
-    tensors = read_tensors(shelf.files, manifest, names, f"{run}/{commit.id}")
-    return Restored(commit, tensors, dict(manifest.meta))
+    tensors, read = read_tensors(shelf.files, manifest, names, f"{run}/{commit.id}")
+    return Restored(commit, tensors, dict(manifest.meta), read_bytes=read, manifest=manifest)
 
 
 @contextmanager

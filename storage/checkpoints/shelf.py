@@ -33,18 +33,27 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+FORMAT = 2
+"""Newest version of the format: what a new repository gets."""
+
+
 class Shelf:
     """Heads, manifests, pages and collections, parsed."""
+
+    format: int
+    """Version of the format that is written; a younger program adds nothing that older ones cannot read."""
 
     def __init__(
         self,
         files: Below,
         *,
+        format_: int = FORMAT,
         nonces: Nonces = fresh_nonce,
         clock: Callable[[], str] = utc_now,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.files = files
+        self.format = format_
         self.nonce = nonces
         self.clock = clock
         self.pause = pause

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
+from storage.checkpoints.closure import with_bases
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.head import Commit
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.manifest import DEPTH_LIMIT, Location, Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import pack_key
-from storage.checkpoints.packs import store_chunks
+from storage.checkpoints.packs import Job, PackWriter
+from storage.checkpoints.predicting import Predictor
 
 
 class State:
@@ -22,33 +24,35 @@ class State:
         draft: Draft,
         metrics: Mapping[str, float],
         tags: tuple[str, ...],
+        predictor: Predictor | None = None,
     ) -> None:
         self.id = draft.id
         self.learned = memory.newest
         self.written: dict[str, Manifest] = {}
         self._claim, self._memory, self._draft = claim, memory, draft
         self._metrics, self._tags = metrics, tags
+        self._predictor = predictor or Predictor(draft, (), None)
+        self._format = claim.shelf.format
         self._created = claim.shelf.clock()
         self._uploaded: dict[str, int] = {}
 
     def store(self) -> Commit:
         """See `Content`."""
-        return self._store(self._memory.reusable(self._draft.chunks), self._memory.pack_bytes, self.learned)
+        return self._store(self._memory.locations, self._memory.pack_bytes, self.learned)
 
     def store_again(self, commit: Commit, condemned: set[str], newest: int) -> Commit:
-        """See `Content`. Only chunks of condemned packs are stored again."""
+        """See `Content`. Only what lies in condemned packs, or rests on a chunk there, is stored again."""
         manifest = self.written[commit.manifest]
         kept = {chunk: at for chunk, at in manifest.locations.items() if pack_key(at.pack) not in condemned}
         return self._store(kept, manifest.packs, newest)
 
     def _store(
-        self, reused: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
+        self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
     ) -> Commit:
         draft, shelf, run = self._draft, self._claim.shelf, self._claim.run
-        missing = {chunk: source for chunk, source in draft.chunks.items() if chunk not in reused}
-        stored, packs = store_chunks(shelf.files, missing, lambda: shelf.new_name(generation))
+        located, packs = self._store_missing(known, generation)
         self._uploaded |= packs
-        locations = {chunk: stored.get(chunk) or reused[chunk] for chunk in draft.chunks}
+        locations = with_bases(draft.chunks, {**known, **located})
         needed = sorted({at.pack for at in locations.values()})
         manifest = Manifest(
             run=run,
@@ -74,3 +78,33 @@ class State:
             metrics=self._metrics,
             tags=self._tags,
         )
+
+    def _store_missing(
+        self, known: Mapping[ChunkId, Location], generation: int
+    ) -> tuple[dict[ChunkId, Location], dict[str, int]]:
+        """Store what is not known to lie anywhere; where, and the bytes of the new packs."""
+        draft, shelf, predictor = self._draft, self._claim.shelf, self._predictor
+        depths: dict[ChunkId, int] = {}
+        usable = with_bases([*draft.chunks, *predictor.earlier()], known, depths)
+        missing = {chunk for chunk in draft.chunks if chunk not in usable}
+        located: dict[ChunkId, Location] = {}
+        if not missing:
+            return located, {}
+
+        def job(chunk: ChunkId) -> Job:
+            """With those offers whose bases are there already: so no circle can come about."""
+            offers = (it for it in predictor.offers(chunk) if all(base in depths for base in it.bases))
+            near = tuple(it for it in offers if max(depths[base] for base in it.bases) < DEPTH_LIMIT)
+            return Job(chunk, *draft.chunks[chunk], near)
+
+        raw_bytes = sum(len(draft.chunks[chunk][1]) for chunk in missing)
+        writer = PackWriter(
+            shelf.files, lambda: shelf.new_name(generation), raw_bytes=raw_bytes, format_=self._format
+        )
+        with writer:
+            for stage in predictor.stages():
+                stored = writer.store([job(chunk) for chunk in stage if chunk in missing])
+                for chunk, at in stored.items():
+                    depths[chunk] = max((depths[base] + 1 for base in at.bases), default=0)
+                located |= stored
+        return located, writer.packs

@@ -93,7 +93,7 @@ def _store_again(shelf: Shelf, run: str, commit: Commit) -> None:
     head, etag = shelf.read_head(run)
     memory = Memory.of(head, etag, newest, Inspector(shelf, run).newest(head))
     manifest = shelf.read_manifest(run, commit)
-    tensors = read_tensors(shelf.files, manifest, None, f"{run}/{commit.id}")
+    tensors, _ = read_tensors(shelf.files, manifest, None, f"{run}/{commit.id}")
     claim = _Guest(shelf, run, commit.attempt)
     draft = Draft.of(tensors, manifest.meta, commit.step)
     landed = land(

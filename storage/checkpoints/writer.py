@@ -1,18 +1,21 @@
 """The one trainer of a run: creates or takes over its head, and saves commits."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from storage.checkpoints.claim import UNDECIDED, Claim
+from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import RunExists
 from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.landing import Content, land
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import checked_tags, checked_word
+from storage.checkpoints.predicting import Predictor, Previous
 from storage.checkpoints.restore import Restored, nothing_complete
 from storage.checkpoints.retention import Retention
 from storage.checkpoints.shelf import Retries
@@ -24,12 +27,23 @@ if TYPE_CHECKING:
     from storage.checkpoints.repository import Repository
 
 
+_USUAL = DeltaPolicy()
+
+
 class RunWriter:
     """Saves commits of one run, as one attempt. May be shared between threads; saves go one by one."""
 
-    def __init__(self, repository: "Repository", claim: Claim, memory: Memory) -> None:
+    def __init__(
+        self, repository: "Repository", claim: Claim, memory: Memory, deltas: DeltaPolicy = _USUAL
+    ) -> None:
+        """`deltas` says how far saves may rest on earlier ones; it can be set at any time.
+
+        Unless its limit is 0, the state that was saved last is kept in memory, to predict the next one from.
+        """
         self.repository = repository
+        self.deltas = deltas
         self._claim, self._memory = claim, memory
+        self._previous: Previous | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -128,6 +142,8 @@ class RunWriter:
             self.mark_damaged(damaged)
         if restored is None:
             raise nothing_complete(self.run, notes)
+        if names is None:
+            self._remember(restored)
         return restored
 
     def mark_damaged(self, commits: Collection[str]) -> None:
@@ -149,6 +165,7 @@ class RunWriter:
         metrics: Mapping[str, float] | None = None,
         tags: Collection[str] = (),
         retain: Retention | None = None,
+        hints: Sequence[AdamHint] = (),
     ) -> Commit:
         """Commit a state; returns when it is durable. One that is there already only gets metrics and tags.
 
@@ -160,6 +177,7 @@ class RunWriter:
             tags: names for this commit beside its id, each of at most 1,024 characters.
             retain: drop what this policy does not keep, in the same change of the head. Commits on pages of a
                 long head stay until `Repository.retain`.
+            hints: which tensors are weights and moments of an Adam: they are predicted better then.
 
         Raises:
             TakenOver: another attempt trains this run now; this trainer must stop.
@@ -172,12 +190,34 @@ class RunWriter:
             draft = Draft.of(tensors, meta, step)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
-            return self._land(State(self._claim, self._memory, draft, *notes), *notes, retain)
+            state = State(self._claim, self._memory, draft, *notes, self._predictor(draft, tuple(hints)))
+            commit = self._land(state, *notes, retain)
+            if self._keeps_states and commit.manifest in state.written:
+                manifest = state.written[commit.manifest]
+                self._previous = Previous.of(draft, tuple(hints), manifest, self._previous)
+            return commit
 
     def adopt(self, content: Content) -> Commit:
         """Commit content that another run holds (a fork); the caller need not have its bytes."""
         with self._lock:
             return self._land(content, {}, (), None)
+
+    @property
+    def _keeps_states(self) -> bool:
+        return self.deltas.read_limit > 0 and self._claim.shelf.format > 1
+
+    def _predictor(self, draft: Draft, hints: tuple[AdamHint, ...]) -> Predictor:
+        previous = self._previous if self._keeps_states else None
+        if previous is not None and not previous.allows_deltas(self.deltas, draft.raw_bytes):
+            previous = None
+        return Predictor(draft, hints, previous)
+
+    def _remember(self, restored: Restored) -> None:
+        """Let the next save rest on a state that was read."""
+        with self._lock:
+            if self._keeps_states and restored.manifest is not None:
+                draft = Draft.of(restored.tensors, restored.meta, restored.commit.step)
+                self._previous = Previous.of(draft, (), restored.manifest, None)
 
     def _land(
         self,

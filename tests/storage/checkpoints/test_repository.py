@@ -51,7 +51,7 @@ def test_missing_repository_is_told_with_its_place(store):
 @pytest.mark.parametrize("make", [Repository.open, Repository.create])
 def test_repository_of_another_version_is_refused_with_both_versions(store, make):
     store.server.objects[PREFIX + "repository.json"] = canonical.dumps({"format": 7, "whatever": []})
-    with pytest.raises(UnsupportedRepository, match=r"format 7.*format 1") as caught:
+    with pytest.raises(UnsupportedRepository, match=r"format 7.*formats 1 to 2") as caught:
         make(store, PREFIX)
     assert isinstance(caught.value, UserError)
 

@@ -1,0 +1,50 @@
+"""What a codec is: one lossless way to store a chunk, perhaps as what is left beside a prediction."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from storage.checkpoints.tensor import Buffer
+
+Scalars: TypeAlias = tuple[float, ...]
+"""Numbers of a prediction, float64; a manifest stores their bits."""
+
+
+class Codec(Protocol):
+    """One way to store bytes. Both methods are pure, and safe to call from many threads."""
+
+    bases: int
+    """How many other chunks it predicts from, each as long as the chunk and of its dtype."""
+    scalars: int
+    """How many numbers it needs for that."""
+    format: int
+    """The first format of repositories that has it."""
+
+    def encode(self, raw: Buffer, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars) -> Buffer:
+        """Stored form of `raw`."""
+        ...
+
+    def decode(
+        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> bytes:
+        """The `size` raw bytes. Raises Damaged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One way in which a chunk may be predicted."""
+
+    codec: str
+    bases: tuple[Buffer, ...]
+    """Raw bytes, in the order that the codec defines; each as long as the chunk."""
+    scalars: Scalars = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A chunk's stored form."""
+
+    codec: str
+    stored: Buffer
+    prediction: int | None = None
+    """Which of the predictions that were offered it rests on; None: on none."""

@@ -1,0 +1,175 @@
+"""Raw bytes of stored chunks: ranges of packs, decoded with what they are predicted from, checked by hash.
+
+Works through families of chunks that rest on each other, some at a time, so that it holds a bounded part of a
+commit however large that is.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from storage.checkpoints.chunks import ChunkId, chunk_id
+from storage.checkpoints.closure import families, levels, with_bases
+from storage.checkpoints.codecs import decode
+from storage.checkpoints.errors import Damaged
+from storage.checkpoints.manifest import Location
+from storage.checkpoints.names import pack_key
+from storage.checkpoints.store import Below
+from storage.objects import NotFound, Truncated
+
+SPAN_LIMIT = 8 * 2**20
+"""Bytes of one request, unless a single chunk is larger."""
+GAP_LIMIT = 128 * 2**10
+"""Unwanted bytes between two chunks that are read along: cheaper than another request."""
+BATCH_BYTES = 64 * 2**20
+"""Raw bytes of chunks and bases that are decoded in one go, unless one family is larger."""
+
+Kinds = Mapping[ChunkId, tuple[str, int]]
+"""Dtype and raw bytes of chunks."""
+
+
+@dataclass(slots=True)
+class Span:
+    """Stored chunks of one pack that are read by one request."""
+
+    pack: str
+    begin: int
+    end: int
+    chunks: list[tuple[ChunkId, Location]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One chunk that was asked for."""
+
+    chunk: ChunkId
+    raw: bytes
+    """Empty if it is damaged."""
+    trouble: Damaged | None = None
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Decodes chunks of one manifest."""
+
+    files: Below
+    locations: Mapping[ChunkId, Location]
+    """Bases come first."""
+    read_bytes: int = 0
+    """Fetched so far."""
+    _threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
+
+    def decode(self, wanted: Kinds) -> Iterator[Decoded]:
+        """Each wanted chunk once, in any order; what rests on a damaged chunk is damaged too."""
+        needed = with_bases(wanted, self.locations)
+        kinds = with_kinds(wanted, needed)
+        with ThreadPoolExecutor(self._threads) as pool:
+            for batch in _batches(needed, kinds):
+                yield from self._batch(batch, wanted, kinds, pool)
+
+    def _batch(
+        self, chunks: list[ChunkId], wanted: Collection[ChunkId], kinds: Kinds, pool: ThreadPoolExecutor
+    ) -> Iterator[Decoded]:
+        stored = self._fetch({chunk: self.locations[chunk] for chunk in chunks})
+        raw: dict[ChunkId, bytes] = {}
+
+        def one(chunk: ChunkId) -> bytes | Damaged:
+            try:
+                return self._decoded(chunk, stored.pop(chunk), raw, kinds)
+            except Damaged as error:
+                return error
+
+        for level in levels(chunks, self.locations):
+            for chunk, outcome in zip(level, list(pool.map(one, level)), strict=True):
+                if isinstance(outcome, bytes):
+                    raw[chunk] = outcome
+                if chunk in wanted:
+                    yield (
+                        Decoded(chunk, outcome)
+                        if isinstance(outcome, bytes)
+                        else Decoded(chunk, b"", outcome)
+                    )
+
+    def _decoded(
+        self, chunk: ChunkId, stored: memoryview | Damaged, raw: Mapping[ChunkId, bytes], kinds: Kinds
+    ) -> bytes:
+        if isinstance(stored, Damaged):
+            raise stored
+        at, (dtype, size) = self.locations[chunk], kinds[chunk]
+        if any(base not in raw for base in at.bases):
+            raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: rests on a chunk that is damaged")
+        bases = tuple(raw[base] for base in at.bases)
+        found = decode(at.codec, dtype, stored, size, bases, at.scalars)
+        if chunk_id(dtype, found) != chunk:
+            raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
+        return found
+
+    def _fetch(self, locations: Mapping[ChunkId, Location]) -> dict[ChunkId, memoryview | Damaged]:
+        """Stored bytes of each chunk, or why there are none."""
+        spans = list(spans_of(locations))
+        found: dict[ChunkId, memoryview | Damaged] = {}
+        for span, data in zip(spans, _ranges(self.files, spans), strict=True):
+            for chunk, at in span.chunks:
+                begin = at.offset - span.begin
+                found[chunk] = data if isinstance(data, Damaged) else data[begin : begin + at.size]
+            self.read_bytes += span.end - span.begin
+        return found
+
+
+def _ranges(files: Below, spans: list[Span]) -> Iterator[memoryview | Damaged]:
+    """What each span holds. After one that cannot be read, the next ones are asked for anew."""
+    at = 0
+    while at < len(spans):
+        wanted = [(pack_key(it.pack), it.begin, it.end - it.begin) for it in spans[at:]]
+        try:
+            for data in files.get_ranges(wanted):
+                at += 1
+                yield memoryview(data)
+        except (NotFound, Truncated) as error:
+            at += 1
+            yield Damaged(f"a pack is missing or cut short: {error}")
+
+
+def with_kinds(wanted: Kinds, needed: Mapping[ChunkId, Location]) -> dict[ChunkId, tuple[str, int]]:
+    """Dtype and raw bytes of all needed chunks: a base is as what is predicted from it."""
+    kinds = dict(wanted)
+    for chunk in reversed(tuple(needed)):
+        for base in needed[chunk].bases:
+            kinds[base] = kinds[chunk]
+    return kinds
+
+
+def _batches(needed: Mapping[ChunkId, Location], kinds: Kinds) -> Iterator[list[ChunkId]]:
+    batch: list[ChunkId] = []
+    filled = 0
+    for family in families(needed):
+        size = sum(kinds[chunk][1] for chunk in family)
+        if batch and filled + size > BATCH_BYTES:
+            yield batch
+            batch, filled = [], 0
+        batch += family
+        filled += size
+    if batch:
+        yield batch
+
+
+def spans_of(locations: Mapping[ChunkId, Location]) -> Iterator[Span]:
+    """The requests that read these chunks."""
+    span: Span | None = None
+    for chunk, at in sorted(locations.items(), key=lambda item: (item[1].pack, item[1].offset)):
+        end = at.offset + at.size
+        if (
+            span is not None
+            and span.pack == at.pack
+            and at.offset - span.end <= GAP_LIMIT
+            and end - span.begin <= SPAN_LIMIT
+        ):
+            span.end = max(span.end, end)
+            span.chunks.append((chunk, at))
+            continue
+        if span is not None:
+            yield span
+        span = Span(at.pack, at.offset, end, [(chunk, at)])
+    if span is not None:
+        yield span

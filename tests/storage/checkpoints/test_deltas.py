@@ -1,0 +1,186 @@
+"""Saves rest on earlier ones where that stores less, within bounds, and come back bit for bit."""
+
+from itertools import islice
+
+import pytest
+
+from storage.checkpoints import (
+    EVERY_STEP,
+    Damaged,
+    DeltaPolicy,
+    Repository,
+    RunWriter,
+    Tensor,
+    canonical,
+)
+from storage.checkpoints.manifest import DEPTH_LIMIT, Manifest
+
+from .adam import states
+from .collector import PREFIX
+from .fake_store import FakeStore
+from .states import repository
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def repo(store: FakeStore) -> Repository:
+    return repository(store)
+
+
+def saved(repo: Repository, count: int, *, stride: int = 1, policy: DeltaPolicy | None = None) -> RunWriter:
+    writer = RunWriter.create(repo, "run", "a1")
+    if policy is not None:
+        writer.deltas = policy
+    for number, (tensors, hints) in enumerate(islice(states(count * stride), 0, None, stride)):
+        writer.save(tensors, {}, step=number, hints=hints)
+    return writer
+
+
+def codecs(repo: Repository, number: int) -> dict[str, str]:
+    """By tensor."""
+    manifest = repo.shelf.read_manifest("run", repo.commits("run")[number])
+    return {name: manifest.locations[it.chunks[0]].codec for name, it in manifest.tensors.items()}
+
+
+def test_states_come_back_bit_for_bit_and_adjacent_ones_are_replayed(repo):
+    saved(repo, 5)
+    for commit, (tensors, _) in zip(repo.commits("run"), states(5), strict=True):
+        assert repo.restore("run", commit.id).tensors == tensors
+    assert codecs(repo, 3) == {"m": "difference", "v": "second-moment", "w": "adam"}
+
+
+def test_a_replayed_weight_stores_next_to_nothing(repo):
+    saved(repo, 3)
+    manifest = repo.shelf.read_manifest("run", repo.commits("run")[2])
+    sizes = {name: manifest.locations[it.chunks[0]].size for name, it in manifest.tensors.items()}
+    assert sizes["w"] < 0.01 * 64 * 64 * 4
+    assert sizes["v"] < 0.1 * 64 * 64 * 4
+
+
+def test_saves_that_are_further_apart_store_less_than_states_alone(repo, store):
+    saved(repo, 4, stride=10)
+    other = repository(FakeStore())
+    saved(other, 4, stride=10, policy=DeltaPolicy(read_limit=0))
+    ours, alone = ([it.new_bytes for it in one.commits("run")[1:]] for one in (repo, other))
+    assert sum(ours) < 0.95 * sum(alone)
+    for commit, (tensors, _) in zip(repo.commits("run"), islice(states(40), 0, None, 10), strict=True):
+        assert repo.restore("run", commit.id).tensors == tensors
+
+
+@pytest.mark.parametrize("policy", [DeltaPolicy(), EVERY_STEP, DeltaPolicy(read_limit=1.5)])
+def test_a_restore_reads_no_more_than_the_policy_allows(repo, policy):
+    saved(repo, 40, policy=policy)
+    reads = [repo.restore("run", it.id) for it in repo.commits("run")]
+    assert max(it.read_bytes / it.commit.raw_bytes for it in reads) <= policy.read_limit
+    keyframes = sum(codecs(repo, number)["w"] != "adam" for number in range(40))
+    apart = 1 + (policy.read_limit - 0.95) / 0.35  # a keyframe reads 0.95, each save after it 0.35 at most
+    assert keyframes <= 1 + 40 / apart
+
+
+def test_without_deltas_nothing_rests_on_anything(repo):
+    saved(repo, 3, policy=DeltaPolicy(read_limit=0))
+    for commit in repo.commits("run"):
+        manifest = repo.shelf.read_manifest("run", commit)
+        assert not any(at.bases for at in manifest.locations.values() if at.codec != "split-by")
+
+
+def test_a_resumed_run_goes_on_with_deltas(repo):
+    saved(repo, 3)
+    writer = RunWriter.take_over(repo, "run", "a2")
+    restored = writer.resume()
+    assert restored.commit.step == 2
+    *_, (tensors, hints) = states(4)
+    writer.save(tensors, {}, step=3, hints=hints)
+    assert codecs(repo, 3) == {"m": "difference", "v": "second-moment", "w": "adam"}
+    assert repo.restore("run").tensors == tensors
+
+
+def test_one_tensor_alone_reads_only_what_it_rests_on(repo):
+    saved(repo, 4)
+    whole = repo.restore("run").read_bytes
+    first_moment = repo.restore("run", names=["m"])
+    assert first_moment.tensors == {"m": repo.restore("run").tensors["m"]}
+    assert first_moment.read_bytes < 0.95 * whole
+
+
+def test_a_repository_of_format_1_is_written_as_its_programs_read_it(store):
+    store.server.objects[PREFIX + "repository.json"] = canonical.dumps({"encryption": None, "format": 1})
+    repo = repository(store)
+    saved(repo, 3)
+    for number in range(3):
+        assert set(codecs(repo, number).values()) <= {"raw", "zstd", "planes-zstd"}
+
+
+def test_a_damaged_base_damages_what_rests_on_it_and_verify_names_every_commit(repo, store):
+    saved(repo, 3)
+    first = repo.commits("run")[0]
+    (pack,) = repo.shelf.read_manifest("run", first).packs
+    key = f"{PREFIX}packs/{pack}"
+    data = bytearray(store.server.objects[key])
+    data[len(data) // 2] ^= 1
+    store.server.objects[key] = bytes(data)
+    report = repo.verify(deep=True)
+    assert {it.step for it in report.findings} == {0, 1, 2}
+    with pytest.raises(Damaged):
+        repo.restore("run", repo.commits("run")[2].id)
+
+
+def entry(chunk: int, number: int, codec: str = "raw", *prediction: object) -> list[object]:
+    return [f"{chunk:064x}", 0, number * 4096, 4096, codec, *prediction]
+
+
+def manifest_of(*entries: list[object]) -> bytes:
+    return canonical.dumps(
+        {
+            "attempt": "a",
+            "chunks": list(entries),
+            "created": "now",
+            "meta": {},
+            "packs": [["00000000-" + "0" * 32, 2**20]],
+            "run": "run",
+            "step": 0,
+            "tensors": {"t": {"chunks": [len(entries) - 1], "dtype": "float32", "shape": [1024]}},
+        }
+    )
+
+
+HOSTILE = {
+    "from itself": [entry(1, 0, "difference", [0], [])],
+    "from a later one": [entry(1, 0, "difference", [1], []), entry(2, 1)],
+    "from too many": [entry(1, 0), entry(2, 1, "difference", [0, 0], [])],
+    "without bases": [entry(1, 0), entry(2, 1, "difference")],
+    "bases of a codec that has none": [entry(1, 0), entry(2, 1, "raw", [0], [])],
+    "scalars that are none": [entry(1, 0), entry(2, 1, "second-moment-decayed", [0, 0], ["zz"])],
+    "a chunk of nobody": [entry(1, 0), entry(2, 1)],
+    "too deep": [entry(1, 0), *(entry(it + 2, 1, "difference", [it], []) for it in range(DEPTH_LIMIT + 1))],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_predictions_are_refused(name):
+    with pytest.raises(Damaged):
+        Manifest.from_bytes(manifest_of(*HOSTILE[name]), "it")
+
+
+def test_a_chain_at_the_limit_is_read():
+    chain = [entry(1, 0), *(entry(it + 2, 1, "difference", [it], []) for it in range(DEPTH_LIMIT))]
+    assert len(Manifest.from_bytes(manifest_of(*chain), "it").locations) == DEPTH_LIMIT + 1
+
+
+def test_a_dtype_that_a_predictor_cannot_compute_is_refused():
+    data = manifest_of(entry(1, 0), entry(2, 1, "adam", [0, 0, 0], ["3ff0000000000000"] * 4))
+    with pytest.raises(Damaged, match="holds no int32"):
+        Manifest.from_bytes(data.replace(b"float32", b"int32"), "it")
+
+
+def test_tensors_that_swap_their_bytes_make_no_circle(repo):
+    writer = RunWriter.create(repo, "run", "a1")
+    (first, _), (second, _) = states(2)
+    for step, (a, b) in enumerate([("w", "m"), ("m", "w"), ("w", "m"), ("m", "w")]):
+        state = {"w": Tensor("float32", (64, 64), first[a].data), "m": second[b]}
+        writer.save(state, {"step": step}, step=step)
+        assert repo.restore("run").tensors == state
