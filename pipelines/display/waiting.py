@@ -5,7 +5,7 @@ Nothing of it is an answer, so all of it goes to standard error; `--quiet` silen
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -49,6 +49,13 @@ def counted(batches: Iterable[SizedT], what: str, total: int, unit: str) -> Iter
             shown.add(len(batch))
 
 
+@contextmanager
+def told(what: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show what the yielded function is told: what is being done, how much of it, of how much."""
+    with _shown(what, None) as shown:
+        yield shown.tell
+
+
 class _Shown:
     """One activity on a console; a thread of its own speaks where no terminal is redrawn."""
 
@@ -84,9 +91,16 @@ class _Shown:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
 
+    def tell(self, what: str, done: int, total: int | None) -> None:
+        self._what, self._done, self._total = what, done, total
+        if self._bar is not None:
+            far = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+            self._bar.update(self._task, description=f"{what}: {far}")
+
     def _speak(self) -> None:
         while not self._over.wait(LINE_EVERY_S):
-            far = "" if self._total is None else f" {self._done:,} of {self._total:,} {self._unit},"
+            total = "" if self._total is None else f" of {self._total:,}"
+            far = f" {self._done:,}{total} {self._unit}".rstrip() + "," if self._done or total else ""
             self._notes.print(f"  {self._what} ...{far} {time.monotonic() - self._began:.0f} s")
 
 

@@ -7,6 +7,7 @@ from typing import Self
 from storage.checkpoints import canonical, dropping, marks
 from storage.checkpoints.collected import Collected, Doomed
 from storage.checkpoints.collector import collect
+from storage.checkpoints.differences import Difference, differences
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import Damaged, RepositoryMissing, RunExists, UnsupportedRepository
 from storage.checkpoints.explain import explain
@@ -206,6 +207,11 @@ class Repository:
             CommitMissing: something that one of them needs was collected.
         """
         undo_drop(self.writable(), run, commits)
+
+    def differences(self, first: tuple[str, str], second: tuple[str, str]) -> Iterator[Difference]:
+        """Which tensors differ between two commits, each a run and a commit as in `restore`."""
+        manifests = [parent_commit(self.shelf, run, commit)[1] for run, commit in (first, second)]
+        return differences(self.shelf.files, *manifests)
 
     def tag(self, run: str, commit: str, name: str) -> Commit:
         """Let a tag name this commit (an id, first digits, a tag, "newest") and no other one of the run."""

@@ -1,4 +1,4 @@
-"""`carousel checkpoints`: what a repository holds."""
+"""`carousel checkpoints list|show|diff`: what a repository holds."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +13,13 @@ from pipelines.cli.app import (
     settings,
     storage_config,
 )
+from pipelines.cli.checkpoints.address import Address, parted
 from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
     from storage.checkpoints import Commit
 
-commands = typer.Typer(help="Checkpoints of the repository: list, show.", no_args_is_help=True)
 
-
-@commands.command("list", epilog="Example: carousel checkpoints list flights")
 def list_(
     context: typer.Context,
     run: Annotated[
@@ -47,12 +45,9 @@ def list_(
         console().print(commit_table(run, found[run]) if run else run_table(found))
 
 
-@commands.command(epilog="Example: carousel checkpoints show flights/newest --json")
 def show(
     context: typer.Context,
-    commit: Annotated[
-        str, typer.Argument(metavar="RUN/COMMIT", help="A commit's address; its first digits do.")
-    ],
+    commit: Address,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
     as_json: AsJson = False,
@@ -62,11 +57,8 @@ def show(
     from pipelines.display.waiting import waiting
     from pipelines.runs.near import asked_for
     from pipelines.surroundings.session import connected
-    from storage.errors import UserError
 
-    run, slash, identity = commit.partition("/")
-    if not slash or not run or not identity:
-        raise UserError(f"{commit!r} is no RUN/COMMIT; `carousel checkpoints list RUN` lists a run's commits")
+    run, identity = parted(commit)
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
         with waiting(f"restoring {run}/{identity}"), asked_for(run, repository):
@@ -80,6 +72,34 @@ def show(
         return
     for part in commit_details(run, restored):
         console().print(part)
+
+
+def diff(
+    context: typer.Context,
+    first: Address,
+    second: Address,
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two commits: which tensors changed, how many of their numbers, and by how much.
+
+    Reads the changed tensors one by one, so it takes little memory. The tensors may be of two runs.
+    """
+    from dataclasses import asdict
+
+    from pipelines.display.differences import difference_table
+    from pipelines.display.waiting import waiting
+    from pipelines.surroundings.session import connected
+
+    with connected(storage_config(config, assign), settings(context).root) as connection:
+        repository = connection.existing_repository()
+        with waiting("comparing"):
+            changes = list(repository.differences(parted(first), parted(second)))
+    if as_json:
+        print_json([asdict(it) for it in changes])
+    else:
+        console().print(difference_table(changes))
 
 
 def _described(commit: "Commit") -> dict[str, object]:

@@ -1,0 +1,25 @@
+"""`carousel checkpoints`: look at a repository, keep it healthy and small."""
+
+import typer
+
+from pipelines.cli.checkpoints import health, look, marks, tidy
+
+commands = typer.Typer(
+    help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
+    no_args_is_help=True,
+)
+for name, function, example in (
+    ("list", look.list_, "list flights"),
+    ("show", look.show, "show flights/newest --json"),
+    ("diff", look.diff, "diff flights/start flights/newest"),
+    ("stats", health.stats, "stats --json"),
+    ("verify", health.verify, "verify flights --read-data"),
+    ("tag", marks.tag, "tag flights/newest released"),
+    ("untag", marks.untag, "untag flights released"),
+    ("pin", marks.pin, 'pin flights/3f2a91c0 --for "the model in production"'),
+    ("unpin", marks.unpin, 'unpin flights/3f2a91c0 --for "the model in production"'),
+    ("note", marks.note, 'note flights/newest "before the new sensors"'),
+    ("prune", tidy.prune, "prune flights --keep-last 3 --keep-every 1000 --dry-run"),
+    ("gc", tidy.gc, "gc --dry-run"),
+):
+    commands.command(name, epilog=f"Example: carousel checkpoints {example}")(function)

@@ -1,0 +1,126 @@
+"""`carousel checkpoints prune|gc`: drop commits that no rule keeps, and delete what nothing needs."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.answers import AsJson, print_json
+from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_names, settings, storage_config
+from pipelines.display.terminal import console
+
+if TYPE_CHECKING:
+    from storage.checkpoints import Retention
+
+
+def prune(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="The run.", autocompletion=run_names)],
+    keep_last: Annotated[int, typer.Option(min=1, help="Keep this many of the newest commits.")] = 3,
+    keep_every: Annotated[
+        int | None, typer.Option(min=1, help="Keep the first commit of each stretch of so many steps.")
+    ] = None,
+    keep_best: Annotated[
+        int, typer.Option(min=0, help="Keep this many with the lowest --metric (--highest: highest).")
+    ] = 0,
+    metric: Annotated[str | None, typer.Option(help="What --keep-best goes by, as validation_loss.")] = None,
+    highest: Annotated[bool, typer.Option("--highest", help="Of --metric, more is better.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drop commits of a run that no rule keeps; says which, and asks.
+
+    Kept in any case: the first and the newest commit, what is tagged, and what somebody has pinned. Only
+    commits that are whole count. What they stored is freed by `gc`, the second one after this.
+    """
+    from pipelines.display.summary import commit_table
+    from pipelines.display.waiting import waiting
+    from pipelines.surroundings.session import connected
+
+    policy = _policy(keep_last, keep_every, keep_best, metric, highest)
+    with connected(storage_config(config, assign), settings(context).root) as connection:
+        repository = connection.existing_repository()
+        with waiting("looking at the commits"):
+            result = repository.retain(run, policy, dry_run=True)
+        if result.dropped and not as_json:
+            console().print(commit_table(run, result.dropped))
+        if not dry_run and result.dropped:
+            _asked(f"drop {len(result.dropped)} of {len(result.dropped) + len(result.kept)} commits?", yes)
+            with waiting("dropping"):
+                result = repository.retain(run, policy)
+    if as_json:
+        ids = {name: [it.id for it in getattr(result, name)] for name in ("kept", "dropped")}
+        print_json({"run": run, "dry_run": dry_run, **ids, "damaged": result.damaged})
+        return
+    out = console()
+    for trouble in result.damaged:
+        out.print(f"damaged: {trouble}")
+    verb = "would go" if dry_run else "went"
+    out.print(f"{len(result.dropped)} commits {verb}, {len(result.kept)} stay")
+    if result.dropped and not dry_run:
+        out.print("`carousel checkpoints gc` frees what they stored, the second one from now on")
+
+
+def gc(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and why nothing needs it.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    assign: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete packs and manifests that no commit needs; safe beside trainings and other collections.
+
+    What was written since the last collection is left alone, as a save may be about to need it. So garbage
+    goes with the second collection that finds it.
+    """
+    from pipelines.display.waiting import told
+    from pipelines.surroundings.session import connected
+    from pipelines.upkeep.sizes import size_text
+
+    with connected(storage_config(config, assign), settings(context).root) as connection:
+        repository = connection.existing_repository()
+        with told("collecting") as progress:
+            result = repository.collect(dry_run=dry_run, progress=progress)
+            reasons = list(repository.explain(result)) if dry_run else []
+    if as_json:
+        why = [{"key": it.key, "bytes": it.size, "why": text} for it, text in reasons]
+        names = ("number", "ending", "runs", "listed", "condemned", "kept", "deleted", "young", "left")
+        print_json({**{name: getattr(result, name) for name in names}, "doomed": why})
+        return
+    out = console()
+    for it, text in reasons:
+        out.print(f"{it.key}  {size_text(it.size)}  {text}")
+    out.print(str(result.ending))
+    gone, verb = (result.condemned, "would go") if dry_run else (result.deleted, "went")
+    out.print(f"{gone.objects:,} of {result.listed.objects:,} objects {verb}, {size_text(gone.bytes)}")
+    if result.young.objects:
+        out.print(
+            f"{result.young.objects:,} more, {size_text(result.young.bytes)}, are needed by nothing but may"
+            " be of a save under way: the next collection may take them"
+        )
+
+
+def _policy(last: int, every: int | None, best: int, metric: str | None, highest: bool) -> "Retention":
+    from storage.checkpoints import Retention
+    from storage.errors import UserError
+
+    if best and metric is None:
+        raise UserError("--keep-best needs --metric, such as --metric validation_loss")
+    if metric is not None and not best:
+        raise UserError("--metric goes with --keep-best N")
+    return Retention(last=last, every=every, best=best, metric=metric, higher_is_better=highest)
+
+
+def _asked(question: str, yes: bool) -> None:
+    from storage.errors import UserError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError("nobody is there to be asked; --yes drops them without asking")
+    typer.confirm(question, abort=True, err=True)

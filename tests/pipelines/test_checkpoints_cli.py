@@ -1,0 +1,136 @@
+"""`carousel checkpoints`: what is looked at, marked, checked, dropped and collected, as a person types it."""
+
+import json
+import secrets
+
+import numpy as np
+import pytest
+
+from pipelines.surroundings.servers import folder_of
+from storage.checkpoints import Repository, RunWriter, Tensor
+from storage.local import LocalServer
+from storage.objects import Bucket
+
+
+def state(step: int) -> dict[str, Tensor]:
+    drawn = np.random.default_rng(step).standard_normal((40, 40)).astype(np.float32)
+    frozen = np.arange(1000, dtype=np.float32)
+    return {"w": Tensor.from_numpy(drawn), "frozen": Tensor.from_numpy(frozen)}
+
+
+@pytest.fixture
+def repository(root) -> Repository:
+    """A run `r` of six commits, of steps 0, 10, … 50."""
+    server = LocalServer.find(folder_of(LocalServer, root))
+    assert server is not None
+    bucket = Bucket("lake", server.access)
+    bucket.create()
+    made = Repository.create(bucket, f"checkpoints-{secrets.token_hex(4)}")
+    writer = RunWriter.create(made, "r", "a1")
+    for step in range(0, 60, 10):
+        writer.save(state(step), {}, step=step, metrics={"validation_loss": abs(step - 20)})
+    return made
+
+
+@pytest.fixture
+def checkpoints(carousel, repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no settings file
+
+    def call(*arguments):
+        prefix = repository.shelf.place.rstrip("/")
+        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
+
+    return call
+
+
+def steps(repository: Repository) -> list[int]:
+    return [commit.step for commit in repository.commits("r")]
+
+
+def test_a_tag_names_a_commit_until_it_is_taken_away(checkpoints):
+    assert checkpoints("tag", "r/newest", "good").out.startswith("r/good is ")
+    assert "step 50" in checkpoints("show", "r/good").out
+    assert checkpoints("untag", "r", "good").code == 0
+    assert checkpoints("show", "r/good").code == 2
+
+
+def test_prune_drops_what_no_rule_keeps_and_says_so_before(checkpoints, repository):
+    rules = ["r", "--keep-last", "1", "--keep-best", "1", "--metric", "validation_loss"]
+    checkpoints("pin", "r/" + repository.commits("r")[1].id, "--for", "the model in production")
+    told = checkpoints("prune", *rules, "--dry-run")
+    assert "2 commits would go, 4 stay" in told.out
+    assert steps(repository) == [0, 10, 20, 30, 40, 50]
+    assert checkpoints("prune", *rules, "--yes").code == 0
+    assert steps(repository) == [0, 10, 20, 50]
+
+
+def test_prune_asks_and_does_nothing_where_nobody_answers(checkpoints, repository):
+    refused = checkpoints("prune", "r", "--keep-last", "1")
+    assert (refused.code, "--yes" in refused.err) == (2, True)
+    assert len(steps(repository)) == 6
+
+
+def test_gc_frees_what_was_dropped_with_the_second_collection(checkpoints, repository):
+    checkpoints("prune", "r", "--keep-last", "1", "--yes")
+    before = repository.statistics().stored_bytes
+    assert "the next collection may take them" in checkpoints("gc").out
+    dry = json.loads(checkpoints("gc", "--dry-run", "--json").out)
+    assert {it["why"] for it in dry["doomed"] if it["key"].startswith("packs/")} != set()
+    assert repository.statistics().stored_bytes >= before
+    done = json.loads(checkpoints("gc", "--json").out)
+    assert done["deleted"]["objects"] == len(dry["doomed"]) > 0
+    assert repository.statistics().stored_bytes < before
+    assert repository.restore("r").tensors == state(50)
+
+
+def test_verify_finds_a_flipped_bit_only_when_it_reads_the_data(checkpoints, repository):
+    assert "6 commits of 1 runs: intact" in checkpoints("verify").out
+    (pack, size) = next(it for it in repository.shelf.files.list("packs/"))
+    data = bytearray(repository.shelf.files.get(pack).data)
+    data[size // 2] ^= 1
+    repository.shelf.files.put(pack, bytes(data))
+    assert checkpoints("verify").code == 0
+    found = checkpoints("verify", "r", "--read-data")
+    assert found.code == 1
+    assert "step " in found.out
+    report = json.loads(checkpoints("verify", "--read-data", "--json").out)
+    assert report["found"] == len(report["findings"]) > 0
+
+
+def test_diff_tells_what_changed_and_by_how_much(checkpoints, repository):
+    first, second = (it.id for it in repository.commits("r")[:2])
+    changes = {
+        it["tensor"]: it for it in json.loads(checkpoints("diff", f"r/{first}", f"r/{second}", "--json").out)
+    }
+    assert changes["frozen"]["change"] == "same"
+    assert changes["w"]["change"] == "changed"
+    old, new = (np.frombuffer(state(step)["w"].data, np.float32).astype(np.float64) for step in (0, 10))
+    assert changes["w"]["largest"] == np.abs(new - old).max()
+    assert "1 of 2 tensors are the same" in checkpoints("diff", f"r/{first}", f"r/{second}").out
+
+
+def test_stats_add_up(checkpoints, repository):
+    found = json.loads(checkpoints("stats", "--json").out)
+    assert found["commits"] == 6
+    assert found["raw_bytes"] == 6 * (40 * 40 * 4 + 4000)
+    assert found["pack_bytes"] == sum(size for _, size in repository.shelf.files.list("packs/"))
+    assert "6 commits of 1 runs" in checkpoints("stats").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("show", "newest"), "RUN/COMMIT"),
+        (("tag", "r/ffff", "x"), "no commit"),
+        (("prune", "r", "--keep-best", "1"), "--metric"),
+        (("prune", "r", "--metric", "validation_loss"), "--keep-best"),
+        (("prune", "nobody", "--dry-run"), "no run"),
+        (("unpin", "r/newest", "--for", "nobody"), "not pinned"),
+        (("verify", "nobody"), "no run"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(checkpoints, arguments, word):
+    answer = checkpoints(*arguments)
+    assert answer.code == 2
+    assert word in answer.err
+    assert "Traceback" not in answer.err
