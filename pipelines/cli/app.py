@@ -65,9 +65,12 @@ def called(root: Path) -> str:
 
 def run_config(path: Path, assignments: list[str] | None) -> "RunConfig":
     """The run that the command is about."""
-    from pipelines.config.load import load
+    from pipelines.display.waiting import waiting
 
-    return load(path, assignments=assignments or ())
+    with waiting("reading the settings"):  # their parts belong to modules that import PyTorch
+        from pipelines.config.load import load
+
+        return load(path, assignments=assignments or ())
 
 
 def storage_config(path: Path, assignments: list[str] | None, *, also: str | None = None) -> "StorageConfig":

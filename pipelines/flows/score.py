@@ -55,22 +55,24 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     schema = prediction_schema(
         trained.task.config.quantiles, pinned.schema.field(trained.job.table.time).type
     )
-    rows = prediction_rows(
-        trained.task.predict(trained.model, trained.task.inputs(contexts.batch)),
-        contexts.batch,
-        names=plan.series,
-        schema=schema,
-        snapshot=pinned.id,
-        commit=trained.commit.id,
-        run=config.run,
-    )
-    target = create_table(
-        connection.lake,
-        config.predictions.uri,
-        schema,
-        format=config.predictions.format,
-    )
-    added = publish(target, rows, commit=trained.commit.id)
+    with waiting("forecasting"):
+        rows = prediction_rows(
+            trained.task.predict(trained.model, trained.task.inputs(contexts.batch)),
+            contexts.batch,
+            names=plan.series,
+            schema=schema,
+            snapshot=pinned.id,
+            commit=trained.commit.id,
+            run=config.run,
+        )
+    with waiting(f"appending to {config.predictions.uri}"):
+        target = create_table(
+            connection.lake,
+            config.predictions.uri,
+            schema,
+            format=config.predictions.format,
+        )
+        added = publish(target, rows, commit=trained.commit.id)
     create_table_artifact(
         key="predictions",
         table=shown_rows(rows.slice(0, SHOWN)),

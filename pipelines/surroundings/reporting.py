@@ -7,9 +7,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from urllib.parse import urlsplit
 
 from pipelines.display.terminal import warn
+from pipelines.display.waiting import waiting
 from pipelines.surroundings.prefect_api import PrefectApi
 from storage.errors import UserError
 
@@ -68,11 +70,14 @@ def reporting_to(api: PrefectApi) -> Iterator[None]:
     before, told = dict(os.environ), logging.raiseExceptions
     os.environ.update(api.client_environment())
     # Imported only now: Prefect reads its settings, and makes its home, at import.
-    from httpx import HTTPError
-    from prefect.context import refresh_global_settings_context
-    from prefect.events.worker import EventsWorker
-    from prefect.exceptions import PrefectException
-    from prefect.logging.handlers import APILogWorker
+    with waiting("loading Prefect"):
+        from httpx import HTTPError
+        from prefect.context import refresh_global_settings_context
+        from prefect.events.worker import EventsWorker
+        from prefect.exceptions import PrefectException
+        from prefect.logging.handlers import APILogWorker
+
+        import_module("prefect.flows")  # every flow needs it, and it takes the longest
 
     refresh_global_settings_context()
     logging.raiseExceptions = False  # a line that does not reach Prefect is told once, by what is raised here

@@ -56,8 +56,7 @@ def _borrowed(kinds: list[type[Server]], root: Path) -> Iterator[list[Server]]:
     absent = [kind for kind in kinds if kind.find(folder_of(kind, root)) is None]
     before = settled_address(folder_of(LocalServer, root))
     # The pool is left before the stack is unwound: a server that is still starting is ended too.
-    with ExitStack() as stack:
-        stack.enter_context(enough_room(root))
+    with enough_room(root), ExitStack() as stack:
         with ExitStack() as starting, ThreadPoolExecutor(len(kinds)) as pool:
             if absent:
                 starting.enter_context(waiting(f"starting {' and '.join(_NAMES[kind] for kind in absent)}"))
@@ -65,4 +64,8 @@ def _borrowed(kinds: list[type[Server]], root: Path) -> Iterator[list[Server]]:
         for server in servers:
             if isinstance(server, LocalServer) and before not in (None, server.endpoint_url):
                 warn(f"a port of the S3 server is taken by another program; now it is {server.endpoint_url}")
-        yield servers
+        try:
+            yield servers
+        finally:
+            with waiting("leaving the servers"):  # whoever is the last to leave ends them
+                stack.close()
