@@ -1,0 +1,191 @@
+"""How much do checkpoints of real trainings store, beside other tools on the same states?
+
+    python -m benchmarks.checkpoints [--quick] [--setup] [--saves N] [--cadences 1,10,100]
+
+Four trails (`benchmarks.trails`): a forecaster and a language model, in float32 and bfloat16; weights and
+both moments of AdamW. Each is saved every 1, 10, 100 steps, N times (50), by this project's repository on an
+embedded S3 server, through its public API, and by each peer. Stored are all bytes below the prefix:
+keyframes, manifests and heads included. Figures are means over the trails; `peers` has all of them.
+
+`stored_over_best_peer`: worst cadence, of peers as shipped. `stored_over_best_peer_with_base`: against ZipNN
+that is given the state before. `restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: bytes
+of packs that tags, a fork, renamed tensors and frozen layers add. `stored_over_kept_raw` and speed are not
+measured here yet. `--quick`: one trail of each dtype, 10 saves, cadences 1 and 10.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.checkpoint_peers import compressors, folders, setup
+from benchmarks.report import Peak, print_result
+from benchmarks.trails import Kind, Save, Width, trail
+from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, RunWriter
+from storage.local import LocalServer
+from storage.objects import Bucket
+
+TRAILS: tuple[tuple[Kind, Width], ...] = (
+    ("forecast", "float32"),
+    ("language", "bfloat16"),
+    ("language", "float32"),
+    ("forecast", "bfloat16"),
+)
+WITH_BASE = "zipnn with the previous"
+
+
+class Ours:
+    """This project's repository, with one policy."""
+
+    def __init__(self, bucket: Bucket, prefix: str, policy: DeltaPolicy) -> None:
+        self.repository = Repository.create(bucket, prefix)
+        self._writer = RunWriter.create(self.repository, "run", "attempt")
+        self._writer.deltas = policy
+
+    def save(self, state: Save) -> None:
+        """Store one more."""
+        self._writer.save(state.tensors, {}, step=state.step, hints=state.hints)
+
+    def close(self) -> int:
+        """Bytes of everything below the prefix."""
+        return self.repository.statistics().stored_bytes
+
+    def read_over_raw(self) -> float:
+        """Of the commit whose restore reads most."""
+        reads = (self.repository.restore("run", it.id) for it in self.repository.commits("run"))
+        return max(it.read_bytes / it.commit.raw_bytes for it in reads)
+
+
+def peers() -> dict[str, Callable[[], Any]]:
+    """Those that are there."""
+    setup.importable()
+    found: dict[str, Callable[[], Any]] = {
+        "torch.save": lambda: compressors.Files(compressors.torch_save),
+        "zstd": lambda: compressors.Files(compressors.zstd),
+        "dcp with zstd": folders.Distributed,
+    }
+    if importlib.util.find_spec("zipnn"):
+        found["zipnn"] = lambda: compressors.Files(compressors.zipnn)
+        found[WITH_BASE] = lambda: compressors.Files(compressors.zipnn_with_base)
+    found |= {
+        name: make
+        for name, make in (("restic", folders.restic), ("borg", folders.borg))
+        if folders.is_there(name)
+    }
+    return found
+
+
+def stored_over_raw(states: Iterable[Save], stores: dict[str, Any], peak: Peak) -> dict[str, float]:
+    """Of each store, after all states."""
+    raw = 0
+    for state in states:
+        raw += state.raw_bytes
+        for store in stores.values():
+            store.save(state)
+        peak.sample()
+    return {name: store.close() / raw for name, store in stores.items()}
+
+
+def zero_copy_bytes(bucket: Bucket) -> int:
+    """Bytes of packs that are added where nothing is new."""
+    repository = Repository.create(bucket, "nothing-twice")
+    state = next(trail("forecast", cadence=1, saves=1, start=2))
+
+    def packs() -> int:
+        return repository.statistics().pack_bytes
+
+    writer = RunWriter.create(repository, "run", "a1")
+    writer.save(state.tensors, {}, step=0)
+    before = packs()
+    repository.tag("run", "newest", "best")
+    writer.save(state.tensors, {"again": True}, step=1)  # nothing has changed: all layers frozen
+    repository.fork("run", "newest", "fork", "a2")
+    renamed = {f"pretrained/{name}": tensor for name, tensor in state.tensors.items()}
+    RunWriter.take_over(repository, "fork", "a3").save(renamed, {}, step=2)
+    return packs() - before
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--setup", action="store_true", help="install peers below .bench first")
+    parser.add_argument("--saves", type=int, default=50)
+    parser.add_argument("--cadences", default="1,10,100")
+    asked = parser.parse_args()
+    if asked.setup:
+        setup.install()
+    saves = 10 if asked.quick else asked.saves
+    cadences = [1, 10] if asked.quick else [int(it) for it in asked.cadences.split(",")]
+    trails = TRAILS[:2] if asked.quick else TRAILS
+    peak, results, reads = Peak(), {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        server = LocalServer.start(Path(folder), die_with_parent=True)
+        try:
+            bucket = Bucket("lake", server.access)
+            bucket.create()
+            for kind, width in trails:
+                for cadence in cadences:
+                    name = f"{kind} {width} every {cadence}"
+                    ours = {
+                        "carousel": Ours(bucket, f"{name}/usual", DeltaPolicy()),
+                        "carousel every-step": Ours(bucket, f"{name}/deep", EVERY_STEP),
+                    }
+                    states = trail(kind, width, cadence=cadence, saves=saves)
+                    stores = {**ours, **{it: make() for it, make in peers().items()}}
+                    results[name] = stored_over_raw(states, stores, peak)
+                    if cadence == 1:
+                        reads.append(ours["carousel"].read_over_raw())
+                    print(name, {it: round(value, 4) for it, value in results[name].items()}, flush=True)
+            zero = zero_copy_bytes(bucket)
+        finally:
+            server.stop()
+    print_result(
+        "checkpoints",
+        quick=asked.quick,
+        figures={
+            **figures(results, cadences),
+            "restore_read_over_raw": max(reads),
+            "zero_copy_bytes": zero,
+            "saves": saves,
+            "peak_rss_mb": round(peak.mb, 1),
+        },
+        peers=results,
+    )
+
+
+def figures(results: dict[str, dict[str, float]], cadences: list[int]) -> dict[str, float]:
+    """Means over trails."""
+
+    def mean(cadence: int, value: Callable[[dict[str, float]], float]) -> float:
+        chosen = [found for name, found in results.items() if name.endswith(f" every {cadence}")]
+        return statistics.mean(value(found) for found in chosen)
+
+    def over_best(found: dict[str, float]) -> float:
+        shipped = [it for name, it in found.items() if not name.startswith("carousel") and name != WITH_BASE]
+        return found["carousel"] / min(shipped)
+
+    def over_base(found: dict[str, float]) -> float:
+        return found["carousel"] / found[WITH_BASE]
+
+    some = next(iter(results.values()))
+    found = {
+        "stored_over_raw_every_step": mean(1, lambda it: it["carousel"]),
+        "stored_over_raw_every_step_deep": mean(1, lambda it: it["carousel every-step"]),
+        "stored_over_best_peer": max(mean(it, over_best) for it in cadences if it <= 100),
+        **{f"stored_over_best_peer_at_{it}": mean(it, over_best) for it in cadences},
+    }
+    if 100 in cadences:
+        found["stored_over_raw_usual"] = mean(100, lambda it: it["carousel"])
+    if WITH_BASE in some:
+        found["stored_over_best_peer_with_base"] = max(mean(it, over_base) for it in cadences)
+    return found
+
+
+if __name__ == "__main__":
+    main()
