@@ -28,6 +28,8 @@ class TrainingConfig:
     """Steps between checkpoints; the model is validated right before each."""
     saves_in_flight: int = 2
     """Checkpoints on their way to the bucket beside training; each holds a copy of the state in memory."""
+    saving_threads: int = 1
+    """CPU threads of rank 0 that encode checkpoints beside training; they give way to those of all ranks."""
     spool_mib: int = 2048
     """MiB of this host's disk that keep checkpoints while the bucket is out; 0: an outage ends training."""
     validation_batches: int = 40
@@ -53,6 +55,7 @@ class TrainingConfig:
             "batch_size",
             "checkpoint_every",
             "saves_in_flight",
+            "saving_threads",
             "report_every",
             "ranks",
             "threads_per_rank",

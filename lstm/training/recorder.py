@@ -130,6 +130,7 @@ def background(writer: RunWriter, config: TrainingConfig, spool: Spool | None) -
     return BackgroundWriter(
         writer,
         in_flight=config.saves_in_flight,
+        encoders=config.saving_threads,
         spool=spool,
         on_durable=told,
         on_note=lambda text: emit("note", message=text),

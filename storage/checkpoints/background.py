@@ -57,7 +57,8 @@ class BackgroundWriter(Generic[S]):
         writer: RunWriter,
         *,
         in_flight: int = 2,
-        niceness: int = 15,
+        encoders: int = 1,
+        niceness: int = 5,
         spool: Spool | None = None,
         new_slot: Callable[[], Slot[S]] | None = None,
         on_durable: Callable[[Commit], None] = lambda commit: None,
@@ -68,8 +69,10 @@ class BackgroundWriter(Generic[S]):
         Args:
             writer: what commits.
             in_flight: states that are held in memory at most; each takes its own size.
-            niceness: how much the threads give way to others (0 to 19; Linux). At 15 they get a thirtieth of
-                what training gets of a core that both want, and all of one that is idle.
+            encoders: threads that encode chunks: as many cores as saves may take.
+            niceness: how much the threads give way to others (0 to 19; Linux). At 5 they get a third of what
+                training gets of a core that both want, and all of one that is idle. Much more is worse: who
+                is kept from a core while it holds Python's lock keeps training waiting too.
             spool: where saves wait for the end of an outage; None: an outage fails them.
             new_slot: makes the memory that a state is copied into; None: for plain `Tensor`s.
             on_durable: called with each commit, in order, by the thread that saves.
@@ -77,6 +80,9 @@ class BackgroundWriter(Generic[S]):
         """
         if in_flight < 1:
             raise ValueError(f"in_flight must be >= 1 save, got {in_flight}")
+        if encoders < 1:
+            raise ValueError(f"encoders must be >= 1 thread, got {encoders}")
+        writer.encoders = encoders
         self.writer, self.in_flight = writer, in_flight
         self._spool, self._niceness = spool, niceness
         self._on_durable, self._on_note = on_durable, on_note

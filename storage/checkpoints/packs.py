@@ -38,20 +38,29 @@ class Job:
 class PackWriter:
     """Writes chunks into new packs. Leave the context to be sure that all packs are durable."""
 
-    def __init__(self, files: Below, new_name: Callable[[], str], *, raw_bytes: int, format_: int) -> None:
+    def __init__(
+        self,
+        files: Below,
+        new_name: Callable[[], str],
+        *,
+        raw_bytes: int,
+        format_: int,
+        encoders: int | None = None,
+    ) -> None:
         """
         Args:
             files: the repository.
             new_name: gives a fresh pack name.
             raw_bytes: of all chunks to come.
             format_: of the repository; no younger codec is used.
+            encoders: threads that encode; None: one for each core, four at most.
         """
         self.packs: dict[str, int] = {}
         """Bytes of each pack; whole once the context was left."""
         self._files, self._new_name, self._format = files, new_name, format_
         # A small state goes up in several packs at once, a large one in packs as large as may be.
         self._target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw_bytes // UPLOADS + 1))
-        self._workers = min(4, os.cpu_count() or 1)
+        self._workers = encoders or min(4, os.cpu_count() or 1)
         self._encoders = ThreadPoolExecutor(self._workers)
         self._uploaders = ThreadPoolExecutor(UPLOADS)
         self._under_way: deque[Future[str]] = deque()

@@ -25,6 +25,7 @@ class State:
         metrics: Mapping[str, float],
         tags: tuple[str, ...],
         predictor: Predictor | None = None,
+        encoders: int | None = None,
     ) -> None:
         self.id = draft.id
         self.learned = memory.newest
@@ -32,6 +33,7 @@ class State:
         self._claim, self._memory, self._draft = claim, memory, draft
         self._metrics, self._tags = metrics, tags
         self._predictor = predictor or Predictor(draft, (), None)
+        self._encoders = encoders
         self._format = claim.shelf.format
         self._created = claim.shelf.clock()
         self._uploaded: dict[str, int] = {}
@@ -99,7 +101,11 @@ class State:
 
         raw_bytes = sum(len(draft.chunks[chunk][1]) for chunk in missing)
         writer = PackWriter(
-            shelf.files, lambda: shelf.new_name(generation), raw_bytes=raw_bytes, format_=self._format
+            shelf.files,
+            lambda: shelf.new_name(generation),
+            raw_bytes=raw_bytes,
+            format_=self._format,
+            encoders=self._encoders,
         )
         with writer:
             for stage in predictor.stages():

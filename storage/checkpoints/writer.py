@@ -42,6 +42,8 @@ class RunWriter:
         """
         self.repository = repository
         self.deltas = deltas
+        self.encoders: int | None = None
+        """Threads that encode chunks; None: one for each core, four at most. Can be set at any time."""
         self._claim, self._memory = claim, memory
         self._previous: Previous | None = None
         self._lock = threading.Lock()
@@ -190,7 +192,8 @@ class RunWriter:
             draft = Draft.of(tensors, meta, step)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
-            state = State(self._claim, self._memory, draft, *notes, self._predictor(draft, tuple(hints)))
+            predictor = self._predictor(draft, tuple(hints))
+            state = State(self._claim, self._memory, draft, *notes, predictor, self.encoders)
             commit = self._land(state, *notes, retain)
             if self._keeps_states and commit.manifest in state.written:
                 manifest = state.written[commit.manifest]
