@@ -4,7 +4,8 @@ Only typer and the standard library are imported here, so that help stays quick.
 """
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,8 @@ class Settings:
 
     root: Path = Path(".carousel")
     debug: bool = False
+    began: float = field(default_factory=time.monotonic)
+    """When the command began, by the monotonic clock."""
 
 
 ConfigPath = Annotated[

@@ -1,5 +1,6 @@
 """`carousel doctor`: is everything here that a run needs, and what to do where it is not."""
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from pipelines.doctor import Finding
 
+CHECK = "doctor-"
+"""How names of the threads begin that check."""
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red", "skipped": "dim"}
 
 
@@ -29,15 +32,15 @@ def doctor(
 
     Exit code 0: no problem, perhaps warnings. 1: a problem.
     """
-    began = time.monotonic()
     from pipelines.display.waiting import waiting
     from pipelines.doctor import Case, Outcome, examine
     from pipelines.doctor.examination import LIMIT_S
 
     root = settings(context).root
+    left = LIMIT_S - (time.monotonic() - settings(context).began)
     case = Case(root, config, tuple(assign or ()), optional=config == DEFAULT_CONFIG)
     with waiting("looking at this machine, the bucket and the settings"):
-        found = examine(case, LIMIT_S - (time.monotonic() - began))
+        found = examine(case, left)
     outcomes = [finding.outcome for findings in found.values() for finding in findings]
     problems, warnings = outcomes.count(Outcome.problem), outcomes.count(Outcome.warning)
     if as_json:
@@ -47,6 +50,11 @@ def doctor(
         out.print(_table(found), soft_wrap=False)
         out.print(_counted(problems, warnings))
     raise typer.Exit(int(problems > 0))
+
+
+def has_given_up() -> bool:
+    """Whether checks that had no answer in time still wait for one."""
+    return any(thread.name.startswith(CHECK) for thread in threading.enumerate())
 
 
 def _counted(problems: int, warnings: int) -> str:

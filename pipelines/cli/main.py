@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import psutil
 import typer
 
 from pipelines.cli import (
@@ -120,12 +122,21 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
             signal.signal(number, _leave)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:], Settings(began=_born()))
+    if doctor.has_given_up():
+        sys.stdout.flush()
+        os._exit(code)  # Python's own end takes seconds while threads are in the middle of imports
+    sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
+def _born() -> float:
+    """When this process began, by the monotonic clock: importing what is above takes its time too."""
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
+
+
+def run(arguments: Sequence[str], settings: Settings | None = None) -> int:
     """Run one command line; returns the exit code."""
-    settings = Settings()
+    settings = settings or Settings()
     loopback.bypass_proxies()  # inherited by all that this command starts
     try:
         command = typer.main.get_command(app)

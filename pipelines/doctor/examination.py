@@ -9,7 +9,7 @@ from pipelines.doctor.case import Case
 from pipelines.doctor.finding import Finding, problem, warning
 
 LIMIT_S = 8.5
-"""After this, a group that has not come to its end is told as such."""
+"""Seconds of the command after which a group that has not come to its end is told as such."""
 
 Check = Callable[[Case], Iterator[Finding]]
 
@@ -74,7 +74,7 @@ class _Group(threading.Thread):
             return self._found
         late = warning(
             "the rest of this",
-            f"no answer within {limit_s:g} s",
+            f"no answer within {limit_s:.1f} s",
             "run it again on a quieter machine; if it stays so, look at what the last line before names",
         )
         return [*self._found, late]
