@@ -1,6 +1,5 @@
 """One schema for all files, decided before a row is written: the time column, and every column's type."""
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,10 +159,10 @@ def _grouped(profiles: Sequence[Profile], numbers: int, present: int, reading: R
     # 1,5 beside 1,234: a decimal comma.
     if 2 * (numbers + count) < present or (thousands == "," and commas > count):
         return None
-    option = f"--thousands {shlex.quote(thousands)}"
+    option = f"--thousands '{thousands}'" if thousands != "'" else '--thousands "\'"'
     if thousands == "," and commas == count:
-        return f"{option}, or --decimal , if the comma is its decimal mark"
-    return option if decimal == reading.decimal else f"{option} --decimal {decimal}"
+        return f"{option} (or, if the comma is its decimal mark, --decimal ',')"
+    return option if decimal == reading.decimal else f"{option} --decimal '{decimal}'"
 
 
 def _first(files: Sequence[FileFacts], name: str, what: str) -> tuple[FileFacts, Example]:

@@ -77,15 +77,15 @@ BAD = {
     ),
     "digits-in-groups": Bad(
         'time,x\n2024-01-01,900\n2024-01-02,"1,234.50"\n',
-        ("digits are in groups", "'1,234.50'", "line 3", "--thousands ,"),
+        ("digits are in groups", "'1,234.50'", "line 3", "--thousands ','"),
     ),
     "digits-in-groups-or-decimal-commas": Bad(
-        'time,x\n2024-01-01,"1,234"\n', ("'1,234'", "--thousands ,, or --decimal ,")
+        'time,x\n2024-01-01,"1,234"\n', ("'1,234'", "--thousands ',' (or,", "--decimal ',')")
     ),
     "digits-in-groups-of-the-continent": Bad(
-        "time;x\n2024-01-01;1.234,50\n", ("'1.234,50'", "--thousands . --decimal ,")
+        "time;x\n2024-01-01;1.234,50\n", ("'1.234,50'", "--thousands '.' --decimal ','")
     ),
-    "digits-in-groups-by-blanks": Bad("time;x\n2024-01-01;1 234,50\n", ("--thousands ' ' --decimal ,",)),
+    "digits-in-groups-by-blanks": Bad("time;x\n2024-01-01;1 234,50\n", ("--thousands ' ' --decimal ','",)),
     "a-mark-that-groups-nothing": Bad(GOOD, ("--thousands '.'", "--decimal ."), {"thousands": "."}),
     "infinity": Bad(GOOD.replace(",3", ",inf"), ("'x'", "1 infinities", "line 4", "--infinities null")),
     "infinity-in-parquet": Bad(
