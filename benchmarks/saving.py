@@ -26,6 +26,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from torch import nn
 from benchmarks.report import print_result
 from lstm.training.config import TrainingConfig
 from lstm.training.learner import Learner
-from storage.checkpoints import BackgroundWriter, Repository, RunWriter, Tensor
+from storage.checkpoints import BackgroundWriter, Commit, Repository, RunWriter, Tensor
 from storage.local import LocalServer
 from storage.objects import Access, Bucket
 
@@ -73,6 +74,10 @@ class Training:
             self.step()
         return time.perf_counter() - began
 
+    def save(self, saver: BackgroundWriter[Tensor]) -> "Future[Commit]":
+        """As the training loop does."""
+        return saver.save(self.learner.tensors(), {}, step=self.done, hints=self.learner.hints())
+
     def _fastest(self) -> float:
         return min(_seconds(self.step)[1] for _ in range(4))
 
@@ -98,7 +103,7 @@ def stall(saver: BackgroundWriter[Tensor], training: Training, pairs: int) -> St
         training.step()
         began = time.perf_counter()
         state = training.learner.tensors()
-        saver.save(state, {}, step=training.done)
+        saver.save(state, {}, step=training.done, hints=training.learner.hints())
         saved = time.perf_counter()
         for name, tensor in state.items():
             np.copyto(copied[name], np.frombuffer(tensor.data, np.uint8))
@@ -126,7 +131,7 @@ def slowdown(saver: BackgroundWriter[Tensor], training: Training, pairs: int) ->
         training.steps(EVERY)
 
     def with_save() -> None:
-        saver.save(training.learner.tensors(), {}, step=training.done)
+        training.save(saver)
         training.steps(EVERY)
 
     walls, cores = [], []
@@ -158,7 +163,7 @@ def beside_one_save(saver: BackgroundWriter[Tensor], training: Training) -> tupl
     """Seconds until a save is durable, and how much longer the steps meanwhile take."""
     plain = training.steps(20) / 20
     began = time.perf_counter()
-    future = saver.save(training.learner.tensors(), {}, step=training.done)
+    future = training.save(saver)
     taken = []
     while not future.done():
         taken.append(training.steps(1))
@@ -171,7 +176,8 @@ def measure(megabytes: float, pairs: int, slow_pairs: int, access: Access, bucke
     training = Training(megabytes)
     writer = RunWriter.create(Repository.create(Bucket(bucket, access), "saving"), f"mb{megabytes:g}", "a1")
     before = _peak_mb()
-    with BackgroundWriter[Tensor](writer, in_flight=1 if megabytes > 100 else 2) as saver:
+    size, most = training.learner.state_bytes, 1 if megabytes > 100 else 2
+    with BackgroundWriter[Tensor](writer, in_flight=most, state_bytes=size) as saver:
         stalled = stall(saver, training, pairs)
         slow = slowdown(saver, training, slow_pairs) if slow_pairs else Slowdown(0.0, 0.0)
         durable_s, beside = beside_one_save(saver, training)
@@ -214,7 +220,7 @@ def main() -> None:
             _show("32 MB", small)
             figures = {name: value for name, value in small.items() if name != "slowdown_beside"}
             if not options.quick:
-                large = in_child(measure, 1024.0, 2, 0, server.access, "saving")
+                large = in_child(measure, 1024.0, 1, 0, server.access, "saving")
                 _show("1 GB", large)
                 figures |= {
                     f"{name}_1gb": large[name]

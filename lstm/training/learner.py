@@ -37,6 +37,13 @@ class Learner:
         """The model that is validated and forecasts."""
         return self.average or self.model
 
+    @property
+    def state_bytes(self) -> int:
+        """About what `tensors()` takes once every parameter has its two moments."""
+        weights: int = sum(value.nbytes for value in self.model.state_dict().values())
+        average = 0 if self.average is None else weights
+        return 3 * weights + average
+
     def update(self, learning_rate: float) -> None:
         """One optimiser step from the gradients that are there."""
         for group in self.optimizer.param_groups:

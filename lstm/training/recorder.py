@@ -114,7 +114,9 @@ class Recorder:
         self.ranks.together(error)
 
 
-def background(writer: RunWriter, config: TrainingConfig, spool: Spool | None) -> BackgroundWriter[Tensor]:
+def background(
+    writer: RunWriter, config: TrainingConfig, spool: Spool | None, state_bytes: int
+) -> BackgroundWriter[Tensor]:
     """Rank 0's saver: it tells of each commit when that is durable, and of outages."""
 
     def told(commit: Commit) -> None:
@@ -130,6 +132,7 @@ def background(writer: RunWriter, config: TrainingConfig, spool: Spool | None) -
     return BackgroundWriter(
         writer,
         in_flight=config.saves_in_flight,
+        state_bytes=state_bytes,
         encoders=config.saving_threads,
         spool=spool,
         on_durable=told,

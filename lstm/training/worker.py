@@ -35,7 +35,7 @@ from lstm.training.start import (
 from lstm.training.stop import StopSignal
 from lstm.training.written_by import check_same, task_of
 from lstm.windows import WindowReader, WindowStream
-from storage.checkpoints import BackgroundWriter, Repository, Restored, Spool, Tensor, spool_folder
+from storage.checkpoints import Repository, Restored, Spool, spool_folder
 from storage.errors import UserError
 from storage.objects import Access, Bucket
 from storage.tables import CatalogSettings, Lake
@@ -56,9 +56,8 @@ def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resum
     commit = ranks.share(start.commit if start else None)
     repository = Repository.open(Bucket(job.bucket, lake.access), job.repository)
     restored = repository.restore(job.run, commit)
-    saver = background(start.writer, job.training, spool) if start else None
     stop = StopSignal()
-    trainer = _trainer(job, data, ranks, restored, saver, stop)
+    trainer = _trainer(job, data, ranks, restored, start, spool, stop)
     if ranks.first:
         notes = differences(restored.meta["environment"], environment(ranks.world))
         emit(
@@ -112,7 +111,8 @@ def _trainer(
     data: Lake,
     ranks: Ranks,
     restored: Restored,
-    saver: BackgroundWriter[Tensor] | None,
+    start: Start | None,
+    spool: Spool | None,
     stop: StopSignal,
 ) -> Trainer:
     plan = plan_of(restored)
@@ -133,6 +133,7 @@ def _trainer(
     )
     if restored.meta["cursor"] is not None:
         training.load_state_dict(restored.meta["cursor"])
+    saver = background(start.writer, job.training, spool, learner.state_bytes) if start else None
     recorder = Recorder(
         ranks, saver, {"plan": plan_tensor(plan)}, constant_meta(job, task, plan, learner.model)
     )

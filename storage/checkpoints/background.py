@@ -57,6 +57,7 @@ class BackgroundWriter(Generic[S]):
         writer: RunWriter,
         *,
         in_flight: int = 2,
+        state_bytes: int = 0,
         encoders: int = 1,
         niceness: int = 5,
         spool: Spool | None = None,
@@ -69,6 +70,8 @@ class BackgroundWriter(Generic[S]):
         Args:
             writer: what commits.
             in_flight: states that are held in memory at most; each takes its own size.
+            state_bytes: about what a state takes, if that is known: memory for it is made ready beside
+                training, as the first copy into fresh memory takes several times as long.
             encoders: threads that encode chunks: as many cores as saves may take.
             niceness: how much the threads give way to others (0 to 19; Linux). At 5 they get a third of what
                 training gets of a core that both want, and all of one that is idle. Much more is worse: who
@@ -88,6 +91,7 @@ class BackgroundWriter(Generic[S]):
         self._on_durable, self._on_note = on_durable, on_note
         self._new_slot = new_slot or cast("Callable[[], Slot[S]]", HostSlot)
         self._free: list[Slot[S]] = []
+        self._state_bytes = state_bytes
         self._backlog = Backlog(self._release)
         work = [self._commit_all] if spool is None else [self._commit_all, self._spool_all]
         # Daemons: a process that ends by an error must not hang on a bucket that is out.
@@ -249,6 +253,10 @@ class BackgroundWriter(Generic[S]):
             self._backlog.broke(error)
 
     def _commit_all(self) -> None:
+        if self._state_bytes:
+            slot = self._new_slot()
+            slot.reserve(self._state_bytes + self._state_bytes // 16)  # what alignment and growth may take
+            self._free.append(slot)
         while (save := self._backlog.next_to_commit()) is not None:
             try:
                 commit = save.commit(self.writer, self._spool)

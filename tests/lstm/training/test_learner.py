@@ -47,3 +47,11 @@ def test_the_moving_average_follows_the_weights() -> None:
     average = next(iter(learner.scored.parameters()))
     assert learner.scored is not learner.model
     torch.testing.assert_close(average, (first + weight) / 2)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_its_size_is_known_before_the_first_step(decay: float) -> None:
+    learner = fresh(TrainingConfig(ema_decay=decay))
+    expected = learner.state_bytes
+    steps(learner, 0, 1)
+    assert sum(tensor.nbytes for tensor in learner.tensors().values()) == pytest.approx(expected, abs=100)

@@ -166,6 +166,31 @@ def test_no_more_memory_is_taken_than_for_the_saves_in_flight():
     assert len(made) <= 2
 
 
+def test_memory_for_a_state_of_known_size_is_ready_before_the_first_save():
+    ready, first = threading.Event(), HostSlot()
+    made = [first]
+
+    class Later(HostSlot):
+        """What is made when no slot is free."""
+
+    def new_slot() -> HostSlot:
+        return made.pop() if made else Later()
+
+    reserve = first.reserve
+
+    def told(size: int) -> None:
+        reserve(size)
+        ready.set()
+
+    first.reserve = told
+    with saver_of(begun(FakeStore()), state_bytes=10_000, new_slot=new_slot) as saver:
+        assert ready.wait(60)
+        size = first._memory.size
+        saver.save(state(w=1), {}, step=1)
+    assert size >= 10_000
+    assert first._memory.size == size
+
+
 def test_a_failure_is_raised_by_the_next_save_once_and_saving_goes_on():
     store = FakeStore()
     with saver_of(begun(store)) as saver:

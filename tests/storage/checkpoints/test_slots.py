@@ -22,6 +22,15 @@ def test_the_copy_stays_as_it_was_and_its_memory_is_used_again():
     assert address(slot.copy(state)["w"]) == address(first["w"])
 
 
+def test_what_was_reserved_is_used():
+    state = {"w": Tensor.from_numpy(np.arange(1000.0))}
+    slot = HostSlot()
+    slot.reserve(3 * 2**20)
+    reserved = slot._memory.__array_interface__["data"][0]
+    assert slot.copy(state) == state
+    assert address(slot.copy(state)["w"]) == reserved
+
+
 def test_a_state_that_has_grown_still_fits():
     slot = HostSlot()
     slot.copy({"w": Tensor.from_numpy(np.zeros(3))})
