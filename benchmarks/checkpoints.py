@@ -150,7 +150,7 @@ def main() -> None:
         quick=asked.quick,
         figures={
             **figures(results, cadences),
-            "restore_read_over_raw": max(reads),
+            **({"restore_read_over_raw": max(reads)} if reads else {}),
             "zero_copy_bytes": zero,
             "saves": saves,
             "peak_rss_mb": round(peak.mb, 1),
@@ -173,16 +173,16 @@ def figures(results: dict[str, dict[str, float]], cadences: list[int]) -> dict[s
     def over_base(found: dict[str, float]) -> float:
         return found["carousel"] / found[WITH_BASE]
 
-    some = next(iter(results.values()))
     found = {
-        "stored_over_raw_every_step": mean(1, lambda it: it["carousel"]),
-        "stored_over_raw_every_step_deep": mean(1, lambda it: it["carousel every-step"]),
         "stored_over_best_peer": max(mean(it, over_best) for it in cadences if it <= 100),
         **{f"stored_over_best_peer_at_{it}": mean(it, over_best) for it in cadences},
     }
+    if 1 in cadences:
+        found["stored_over_raw_every_step"] = mean(1, lambda it: it["carousel"])
+        found["stored_over_raw_every_step_deep"] = mean(1, lambda it: it["carousel every-step"])
     if 100 in cadences:
         found["stored_over_raw_usual"] = mean(100, lambda it: it["carousel"])
-    if WITH_BASE in some:
+    if WITH_BASE in next(iter(results.values())):
         found["stored_over_best_peer_with_base"] = max(mean(it, over_base) for it in cadences)
     return found
 
