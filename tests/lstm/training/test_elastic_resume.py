@@ -12,6 +12,8 @@ from lstm.training.job import Job
 from . import recording_worker
 from .runner import Runner
 
+pytestmark = pytest.mark.timeout(900)  # a dozen launches, on a machine that may be busy
+
 BATCH = 32
 
 

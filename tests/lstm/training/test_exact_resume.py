@@ -8,6 +8,8 @@ from lstm.training.job import Job
 
 from .runner import Runner
 
+pytestmark = pytest.mark.timeout(900)  # a dozen launches, on a machine that may be busy
+
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_killed_at_seven_points_it_ends_bit_identical(
