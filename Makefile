@@ -11,6 +11,9 @@ VENV ?= .venv
 PIP_TORCH ?=
 # Arguments for the command behind `make demo` (--format iceberg, --fresh, ...) and `make test` (-k name, ...).
 ARGS ?=
+# Processes that share the tests; each starts its own servers.
+WORKERS ?= 2
+REPEAT ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -35,8 +38,14 @@ demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> chec
 	@$(BIN)/carousel demo $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) ## Run the tests. ARGS="-k name"
-	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" $(ARGS)
+test: $(INSTALLED) ## Run the tests, on both cores (WORKERS=0: in one process, as --pdb needs it). ARGS="-k name"
+	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" -n $(WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: test-resume
+test-resume: $(INSTALLED) ## Kill trainings at every point and resume them, on 1, 2 and 3 ranks. REPEAT=20: as often, until one fails.
+	@for i in $$(seq $(REPEAT)); do \
+	  $(BIN)/python -m pytest -x tests/lstm/training/test_exact_resume.py tests/lstm/training/test_elastic_resume.py || exit 1; \
+	done
 
 .PHONY: test-readme
 test-readme: $(INSTALLED) ## Run every shell block of the README, as a reader would type it.

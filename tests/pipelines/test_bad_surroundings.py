@@ -205,16 +205,16 @@ def test_what_the_dead_left_behind_holds_nobody_up(command, tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("checkpoints", "list", "wavs"),
-        ("checkpoints", "show", "wavs/best"),
-        ("evaluate", "wavs"),
-        ("resume", "wavs"),
+        ("checkpoints", "list", "tids"),
+        ("checkpoints", "show", "tids/best"),
+        ("evaluate", "tids"),
+        ("resume", "tids"),
     ],
 )
 def test_a_run_that_is_not_there_comes_with_those_that_are(arguments, carousel, root):
     from storage.checkpoints import RunWriter
 
     repository = connect(StorageConfig(), root).repository()
-    for name in {"waves", "waves-2"} - set(repository.runs()):
+    for name in {"tides", "tides-2"} - set(repository.runs()):
         RunWriter.create(repository, name, "attempt")
-    refused(carousel(*arguments), "wavs", "did you mean waves or waves-2?")
+    refused(carousel(*arguments), "tids", "did you mean tides or tides-2?")
