@@ -1,0 +1,1 @@
+"""Checkpoints of any PyTorch model in a Carousel repository, and files of other tools."""

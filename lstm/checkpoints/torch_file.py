@@ -1,0 +1,61 @@
+"""Import a plain file of `torch.save`: tensors and plain data only; no code of the file runs."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lstm.checkpoints.tensors import from_torch
+from lstm.checkpoints.values import to_json
+from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.tensor import Tensor
+
+
+class NotWeights(CheckpointError):
+    """A file that `torch.load(weights_only=True)` refuses, or that holds no state dict."""
+
+
+def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by dotted name, and the rest as `{"values": {name: typed JSON}}`; for `RunWriter.save`.
+
+    The whole file is read into memory.
+
+    Raises:
+        NotWeights, NotStorable, FileNotFoundError.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise NotWeights(f"{path} is not a file of torch.save that holds weights only: {error}") from error
+    if not isinstance(state, dict):
+        raise NotWeights(f"{path} holds a {type(state).__name__}, not a state dict")
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    _flatten("", state, tensors, values)
+    return tensors, {"values": values} if values else {}
+
+
+def _flatten(name: str, value: object, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    if name in tensors or name in values:
+        raise NotWeights(
+            f"two entries of the file are both called {name!r} once their names are joined by dots"
+        )
+    if isinstance(value, torch.Tensor):
+        tensors[name] = from_torch(value)
+    elif isinstance(value, dict | list | tuple) and _holds_tensor(value):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            _flatten(f"{name}.{key}" if name else str(key), item, tensors, values)
+    elif isinstance(value, dict) and not name:
+        values.update({str(key): to_json(str(key), item) for key, item in value.items()})
+    else:
+        values[name] = to_json(name, value)
+
+
+def _holds_tensor(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_tensor(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_tensor(item) for item in value)
+    return isinstance(value, torch.Tensor)
