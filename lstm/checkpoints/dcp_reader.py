@@ -1,0 +1,140 @@
+"""`torch.distributed.checkpoint` loads from a repository, into any world size and sharding.
+
+A rank reads whole tensors, but only those it needs some part of. Nothing from the bucket is unpickled: a
+value beside tensors is JSON there, and is handed to the planner in the form of `torch.save` that planners
+take.
+"""
+
+import io
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex, StorageMeta
+from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, LoadPlanner
+from torch.distributed.checkpoint.storage import StorageReader
+from torch.futures import Future
+
+from lstm.checkpoints.dcp_metadata import of_commit, value_of
+from lstm.checkpoints.tensors import to_torch
+from storage.checkpoints.repository import Repository
+from storage.checkpoints.restore import NEWEST, Restored
+
+
+class CarouselReader(StorageReader):
+    """For `dcp.load`. `DefaultLoadPlanner(allow_partial_load=True)` leaves keys that the commit lacks."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        run: str,
+        commit: str = NEWEST,
+        *,
+        rename: Mapping[str, str] | None = None,
+    ) -> None:
+        """Set up; nothing is read yet.
+
+        Args:
+            repository: where from.
+            run: its name.
+            commit: an id, its first digits, a tag, or "newest"; `checkpoint_id` of `dcp.load` replaces it.
+            rename: name in the checkpoint -> name in the state that is loaded; others keep theirs.
+        """
+        self.repository, self.run, self.wanted = repository, run, commit
+        self._new_names = dict(rename or {})
+        self._old_names = {new: old for old, new in self._new_names.items()}
+        self._found: Restored | None = None
+        self._load_id = ""
+
+    def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
+        """Begin a load."""
+        if checkpoint_id is not None:
+            self.wanted = os.fspath(checkpoint_id)
+        self._found, self._load_id = None, uuid.uuid4().hex
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """What the commit holds. Raises RunMissing, CommitMissing, Damaged."""
+        found = self._find(self.wanted)
+        if found.manifest is None:
+            raise AssertionError("a commit that was restored has a manifest")
+        stored = {name: (it.dtype, it.shape) for name, it in found.manifest.tensors.items()}
+        read = of_commit(found.meta, stored)
+        named = {self._new_names.get(name, name): it for name, it in read.state_dict_metadata.items()}
+        paths = {self._new_names.get(name, name): path for name, path in read.planner_data.items()}
+        meta = StorageMeta(checkpoint_id=self.wanted, load_id=self._load_id)
+        # all ranks read the commit that the coordinator has found, not each the newest of its moment
+        return replace(
+            read,
+            state_dict_metadata=named,
+            planner_data=paths,
+            storage_data=found.commit.id,
+            storage_meta=meta,
+        )
+
+    def set_up_storage_reader(
+        self,
+        metadata: Metadata,
+        is_coordinator: bool,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Settle which commit is read."""
+        if self._found is None or self._found.commit.id != metadata.storage_data:
+            self._find(metadata.storage_data)
+
+    def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
+        """As it is."""
+        return plan
+
+    def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
+        """As they are."""
+        return plans
+
+    def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
+        """Fill what the plan asks for. Raises Damaged, CommitMissing."""
+        found = self._found
+        if found is None:
+            raise AssertionError("a load begins with its metadata")
+        names = {self._old(item.storage_index) for item in plan.items if item.type == LoadItemType.TENSOR}
+        tensors = self.repository.restore(self.run, found.commit.id, names=names).tensors
+        for item in plan.items:
+            name = self._old(item.storage_index)
+            if item.type == LoadItemType.BYTE_IO:
+                planner.load_bytes(item, _in_torchs_form(value_of(found.meta, name)))
+                continue
+            part = to_torch(tensors[name])
+            for axis, (begin, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
+                part = part.narrow(axis, begin, length)
+            target = planner.resolve_tensor(item).detach()
+            if target.shape != part.shape:
+                raise ValueError(
+                    f"{name!r}: the state's part has shape {list(target.shape)}, the checkpoint's"
+                    f" {list(part.shape)}"
+                )
+            target.copy_(part)
+            planner.commit_tensor(item, target)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    @classmethod
+    def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
+        """Any text names a commit; but it does not say in which repository, so none is chosen by it alone."""
+        return False
+
+    def _find(self, commit: str) -> Restored:
+        self._found = self.repository.restore(self.run, commit, names=())
+        return self._found
+
+    def _old(self, index: MetadataIndex) -> str:
+        return self._old_names.get(index.fqn, index.fqn)
+
+
+def _in_torchs_form(value: object) -> io.BytesIO:
+    form = io.BytesIO()
+    torch.save(value, form)
+    form.seek(0)
+    return form

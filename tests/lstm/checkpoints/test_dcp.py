@@ -1,0 +1,156 @@
+"""torch.distributed.checkpoint saves to and loads from a repository, whatever the ranks."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+import torch.multiprocessing as mp
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+from lstm.checkpoints.dcp_reader import CarouselReader
+from lstm.checkpoints.dcp_writer import CarouselWriter
+from storage.checkpoints.repository import Repository
+from storage.objects import Access, Bucket
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of many things in a single process
+
+
+def trained() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(3)
+    model = torch.nn.LSTM(8, 16)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, betas=(0.8, 0.95))
+    model(torch.ones(5, 2, 8))[0].sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 4, "name": "run"}
+
+
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return type(first) is type(second) and first == second
+
+
+def zeroed(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return torch.zeros_like(value)
+    if isinstance(value, dict):
+        return {key: zeroed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(zeroed(item) for item in value)
+    return type(value)()
+
+
+@pytest.mark.parametrize("way", ["save", "async_save"])
+def test_a_model_with_its_optimizer_comes_back(bucket: Bucket, way: str) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = state_of(*trained())
+    writer = CarouselWriter(repository, "run", step=7)
+    if way == "save":
+        dcp.save(state, storage_writer=writer, no_dist=True)
+    else:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        try:
+            dcp.async_save(state, storage_writer=writer).result()
+        finally:
+            dist.destroy_process_group()
+    loaded = zeroed(state)
+    dcp.load(loaded, storage_reader=CarouselReader(repository, "run"), no_dist=True)
+    assert same(loaded, state)
+
+
+def test_a_checkpoint_is_found_by_its_id_and_never_overwritten(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    for at in range(2):
+        writer = CarouselWriter(repository, "run")
+        dcp.save(
+            {"a": torch.full((3,), at)}, checkpoint_id=f"number {at}", storage_writer=writer, no_dist=True
+        )
+    loaded = {"a": torch.full((3,), 9)}
+    reader = CarouselReader(repository, "run")
+    dcp.load(loaded, checkpoint_id="number 0", storage_reader=reader, no_dist=True)
+    assert loaded["a"].tolist() == [0, 0, 0]
+    with pytest.raises(CheckpointException, match="already"):
+        dcp.save(
+            loaded, checkpoint_id="number 0", storage_writer=CarouselWriter(repository, "run"), no_dist=True
+        )
+    with pytest.raises(CheckpointException, match="already"):
+        dcp.save(loaded, storage_writer=CarouselWriter(repository, "run", step=1), no_dist=True)
+
+
+def test_what_is_no_plain_data_is_refused_by_name(bucket: Bucket) -> None:
+    writer = CarouselWriter(Repository.create(bucket, "dcp/"), "run")
+    with pytest.raises(CheckpointException, match="where"):
+        dcp.save({"where": Path("x")}, storage_writer=writer, no_dist=True)
+
+
+def test_some_keys_are_loaded_and_renamed(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = {"old": torch.ones(3), "other": torch.ones(2)}
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run"), no_dist=True)
+    loaded = {"new": torch.zeros(3), "absent": torch.zeros(1)}
+    reader = CarouselReader(repository, "run", rename={"old": "new"})
+    dcp.load(loaded, storage_reader=reader, planner=DefaultLoadPlanner(allow_partial_load=True), no_dist=True)
+    assert loaded["new"].tolist() == [1, 1, 1]
+    assert loaded["absent"].tolist() == [0]
+
+
+def whole_state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(301, 200, generator=generator) for name in ("rows", "columns", "copies")}
+
+
+def rank_of_two(rank: int, port: int, name: str, access: Access) -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    repository = Repository.open(Bucket(name, access), "dcp/")
+    mesh = init_device_mesh("cpu", (2,))
+    ways = {"rows": Shard(0), "columns": Shard(1), "copies": Replicate()}
+    state = {key: distribute_tensor(it, mesh, [ways[key]]) for key, it in whole_state().items()}
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=2))
+    others = {"rows": Shard(1), "columns": Replicate(), "copies": Shard(0)}
+    zeros = {key: distribute_tensor(torch.zeros(301, 200), mesh, [others[key]]) for key in others}
+    dcp.load(zeros, storage_reader=CarouselReader(repository, "run", "one"))
+    for key, it in whole_state().items():
+        assert torch.equal(zeros[key].full_tensor(), it)
+    dist.destroy_process_group()
+
+
+def test_another_world_and_sharding_store_nothing_twice_and_load_each_other(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = whole_state()
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=1, tag="one"), no_dist=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(rank_of_two, (port, bucket.name, bucket.access), nprocs=2)
+    loaded = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    dcp.load(loaded, storage_reader=CarouselReader(repository, "run"), no_dist=True)
+    assert same(loaded, state)
+    first, second = repository.commits("run")
+    assert (second.step, second.new_bytes) == (2, second.manifest_bytes)
+    assert first.new_bytes > first.raw_bytes / 2
+
+
+def test_the_example_of_the_page_runs(bucket: Bucket) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "checkpoints-in-pytorch.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    model, optimizer = trained()
+    names = {"bucket_name": bucket.name, "access": bucket.access, "model": model, "optimizer": optimizer}
+    exec(block, globals() | names)
+    commits = Repository.open(bucket, "checkpoints/").commits("my-run")
+    assert [commit.step for commit in commits] == [100]
