@@ -35,7 +35,7 @@ from lstm.training.start import (
 from lstm.training.stop import StopSignal
 from lstm.training.written_by import check_same, task_of
 from lstm.windows import WindowReader, WindowStream
-from storage.checkpoints import Repository, Restored, Spool, spool_folder
+from storage.checkpoints import OuterKey, Repository, Restored, Spool, spool_folder
 from storage.errors import UserError
 from storage.objects import Access, Bucket
 from storage.tables import CatalogSettings, Lake
@@ -54,7 +54,9 @@ def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resum
     spool = _spool(job, lake) if ranks.first else None
     start = _begin_together(job, lake, data, ranks, spool, attempt=attempt, resume=resume)
     commit = ranks.share(start.commit if start else None)
-    repository = Repository.open(Bucket(job.bucket, lake.access), job.repository)
+    repository = Repository.open(
+        Bucket(job.bucket, lake.access), job.repository, key=OuterKey.from_environment()
+    )
     restored = repository.restore(job.run, commit)
     stop = StopSignal()
     trainer = _trainer(job, data, ranks, restored, start, spool, stop)
@@ -98,7 +100,9 @@ def _begin_together(
     error: Exception | None = None
     if ranks.first:
         try:
-            repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
+            repository = Repository.create(
+                Bucket(job.bucket, lake.access), job.repository, key=OuterKey.from_environment()
+            )
             start = begin(job, lake, data, repository, attempt=attempt, resume=resume, spool=spool)
         except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
             error = failed

@@ -11,7 +11,7 @@ from typing import Self
 
 from pipelines.config.storage import AccessConfig, CatalogConfig, StorageConfig
 from pipelines.surroundings.servers import folder_of
-from storage.checkpoints import Repository
+from storage.checkpoints import OuterKey, Repository
 from storage.errors import UserError
 from storage.local import LocalServer
 from storage.objects import Access, Bucket, BucketMissing
@@ -44,11 +44,11 @@ class Connection:
 
     def repository(self) -> Repository:
         """The repository of checkpoints, made if this is its first use."""
-        return Repository.create(self.bucket, self.prefix)
+        return Repository.create(self.bucket, self.prefix, key=OuterKey.from_environment())
 
     def existing_repository(self) -> Repository:
         """The repository of checkpoints; a UserError if there is none."""
-        return Repository.open(self.bucket, self.prefix)
+        return Repository.open(self.bucket, self.prefix, key=OuterKey.from_environment())
 
 
 def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None) -> Connection:

@@ -19,9 +19,11 @@ from storage.checkpoints.errors import (
     TakenOver,
     TooLarge,
     UnsupportedRepository,
+    WrongKey,
 )
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.hints import AdamHint
+from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover
 from storage.checkpoints.repository import Repository
@@ -54,6 +56,7 @@ __all__ = [
     "InvalidName",
     "LastSave",
     "NotDurable",
+    "OuterKey",
     "PackLists",
     "Parent",
     "Report",
@@ -71,6 +74,7 @@ __all__ = [
     "Tensor",
     "TooLarge",
     "UnsupportedRepository",
+    "WrongKey",
     "recover",
     "spool_folder",
 ]

@@ -7,8 +7,7 @@ same chunk in every commit, whoever saves it. The rule: docs/checkpoint-format.m
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from blake3 import blake3
-
+from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.tensor import Buffer, raw_bytes
 
 ChunkId: TypeAlias = str
@@ -21,11 +20,9 @@ CHUNK_LIMIT = 2**24
 _DOMAIN = b"carousel chunk 1"
 
 
-def chunk_id(dtype: str, raw: Buffer) -> ChunkId:
+def chunk_id(dtype: str, raw: Buffer, identity: Identity = CLEAR) -> ChunkId:
     """Identity of `raw` bytes of a dtype."""
-    hasher = blake3(_DOMAIN + b"\0" + dtype.encode() + b"\0")
-    hasher.update(raw)
-    return hasher.hexdigest()
+    return identity.digest(_DOMAIN + b"\0" + dtype.encode() + b"\0", raw)
 
 
 def cut(dtype: str, shape: tuple[int, ...], block_rows: int | None = None) -> Iterator[int]:

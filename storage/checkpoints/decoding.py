@@ -13,8 +13,10 @@ from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.closure import families, levels, with_bases
 from storage.checkpoints.codecs import decode
 from storage.checkpoints.errors import Damaged
+from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.names import pack_key
+from storage.checkpoints.packs import bound
 from storage.checkpoints.store import Below
 from storage.objects import NotFound, Truncated
 
@@ -56,6 +58,7 @@ class Decoder:
     files: Below
     locations: Mapping[ChunkId, Location]
     """Bases come first."""
+    identity: Identity = CLEAR
     read_bytes: int = 0
     """Fetched so far."""
     _threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
@@ -100,8 +103,10 @@ class Decoder:
         if any(base not in raw for base in at.bases):
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: rests on a chunk that is damaged")
         bases = tuple(raw[base] for base in at.bases)
-        found = decode(at.codec, dtype, stored, size, bases, at.scalars)
-        if chunk_id(dtype, found) != chunk:
+        where = f"pack {at.pack}, bytes from {at.offset} on"
+        plain = self.identity.open(stored, bound(chunk, at.codec), where)
+        found = decode(at.codec, dtype, plain, size, bases, at.scalars)
+        if chunk_id(dtype, found, self.identity) != chunk:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
         return found
 

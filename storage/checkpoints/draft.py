@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from storage.checkpoints import canonical
 from storage.checkpoints.chunks import ChunkId, cut
+from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import INLINE_LIMIT, StoredTensor, chunk_ids, commit_id
 from storage.checkpoints.names import COUNT_LIMIT, checked_tensor_name
 from storage.checkpoints.tensor import Tensor
@@ -24,7 +25,9 @@ class Draft:
     """Dtype and raw bytes of every chunk that is not inlined, each once, in the order of tensor names."""
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int) -> Self:
+    def of(
+        cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int, identity: Identity = CLEAR
+    ) -> Self:
         """Raises InvalidName, ValueError (meta that JSON cannot hold, a step below 0 or above 2^62)."""
         step = operator.index(step)
         if not 0 <= step <= COUNT_LIMIT:
@@ -34,12 +37,12 @@ class Draft:
         chunks: dict[ChunkId, tuple[str, memoryview]] = {}
         for name in sorted(tensors):
             tensor = tensors[checked_tensor_name(name)]
-            ids = chunk_ids(tensor.dtype, tensor.shape, tensor.block_rows, tensor.data)
+            ids = chunk_ids(tensor.dtype, tensor.shape, tensor.block_rows, tensor.data, identity)
             inline = bytes(tensor.data) if tensor.nbytes <= INLINE_LIMIT else None
             if inline is None:
                 chunks.update(_views(tensor, ids))
             stored[name] = StoredTensor(tensor.dtype, tensor.shape, tensor.block_rows, tuple(ids), inline)
-        return cls(commit_id(step, stored, plain_meta), step, plain_meta, stored, chunks)
+        return cls(commit_id(step, stored, plain_meta, identity), step, plain_meta, stored, chunks)
 
     @property
     def raw_bytes(self) -> int:

@@ -11,7 +11,7 @@ from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from storage.checkpoints.errors import Damaged
+from storage.checkpoints.errors import Damaged, WrongKey
 from storage.checkpoints.tensor import Buffer
 
 NONCE_BYTES = 12
@@ -38,7 +38,7 @@ class Identity(Protocol):
         """Bytes as they may lie in the bucket; they open only beside the same `bound` bytes."""
         ...
 
-    def open(self, stored: bytes, bound: bytes, what: str) -> bytes:
+    def open(self, stored: Buffer, bound: bytes, what: str) -> Buffer:
         """Inverse of `seal`. Raises Damaged."""
         ...
 
@@ -56,9 +56,39 @@ class Clear:
         """See `Identity`."""
         return plain
 
-    def open(self, stored: bytes, bound: bytes, what: str) -> bytes:
+    def open(self, stored: Buffer, bound: bytes, what: str) -> Buffer:
         """See `Identity`."""
         return stored
+
+
+CLEAR = Clear()
+
+
+class Locked:
+    """An encrypted repository without its key: what names and hides nothing, as a collection, still works."""
+
+    sealed = True
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def digest(self, *parts: Buffer) -> str:
+        """Raises WrongKey."""
+        raise self._refusal()
+
+    def seal(self, plain: Buffer, bound: bytes) -> Buffer:
+        """Raises WrongKey."""
+        raise self._refusal()
+
+    def open(self, stored: Buffer, bound: bytes, what: str) -> Buffer:
+        """Raises WrongKey."""
+        raise self._refusal()
+
+    def _refusal(self) -> WrongKey:
+        return WrongKey(
+            f"the repository at {self._place!r} is encrypted and no key was given; set"
+            " CAROUSEL_REPOSITORY_KEY, or CAROUSEL_REPOSITORY_KEY_FILE to a file that holds it"
+        )
 
 
 class Keyed:
@@ -79,7 +109,7 @@ class Keyed:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, bound)
 
-    def open(self, stored: bytes, bound: bytes, what: str) -> bytes:
+    def open(self, stored: Buffer, bound: bytes, what: str) -> bytes:
         """See `Identity`."""
         if len(stored) < OVERHEAD:
             raise Damaged(f"{what}: {len(stored)} bytes are too few to be encrypted ones")

@@ -4,27 +4,29 @@ import base64
 import binascii
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Self
-
-from blake3 import blake3
 
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.chunks import CHUNK_LIMIT, ChunkId, chunk_id, cut
 from storage.checkpoints.codecs import CODECS, Scalars, checked_codec, fits
 from storage.checkpoints.errors import Damaged, InvalidName, TooLarge, UnsupportedRepository
+from storage.checkpoints.identity import CLEAR, OVERHEAD, Identity
 from storage.checkpoints.names import checked_object_name, checked_tensor_name
 from storage.checkpoints.tensor import DTYPES, Buffer, check_geometry, raw_bytes
 
 PACK_LIMIT = 64 * 2**20
-STORED_LIMIT = CHUNK_LIMIT
-"""Stored bytes of a chunk: no codec may make it larger."""
+STORED_LIMIT = CHUNK_LIMIT + OVERHEAD
+"""Stored bytes of a chunk: no codec may make it larger, encryption does by a little."""
 DEPTH_LIMIT = 64
 """The longest chain of predictions that a reader accepts."""
 INLINE_LIMIT = 1024
 """Raw bytes up to which a tensor stands in the manifest itself."""
 
+SEALED_LIMIT = 64 * 2**20
+_MANIFEST = b"manifest\0"
+_SEALED_FIELDS = ("packs", "sealed")
 _FIELDS = ("attempt", "chunks", "created", "meta", "packs", "run", "step", "tensors")
 
 
@@ -73,11 +75,13 @@ class Manifest:
     """Of all chunks of the tensors, and of all that these are predicted from; bases come first."""
     packs: Mapping[str, int]
     """Every pack that a restore needs, with its bytes."""
+    identity: Identity = field(default=CLEAR, compare=False, repr=False)
+    """Of the repository."""
 
     @property
     def commit_id(self) -> str:
         """Hash of the logical content."""
-        return commit_id(self.step, self.tensors, self.meta)
+        return commit_id(self.step, self.tensors, self.meta, self.identity)
 
     @property
     def raw_bytes(self) -> int:
@@ -88,7 +92,8 @@ class Manifest:
         """The object's content. Raises TooLarge."""
         packs = {name: number for number, name in enumerate(self.packs)}
         chunks = {chunk: number for number, chunk in enumerate(self.locations)}
-        return canonical.dumps(
+        return _sealed(
+            self.identity,
             {
                 "attempt": self.attempt,
                 "chunks": [_entry(chunk, at, packs[at.pack], chunks) for chunk, at in self.locations.items()],
@@ -98,23 +103,23 @@ class Manifest:
                 "run": self.run,
                 "step": self.step,
                 "tensors": {name: _to_json(tensor, chunks) for name, tensor in self.tensors.items()},
-            }
+            },
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes, what: str) -> Self:
-        """Raises Damaged; UnsupportedRepository for a codec or dtype of a newer version."""
-        value = canonical.loads(data, what)
+    def from_bytes(cls, data: bytes, what: str, identity: Identity = CLEAR) -> Self:
+        """Raises Damaged; UnsupportedRepository for a codec or dtype of a newer version; WrongKey."""
+        value = _opened(identity, canonical.loads(data, what), what)
         got = fields.Fields(value, what, _FIELDS)
         packs = _packs(got)
         locations = _locations(got, list(packs.items()))
         chunks = tuple(locations)
         sizes: dict[ChunkId, tuple[str, int]] = {}
         tensors = {
-            name: _from_json(name, tensor, f"{what}: tensor {name[:60]!r}", chunks, sizes)
+            name: _from_json(name, tensor, f"{what}: tensor {name[:60]!r}", chunks, sizes, identity)
             for name, tensor in got.mapping("tensors").items()
         }
-        _check_chunks(locations, sizes, what)
+        _check_chunks(locations, sizes, what, OVERHEAD if identity.sealed else 0)
         return cls(
             run=got.text("run"),
             attempt=got.text("attempt"),
@@ -124,28 +129,68 @@ class Manifest:
             tensors=tensors,
             locations=locations,
             packs=packs,
+            identity=identity,
         )
 
 
 def packs_of(data: bytes, what: str) -> dict[str, int]:
-    """Only the packs of a manifest, with their bytes; codecs in it may be unknown. Raises Damaged."""
-    return _packs(fields.Fields(canonical.loads(data, what), what, _FIELDS))
+    """Only the packs of a manifest, with their bytes; codecs and keys may be unknown. Raises Damaged."""
+    value = canonical.loads(data, what)
+    sealed = isinstance(value, dict) and "sealed" in value
+    return _packs(fields.Fields(value, what, _SEALED_FIELDS if sealed else _FIELDS))
 
 
-def commit_id(step: int, tensors: Mapping[str, StoredTensor], meta: Mapping[str, Any]) -> str:
+def commit_id(
+    step: int,
+    tensors: Mapping[str, StoredTensor],
+    meta: Mapping[str, Any],
+    identity: Identity = CLEAR,
+) -> str:
     """Id of a commit: it depends on what is stored, not on how, where, when or by whom."""
     logical = {name: [it.dtype, list(it.shape), list(it.chunks)] for name, it in tensors.items()}
-    meta_hash = blake3(canonical.dumps(meta)).hexdigest()
-    return blake3(canonical.dumps(["carousel commit 1", step, logical, meta_hash])).hexdigest()[:32]
+    meta_hash = identity.digest(canonical.dumps(meta))
+    return identity.digest(canonical.dumps(["carousel commit 1", step, logical, meta_hash]))[:32]
 
 
-def chunk_ids(dtype: str, shape: tuple[int, ...], block_rows: int | None, data: Buffer) -> list[ChunkId]:
+def chunk_ids(
+    dtype: str,
+    shape: tuple[int, ...],
+    block_rows: int | None,
+    data: Buffer,
+    identity: Identity = CLEAR,
+) -> list[ChunkId]:
     """Ids of all chunks of a tensor with these bytes."""
     view, ids, begin = memoryview(data), [], 0
     for size in cut(dtype, shape, block_rows):
-        ids.append(chunk_id(dtype, view[begin : begin + size]))
+        ids.append(chunk_id(dtype, view[begin : begin + size], identity))
         begin += size
     return ids
+
+
+def _sealed(identity: Identity, value: dict[str, Any]) -> bytes:
+    """A manifest's bytes; of an encrypted one the packs stay readable, for collections without the key."""
+    if not identity.sealed:
+        return canonical.dumps(value)
+    packs = value.pop("packs")
+    hidden = identity.seal(canonical.dumps(value), _MANIFEST + canonical.dumps(packs))
+    return canonical.dumps({"packs": packs, "sealed": base64.b64encode(hidden).decode()})
+
+
+def _opened(identity: Identity, value: Any, what: str) -> Any:
+    """Inverse of `_sealed`. Raises Damaged, WrongKey."""
+    if not identity.sealed:
+        return value
+    got = fields.Fields(value, what, _SEALED_FIELDS)
+    packs = got.items("packs")
+    try:
+        hidden = base64.b64decode(got.text("sealed", 2 * SEALED_LIMIT), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Damaged(f"{what}: {error}") from error
+    plain = identity.open(hidden, _MANIFEST + canonical.dumps(packs), what)
+    inner = canonical.loads(bytes(plain), what)
+    if not isinstance(inner, dict) or "packs" in inner:
+        raise Damaged(f"{what} does not hold a manifest")
+    return {**inner, "packs": packs}
 
 
 def _to_json(tensor: StoredTensor, numbers: Mapping[ChunkId, int]) -> dict[str, Any]:
@@ -225,7 +270,7 @@ def scalar_value(bits: Any, what: str) -> float:
 
 
 def _check_chunks(
-    locations: Mapping[ChunkId, Location], sizes: dict[ChunkId, tuple[str, int]], what: str
+    locations: Mapping[ChunkId, Location], sizes: dict[ChunkId, tuple[str, int]], what: str, overhead: int
 ) -> None:
     """Stored sizes, and dtypes and sizes of what tensors do not name: a base is as what is predicted from it.
 
@@ -236,7 +281,7 @@ def _check_chunks(
         if chunk not in sizes:
             raise Damaged(f"{what}: chunk {chunk} belongs to no tensor, and nothing is predicted from it")
         dtype, size = sizes[chunk]
-        if at.size > size:
+        if at.size > size + overhead:
             raise Damaged(f"{what}: a chunk of {size} bytes is stored in {at.size}")
         if not fits(at.codec, dtype):
             raise Damaged(f"{what}: codec {at.codec} holds no {dtype}")
@@ -246,7 +291,12 @@ def _check_chunks(
 
 
 def _from_json(
-    name: str, value: Any, what: str, chunks: tuple[ChunkId, ...], sizes: dict[ChunkId, tuple[str, int]]
+    name: str,
+    value: Any,
+    what: str,
+    chunks: tuple[ChunkId, ...],
+    sizes: dict[ChunkId, tuple[str, int]],
+    identity: Identity,
 ) -> StoredTensor:
     """One tensor; `sizes` collects dtype and raw bytes of each chunk, which must be the same everywhere."""
     got = fields.Fields(value, what, ("dtype", "shape"), ("block_rows", "chunks", "inline"))
@@ -265,7 +315,7 @@ def _from_json(
     total = raw_bytes(dtype, shape)
     if "inline" in value:
         inline = _inlined(got, total)
-        ids = tuple(chunk_ids(dtype, shape, block_rows, inline))
+        ids = tuple(chunk_ids(dtype, shape, block_rows, inline, identity))
         return StoredTensor(dtype, shape, block_rows, ids, inline)
     numbers = got.items("chunks")
     ids = tuple(chunks[fields.count(number, what, len(chunks) - 1)] for number in numbers)

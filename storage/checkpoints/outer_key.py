@@ -4,13 +4,19 @@ It only wraps the repository's data key, so it can be changed without touching a
 """
 
 import hashlib
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from storage.checkpoints import fields
 from storage.checkpoints.errors import Damaged, WrongKey
 
+KEY = "CAROUSEL_REPOSITORY_KEY"
+"""Environment variable that holds the key; it never stands in a settings file."""
+KEY_FILE = "CAROUSEL_REPOSITORY_KEY_FILE"
 KEY_BYTES = 32
 _SALT_BYTES = 16
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
@@ -70,6 +76,23 @@ class OuterKey:
                 f" {_SHORTEST_PASSPHRASE} characters; this one has {len(text)}"
             )
         return cls(text.encode(), is_passphrase=True)
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self | None:
+        """The key that `KEY` holds, or the file that `KEY_FILE` names; None: neither is set.
+
+        Raises:
+            WrongKey: both are, the file cannot be read, or what is there is no key.
+        """
+        text, path = variables.get(KEY), variables.get(KEY_FILE)
+        if text and path:
+            raise WrongKey(f"{KEY} and {KEY_FILE} are both set; set one of them")
+        if path:
+            try:
+                text = Path(path).read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise WrongKey(f"{KEY_FILE} names {path}, which cannot be read: {error}") from error
+        return cls.of(text) if text else None
 
     def wrapping_key(self, kdf: Scrypt | None) -> bytes | None:
         """32 bytes that wrap a data key; None: it was wrapped by the other kind of key."""

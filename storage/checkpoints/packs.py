@@ -4,12 +4,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.codecs import Encoded, Scalars, encode
+from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import PACK_LIMIT, Location
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.predicting import Offer
@@ -35,6 +36,11 @@ class Job:
     """From what it may be predicted."""
 
 
+def bound(chunk: ChunkId, codec: str) -> bytes:
+    """What an encrypted chunk's bytes are bound to: they open as no other chunk and by no other codec."""
+    return f"chunk\0{chunk}\0{codec}".encode()
+
+
 class PackWriter:
     """Writes chunks into new packs. Leave the context to be sure that all packs are durable."""
 
@@ -45,6 +51,7 @@ class PackWriter:
         *,
         raw_bytes: int,
         format_: int,
+        identity: Identity = CLEAR,
         encoders: int | None = None,
     ) -> None:
         """
@@ -53,11 +60,12 @@ class PackWriter:
             new_name: gives a fresh pack name.
             raw_bytes: of all chunks to come.
             format_: of the repository; no younger codec is used.
+            identity: of the repository; hides what is stored, if it does.
             encoders: threads that encode; None: one for each core, four at most.
         """
         self.packs: dict[str, int] = {}
         """Bytes of each pack; whole once the context was left."""
-        self._files, self._new_name, self._format = files, new_name, format_
+        self._files, self._new_name, self._format, self._identity = files, new_name, format_, identity
         # A small state goes up in several packs at once, a large one in packs as large as may be.
         self._target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw_bytes // UPLOADS + 1))
         self._workers = encoders or min(4, os.cpu_count() or 1)
@@ -103,7 +111,8 @@ class PackWriter:
         return located
 
     def _encode(self, job: Job) -> Encoded:
-        return encode(job.dtype, job.raw, [it.prediction for it in job.offers], format_=self._format)
+        found = encode(job.dtype, job.raw, [it.prediction for it in job.offers], format_=self._format)
+        return replace(found, stored=self._identity.seal(found.stored, bound(job.chunk, found.codec)))
 
     def _send(self) -> None:
         if len(self._under_way) == UPLOADS:

@@ -46,7 +46,7 @@ def read_tensors(
         name: bytearray(tensor.nbytes if tensor.inline is None else tensor.inline)
         for name, tensor in tensors.items()
     }
-    decoder = Decoder(files, manifest.locations)
+    decoder = Decoder(files, manifest.locations, manifest.identity)
     places = places_of(tensors)
     for found in decoder.decode(kinds_of(tensors, places)):
         if found.trouble is not None:

@@ -35,7 +35,8 @@ def recover(spool: Spool, writer: RunWriter) -> tuple[str, ...]:
             states[entry] = spool.read(entry)
         except Damaged as error:
             notes.append(f"step {entry.step} in the spool is damaged and was passed over: {error}")
-    ids = {Draft.of(state.tensors, state.meta, state.step).id for state in states.values()}
+    identity = writer.repository.shelf.identity
+    ids = {Draft.of(it.tensors, it.meta, it.step, identity).id for it in states.values()}
     for state in states.values():
         obstacle = _obstacle(state, writer, ids)
         if obstacle is None:

@@ -4,16 +4,25 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Self
 
-from storage.checkpoints import canonical, dropping, marks
+from storage.checkpoints import canonical, dropping, fields, marks
 from storage.checkpoints.collected import Collected, Doomed
 from storage.checkpoints.collector import collect
 from storage.checkpoints.differences import Difference, differences
 from storage.checkpoints.dropping import Dropped
-from storage.checkpoints.errors import Damaged, RepositoryMissing, RunExists, UnsupportedRepository
+from storage.checkpoints.errors import (
+    Damaged,
+    RepositoryMissing,
+    RunExists,
+    UnsupportedRepository,
+    WrongKey,
+)
 from storage.checkpoints.explain import explain
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.identity import CLEAR, Locked
+from storage.checkpoints.keyring import CIPHER, Keyring
 from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
@@ -47,6 +56,7 @@ class Repository:
         bucket: ObjectStore,
         prefix: str,
         *,
+        key: OuterKey | None = None,
         nonces: Nonces = fresh_nonce,
         clock: Callable[[], str] = utc_now,
         pause: Callable[[float], None] = time.sleep,
@@ -56,6 +66,7 @@ class Repository:
         Args:
             bucket: a `storage.objects.Bucket`.
             prefix: where in the bucket; "" is its root.
+            key: opens an encrypted repository, and makes a new one encrypted; None: in the clear.
             nonces: source of names; they must never repeat.
             clock: tells when a commit was made.
             pause: waits between tries.
@@ -63,27 +74,53 @@ class Repository:
         Raises:
             UnsafeServer: the server cannot be written to safely.
             UnsupportedRepository: another version made it.
+            WrongKey: it is encrypted and the key does not open it, or it is not and a key was given.
         """
         repository = cls(Shelf(Below(bucket, prefix), nonces=nonces, clock=clock, pause=pause))
         shelf = repository.writable()
-        content = canonical.dumps({"encryption": None, "format": FORMAT})
+        encryption: dict[str, str] | None = None
+        if key is not None:
+            if next(iter(shelf.files.list(REPOSITORY)), None) is not None:  # else each call would leave a key
+                repository._check(key)
+                return repository
+            ring = Keyring.make(shelf.files, key, nonces)
+            encryption = {"check": ring.check, "cipher": CIPHER}
+            shelf.identity = ring.identity
+        content = canonical.dumps({"encryption": encryption, "format": FORMAT})
         retries = Retries(shelf, f"creating a repository at {shelf.place!r}")
         while True:
             try:
                 shelf.files.put_if_absent(REPOSITORY, content)
                 return repository
             except Exists:
-                repository._check()
+                repository._check(key)
                 return repository
             except (OutcomeUnknown, TryAgain) as error:
                 retries.after(error)
 
     @classmethod
-    def open(cls, bucket: ObjectStore, prefix: str) -> Self:
-        """Raises RepositoryMissing, UnsupportedRepository, Damaged."""
+    def open(cls, bucket: ObjectStore, prefix: str, *, key: OuterKey | None = None) -> Self:
+        """Raises RepositoryMissing, UnsupportedRepository, Damaged, WrongKey.
+
+        Without its key, an encrypted one can be listed and collected, and neither read nor written.
+        """
         repository = cls(Shelf(Below(bucket, prefix)))
-        repository._check()
+        repository._check(key)
         return repository
+
+    def rotate_key(self, key: OuterKey, new: OuterKey) -> int:
+        """Let only `new` open the repository from now on; how many keys were shut out. See `Keyring`.
+
+        Raises:
+            WrongKey: `key` does not open it, or it is not encrypted.
+        """
+        check = self._encryption()
+        if check is None:
+            raise WrongKey(
+                f"the repository at {self.shelf.place!r} is not encrypted: it has no key to change"
+            )
+        ring = Keyring.open(self.shelf.files, key, check)
+        return ring.rotate(new, self.shelf.nonce)
 
     def writable(self) -> Shelf:
         """The shelf, once the server has passed the probe. Raises UnsafeServer."""
@@ -233,8 +270,23 @@ class Repository:
         """Say something about a commit, in place of what was said before; "" removes it."""
         return marks.note(self.writable(), run, commit, text)
 
-    def _check(self) -> None:
-        """Raises RepositoryMissing, UnsupportedRepository, Damaged."""
+    def _check(self, key: OuterKey | None = None) -> None:
+        """Raises RepositoryMissing, UnsupportedRepository, Damaged, WrongKey."""
+        check = self._encryption()
+        if check is None:
+            if key is not None:
+                raise WrongKey(
+                    f"the repository at {self.shelf.place!r} is not encrypted, but a key was given; leave the"
+                    " key out, or begin an encrypted one at another prefix"
+                )
+            self.shelf.identity = CLEAR
+        elif key is None:
+            self.shelf.identity = Locked(self.shelf.place)
+        else:
+            self.shelf.identity = Keyring.open(self.shelf.files, key, check).identity
+
+    def _encryption(self) -> str | None:
+        """Read `repository.json`; by what its data key is known, None: it has none."""
         place = self.shelf.place
         try:
             data = self.shelf.files.get(REPOSITORY).data
@@ -252,5 +304,12 @@ class Repository:
                 f" formats 1 to {FORMAT}; use the version that made it, or another prefix"
             )
         self.shelf.format = value["format"]
-        if value.get("encryption") is not None:
-            raise UnsupportedRepository(f"the repository at {place!r} is encrypted; use a newer version")
+        if (encryption := value.get("encryption")) is None:
+            return None
+        got = fields.Fields(encryption, f"{place}{REPOSITORY}.encryption", ("check", "cipher"))
+        if got.text("cipher") != CIPHER:
+            raise UnsupportedRepository(
+                f"the repository at {place!r} is encrypted by {got.text('cipher')[:40]!r}, this program knows"
+                f" {CIPHER}; use a newer version"
+            )
+        return got.text("check")

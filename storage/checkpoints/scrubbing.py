@@ -27,7 +27,7 @@ class Scrubber:
         places = places_of(manifest.tensors)
         kinds = with_kinds(kinds_of(manifest.tensors, places), manifest.locations)
         new = {it: kinds[it] for it, at in manifest.locations.items() if self.is_new(it, at)}
-        decoder = Decoder(self.shelf.files, manifest.locations)
+        decoder = Decoder(self.shelf.files, manifest.locations, manifest.identity)
         troubles = []
         for found in decoder.decode(new):
             self.chunks += 1

@@ -9,6 +9,7 @@ from typing import Self
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.errors import CommitFailed, Damaged, RunMissing, TooLarge
 from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, Commit, Head, parse_page
+from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import (
     COLLECTIONS,
@@ -54,6 +55,7 @@ class Shelf:
     ) -> None:
         self.files = files
         self.format = format_
+        self.identity: Identity = CLEAR
         self.nonce = nonces
         self.clock = clock
         self.pause = pause
@@ -87,7 +89,7 @@ class Shelf:
             data = self.files.get_range(manifest_key(run, commit.manifest), 0, commit.manifest_bytes)
         except (NotFound, Truncated) as error:
             raise Damaged(f"{what} is missing or cut short ({error})") from error
-        manifest = Manifest.from_bytes(data, what)
+        manifest = Manifest.from_bytes(data, what, self.identity)
         if manifest.commit_id != commit.id or manifest.raw_bytes != commit.raw_bytes:
             raise Damaged(f"{what} holds another commit, {manifest.commit_id}")
         return manifest

@@ -65,6 +65,7 @@ class State:
             tensors=draft.tensors,
             locations=locations,
             packs={pack: packs[pack] if pack in packs else pack_bytes[pack] for pack in needed},
+            identity=shelf.identity,
         )
         name, size = shelf.write_manifest(run, manifest, generation)
         self.written[name] = manifest
@@ -105,6 +106,7 @@ class State:
             lambda: shelf.new_name(generation),
             raw_bytes=raw_bytes,
             format_=self._format,
+            identity=shelf.identity,
             encoders=self._encoders,
         )
         with writer:

@@ -95,7 +95,7 @@ def _store_again(shelf: Shelf, run: str, commit: Commit) -> None:
     manifest = shelf.read_manifest(run, commit)
     tensors, _ = read_tensors(shelf.files, manifest, None, f"{run}/{commit.id}")
     claim = _Guest(shelf, run, commit.attempt)
-    draft = Draft.of(tensors, manifest.meta, commit.step)
+    draft = Draft.of(tensors, manifest.meta, commit.step, shelf.identity)
     landed = land(
         claim,
         memory,

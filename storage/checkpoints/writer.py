@@ -189,7 +189,7 @@ class RunWriter:
         """
         with self._lock:
             self._claim.check()
-            draft = Draft.of(tensors, meta, step)
+            draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
             predictor = self._predictor(draft, tuple(hints))
@@ -219,7 +219,8 @@ class RunWriter:
         """Let the next save rest on a state that was read."""
         with self._lock:
             if self._keeps_states and restored.manifest is not None:
-                draft = Draft.of(restored.tensors, restored.meta, restored.commit.step)
+                identity = self._claim.shelf.identity
+                draft = Draft.of(restored.tensors, restored.meta, restored.commit.step, identity)
                 self._previous = Previous.of(draft, (), restored.manifest, None)
 
     def _land(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.surroundings.servers import folder_of
-from storage.checkpoints import Repository, RunWriter, Tensor
+from storage.checkpoints import OuterKey, Repository, RunWriter, Tensor
 from storage.local import LocalServer
 from storage.objects import Bucket
 
@@ -134,3 +134,28 @@ def test_mistakes_are_told_in_one_message(checkpoints, arguments, word):
     assert answer.code == 2
     assert word in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_an_encrypted_repository_needs_its_key_and_takes_a_new_one(carousel, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = LocalServer.find(folder_of(LocalServer, root))
+    assert server is not None
+    prefix, old, new = f"checkpoints-{secrets.token_hex(4)}", "ab" * 32, "correct horse battery staple"
+    made = Repository.create(Bucket("lake", server.access), prefix, key=OuterKey.of(old))
+    RunWriter.create(made, "r", "a1").save(state(0), {}, step=0)
+
+    def call(*arguments):
+        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
+
+    refused = call("show", "r/newest")
+    assert (refused.code, "CAROUSEL_REPOSITORY_KEY" in refused.err) == (2, True)
+    assert call("rekey").code == 2
+    monkeypatch.setenv("CAROUSEL_REPOSITORY_KEY", old)
+    assert call("show", "r/newest").code == 0
+    monkeypatch.setenv("CAROUSEL_REPOSITORY_NEW_KEY", new)
+    assert "1 keys were shut out" in call("rekey").out
+    assert call("show", "r/newest").code == 2
+    monkeypatch.setenv("CAROUSEL_REPOSITORY_KEY", new)
+    shown = call("show", "r/newest")
+    assert shown.code == 0
+    assert old not in shown.out + shown.err + refused.err

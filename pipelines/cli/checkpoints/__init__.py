@@ -2,7 +2,7 @@
 
 import typer
 
-from pipelines.cli.checkpoints import health, look, marks, tidy
+from pipelines.cli.checkpoints import health, keys, look, marks, tidy
 
 commands = typer.Typer(
     help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
@@ -21,5 +21,6 @@ for name, function, example in (
     ("note", marks.note, 'note flights/newest "before the new sensors"'),
     ("prune", tidy.prune, "prune flights --keep-last 3 --keep-every 1000 --dry-run"),
     ("gc", tidy.gc, "gc --dry-run"),
+    ("rekey", keys.rekey, "rekey"),
 ):
     commands.command(name, epilog=f"Example: carousel checkpoints {example}")(function)

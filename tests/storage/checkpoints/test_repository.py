@@ -63,10 +63,11 @@ def test_repository_file_that_names_no_version_is_damaged(store, content):
         Repository.open(store, PREFIX)
 
 
-def test_encrypted_repository_is_refused(store):
-    content = canonical.dumps({"encryption": {"key": "…"}, "format": 1})
+def test_a_repository_under_a_cipher_that_we_do_not_know_is_refused(store):
+    encryption = {"check": "00", "cipher": "rot13"}
+    content = canonical.dumps({"format": 2, "encryption": encryption})
     store.server.objects[PREFIX + "repository.json"] = content
-    with pytest.raises(UnsupportedRepository, match="encrypted"):
+    with pytest.raises(UnsupportedRepository, match="rot13"):
         Repository.open(store, PREFIX)
 
 
