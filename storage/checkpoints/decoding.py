@@ -5,14 +5,17 @@ commit however large that is.
 """
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import psutil
+
 from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.closure import families, levels, with_bases
 from storage.checkpoints.codecs import decode
-from storage.checkpoints.errors import Damaged
+from storage.checkpoints.errors import Damaged, TooLarge
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.names import pack_key
@@ -74,6 +77,9 @@ class Decoder:
     def _batch(
         self, chunks: list[ChunkId], wanted: Collection[ChunkId], kinds: Kinds, pool: ThreadPoolExecutor
     ) -> Iterator[Decoded]:
+        order = levels(chunks, self.locations)
+        needed = Counter(base for chunk in chunks for base in self.locations[chunk].bases)
+        _refuse_too_large(order, needed, self.locations, kinds)
         stored = self._fetch({chunk: self.locations[chunk] for chunk in chunks})
         raw: dict[ChunkId, bytes] = {}
 
@@ -83,16 +89,17 @@ class Decoder:
             except Damaged as error:
                 return error
 
-        for level in levels(chunks, self.locations):
+        for level in order:
             for chunk, outcome in zip(level, list(pool.map(one, level)), strict=True):
-                if isinstance(outcome, bytes):
-                    raw[chunk] = outcome
+                found = (
+                    Decoded(chunk, outcome) if isinstance(outcome, bytes) else Decoded(chunk, b"", outcome)
+                )
+                if found.trouble is None and needed[chunk]:
+                    raw[chunk] = found.raw
                 if chunk in wanted:
-                    yield (
-                        Decoded(chunk, outcome)
-                        if isinstance(outcome, bytes)
-                        else Decoded(chunk, b"", outcome)
-                    )
+                    yield found
+            for chunk in _done_with(level, needed, self.locations):
+                raw.pop(chunk, None)
 
     def _decoded(
         self, chunk: ChunkId, stored: memoryview | Damaged, raw: Mapping[ChunkId, bytes], kinds: Kinds
@@ -134,6 +141,36 @@ def _ranges(files: Below, spans: list[Span]) -> Iterator[memoryview | Damaged]:
         except (NotFound, Truncated) as error:
             at += 1
             yield Damaged(f"a pack is missing or cut short: {error}")
+
+
+def _done_with(
+    level: list[ChunkId], needed: Counter[ChunkId], locations: Mapping[ChunkId, Location]
+) -> list[ChunkId]:
+    """Bases that nothing needs any more once a level is decoded; `needed` counts down."""
+    bases = [base for chunk in level for base in locations[chunk].bases]
+    needed.subtract(bases)
+    return [base for base in dict.fromkeys(bases) if not needed[base]]
+
+
+def _refuse_too_large(
+    order: list[list[ChunkId]],
+    needed: Counter[ChunkId],
+    locations: Mapping[ChunkId, Location],
+    kinds: Kinds,
+) -> None:
+    """Raise TooLarge before a hostile commit, whose chunks rest on very many others, exhausts this host."""
+    left, held, most = Counter(needed), 0, 0
+    for level in order:
+        held += sum(kinds[chunk][1] for chunk in level)
+        most = max(most, held)
+        held -= sum(kinds[chunk][1] for chunk in level if not left[chunk])
+        held -= sum(kinds[chunk][1] for chunk in _done_with(level, left, locations))
+    memory = psutil.virtual_memory().total
+    if most > memory:
+        raise TooLarge(
+            f"chunks that rest on each other take {most} bytes at once, this host has {memory}; the"
+            " commit was not written by this program, or needs a larger host"
+        )
 
 
 def with_kinds(wanted: Kinds, needed: Mapping[ChunkId, Location]) -> dict[ChunkId, tuple[str, int]]:

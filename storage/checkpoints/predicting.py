@@ -39,16 +39,27 @@ class Previous:
     read_bytes: int
     """That a restore of it reads."""
     grown: int
-    """Bytes by which the last save that stored differences made that grow; 0 after a keyframe."""
+    """Bytes by which the last save made that grow; 0 after a keyframe."""
 
     @classmethod
-    def of(cls, draft: Draft, hints: tuple[AdamHint, ...], manifest: Manifest, before: Self | None) -> Self:
-        """A copy of what was saved; what did not change since `before` is shared with it."""
+    def of(
+        cls,
+        draft: Draft,
+        hints: tuple[AdamHint, ...],
+        manifest: Manifest,
+        before: Self | None,
+        *,
+        added: int = 0,
+    ) -> Self:
+        """A copy of what was saved; what did not change since `before` is shared with it.
+
+        `added`: bytes that its commit has added, where there is no state before to compare with.
+        """
         known = {} if before is None else before.raw
         raw = {chunk: known.get(chunk) or bytes(view) for chunk, (_, view) in draft.chunks.items()}
         by_weight = {hint.weight: hint for hint in hints}
         read_bytes = sum(at.size for at in manifest.locations.values())
-        grown = 0 if before is None else max(0, read_bytes - before.read_bytes)
+        grown = added if before is None else max(0, read_bytes - before.read_bytes)
         return cls(draft.step, draft.tensors, raw, by_weight, read_bytes, grown)
 
     def allows_deltas(self, policy: DeltaPolicy, raw_bytes: int) -> bool:

@@ -37,8 +37,9 @@ class Spooled:
 
     @property
     def step(self) -> int:
-        """Of the state."""
-        return int(self.name.partition("-")[0])
+        """Of the state; -1 where somebody else has named the file."""
+        digits = self.name.partition("-")[0]
+        return int(digits) if digits.isdecimal() else -1
 
 
 class Spool:
@@ -50,7 +51,7 @@ class Spool:
         Args:
             folder: of this repository: no two repositories may share it.
             run: name of the run.
-            limit_bytes: what the files of this run may take together.
+            limit_bytes: what the files of this run may take together; while one is written, that one more.
         """
         if limit_bytes < 1:
             raise ValueError(f"a spool's limit must be >= 1 byte, got {limit_bytes}")
@@ -83,12 +84,14 @@ class Spool:
                 f"a state of {size:,} bytes does not fit a spool of {self.limit_bytes:,}; allow it more"
             )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        dropped, there = [], self.entries()
+        name = f"{state.step:019d}-{state.attempt}-{secrets.token_hex(4)}{_SUFFIX}"
+        write(
+            self.folder / name, state, header
+        )  # first: what it pushes out may be the only one that is durable
+        dropped, there = [], [entry for entry in self.entries() if entry.name != name]
         while there and sum(entry.size for entry in there) + size > self.limit_bytes:
             dropped.append(there.pop(0))
             self.remove(dropped[-1])
-        name = f"{state.step:019d}-{state.attempt}-{secrets.token_hex(4)}{_SUFFIX}"
-        write(self.folder / name, state, header)
         return Spooled(name, self.folder / name, size), dropped
 
     def read(self, entry: Spooled) -> SpooledState:

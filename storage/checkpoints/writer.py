@@ -221,7 +221,8 @@ class RunWriter:
             if self._keeps_states and restored.manifest is not None:
                 identity = self._claim.shelf.identity
                 draft = Draft.of(restored.tensors, restored.meta, restored.commit.step, identity)
-                self._previous = Previous.of(draft, (), restored.manifest, None)
+                added = restored.commit.new_bytes
+                self._previous = Previous.of(draft, (), restored.manifest, None, added=added)
 
     def _land(
         self,

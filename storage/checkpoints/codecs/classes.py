@@ -135,7 +135,10 @@ def _packed(values: NDArray[np.uint8], bits: int) -> bytes:
 
 
 def _unpacked(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
-    """Inverse of `_packed`."""
+    """Inverse of `_packed`. Raises Damaged: bits are set behind the last number."""
+    left_over = -bits * count % 8
+    if left_over and data[-1] & ((1 << left_over) - 1):
+        raise Damaged("bits are set behind the last residual")
     rows = -(-count // 8)
     filled = np.zeros(rows * bits, np.uint8)
     filled[: len(data)] = data

@@ -1,6 +1,7 @@
 """Saves rest on earlier ones where that stores less, within bounds, and come back bit for bit."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,13 +12,16 @@ from storage.checkpoints import (
     Repository,
     RunWriter,
     Tensor,
+    TooLarge,
     canonical,
+    decoding,
 )
 from storage.checkpoints.manifest import DEPTH_LIMIT, Manifest
 
 from .adam import states
 from .collector import PREFIX
 from .fake_store import FakeStore
+from .schedules import play
 from .states import repository
 
 
@@ -184,3 +188,26 @@ def test_tensors_that_swap_their_bytes_make_no_circle(repo):
         state = {"w": Tensor("float32", (64, 64), first[a].data), "m": second[b]}
         writer.save(state, {"step": step}, step=step)
         assert repo.restore("run").tensors == state
+
+
+def test_after_a_resume_the_bound_on_reads_still_holds(repo):
+    writer = saved(repo, 8)  # the next one would be a keyframe
+    assert codecs(repo, 7)["w"] == "adam"
+    again = RunWriter.take_over(repo, "run", "a2")
+    again.resume()
+    *_, (tensors, hints) = states(9)
+    again.save(tensors, {}, step=8, hints=hints)
+    assert repo.restore("run").read_bytes <= writer.deltas.read_limit * repo.restore("run").commit.raw_bytes
+
+
+def test_a_commit_that_rests_on_more_than_this_host_holds_is_refused(repo, store, monkeypatch):
+    saved(repo, 3)
+    monkeypatch.setattr(decoding.psutil, "virtual_memory", lambda: SimpleNamespace(total=40_000))
+    with pytest.raises(TooLarge, match="rest on each other"):
+        repo.restore("run", names=["w"])
+
+
+def test_drawn_schedules_are_about_saves_that_rest_on_others():
+    opened = repository(FakeStore(play(0).simulation.server))
+    manifests = [opened.shelf.read_manifest(run, it) for run in opened.runs() for it in opened.commits(run)]
+    assert any(at.bases for manifest in manifests for at in manifest.locations.values())

@@ -99,6 +99,29 @@ def test_a_write_that_fails_half_way_leaves_nothing_behind(tmp_path):
     assert list(spool.folder.iterdir()) == []
 
 
+def test_a_write_that_fails_pushes_nothing_out(tmp_path):
+    """What is there may be all that an outage has left."""
+    size = Spool(tmp_path / "other", "run", 10**6).put(spooled(1))[0].size
+    spool = Spool(tmp_path, "run", size + 10)  # room for one
+    older, _ = spool.put(spooled(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            spool.put(spooled(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert spool.entries() == [older]
+    assert spool.read(older).tensors == state(w=1)
+
+
+def test_a_file_that_somebody_else_has_put_there_is_no_state(tmp_path):
+    spool = Spool(tmp_path, "run", 10**6)
+    spool.put(spooled(3))
+    (spool.folder / "copy of mine.save").write_bytes(b"")
+    assert [entry.step for entry in spool.entries()] == [3, -1]
+
+
 def test_repositories_have_folders_of_their_own(tmp_path):
     places = [("http://a", "b", "c"), ("http://a", "bc", ""), ("http://a", "b", ""), ("aws", "b", "c")]
     assert len({spool_folder(tmp_path, *place) for place in places}) == 4
