@@ -26,6 +26,7 @@ from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover
+from storage.checkpoints.repack import Repacked
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
@@ -59,6 +60,7 @@ __all__ = [
     "OuterKey",
     "PackLists",
     "Parent",
+    "Repacked",
     "Report",
     "Repository",
     "RepositoryMissing",

@@ -26,6 +26,7 @@ from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
+from storage.checkpoints.repack import Repacked, repack
 from storage.checkpoints.restore import (
     NEWEST,
     Restored,
@@ -232,6 +233,11 @@ class Repository:
     def retain(self, run: str, policy: Retention, *, dry_run: bool = False) -> Dropped:
         """Drop what a policy does not keep; see `storage.checkpoints.dropping`."""
         return dropping.retain(self.shelf if dry_run else self.writable(), run, policy, dry_run=dry_run)
+
+    def repack(self, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repacked:
+        """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.repack`."""
+        shelf = self.shelf if dry_run else self.writable()
+        return repack(shelf, run, dry_run=dry_run, progress=progress)
 
     def drop(self, run: str, commits: Collection[str]) -> Dropped:
         """Drop these commits (ids, first digits, tags). Raises CommitPinned, CommitMissing."""

@@ -108,6 +108,18 @@ def by_age(shelf: Shelf, run: str) -> Iterator[Commit]:
 
 
 def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
+    """Raises Damaged. A commit that is repacked meanwhile is read again, from where it lies now."""
+    while True:
+        try:
+            return _read_as_named(shelf, run, commit, names)
+        except Damaged:
+            now = next((it for it in _entries(shelf, run) if it.id == commit.id), None)
+            if now is None or now.manifest == commit.manifest:
+                raise
+            commit = now
+
+
+def _read_as_named(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
     manifest = shelf.read_manifest(run, commit)
     tensors, read = read_tensors(shelf.files, manifest, names, f"{run}/{commit.id}")
     return Restored(commit, tensors, dict(manifest.meta), read_bytes=read, manifest=manifest)
@@ -128,8 +140,12 @@ def dropped_meanwhile(shelf: Shelf, run: str, commit: Commit) -> Iterator[None]:
 
 def is_named(shelf: Shelf, run: str, commit: Commit) -> bool:
     """Whether the run's head names this very commit now."""
+    return any(known.manifest == commit.manifest for known in _entries(shelf, run))
+
+
+def _entries(shelf: Shelf, run: str) -> tuple[Commit, ...]:
+    """What the run's head and its pages name now, the last written first."""
     try:
-        entries = read_whole(shelf, run).entries
+        return read_whole(shelf, run).entries[::-1]
     except RunMissing:
-        return False
-    return any(known.manifest == commit.manifest for known in entries)
+        return ()

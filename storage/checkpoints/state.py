@@ -26,7 +26,9 @@ class State:
         tags: tuple[str, ...],
         predictor: Predictor | None = None,
         encoders: int | None = None,
+        created: str | None = None,
     ) -> None:
+        """`created`: when the state was first saved, if that was not now."""
         self.id = draft.id
         self.learned = memory.newest
         self.written: dict[str, Manifest] = {}
@@ -35,7 +37,7 @@ class State:
         self._predictor = predictor or Predictor(draft, (), None)
         self._encoders = encoders
         self._format = claim.shelf.format
-        self._created = claim.shelf.clock()
+        self._created = created or claim.shelf.clock()
         self._uploaded: dict[str, int] = {}
 
     def store(self) -> Commit:

@@ -83,6 +83,21 @@ def test_gc_frees_what_was_dropped_with_the_second_collection(checkpoints, repos
     assert repository.restore("r").tensors == state(50)
 
 
+def test_repack_frees_what_dropped_commits_hold_and_can_follow_a_prune(checkpoints, repository):
+    writer = RunWriter.create(repository, "long", "a1")
+    base = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    for step in range(8):
+        base[step * 400 : step * 400 + 400] += 1
+        writer.save({"w": Tensor.from_numpy(base.copy())}, {}, step=step)
+    assert "nothing to do" in checkpoints("repack", "long").out
+    repository.drop("long", [it.id for it in repository.commits("long")[:-1]])
+    dry = json.loads(checkpoints("repack", "long", "--dry-run", "--json").out)
+    assert (len(dry["rewritten"]), dry["stored_bytes"]) == (1, 0)
+    assert dry["emptied_packs"] > 1
+    assert "rewrote 1 of 1 commits" in checkpoints("prune", "long", "--repack", "--yes").out
+    assert np.array_equal(repository.restore("long").tensors["w"].to_numpy(), base)
+
+
 def test_verify_finds_a_flipped_bit_only_when_it_reads_the_data(checkpoints, repository):
     assert "6 commits of 1 runs: intact" in checkpoints("verify").out
     (pack, size) = next(it for it in repository.shelf.files.list("packs/"))

@@ -2,7 +2,7 @@
 
 import typer
 
-from pipelines.cli.checkpoints import health, keys, look, marks, tidy
+from pipelines.cli.checkpoints import health, keys, look, marks, repack, tidy
 
 commands = typer.Typer(
     help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
@@ -20,6 +20,7 @@ for name, function, example in (
     ("unpin", marks.unpin, 'unpin flights/3f2a91c0 --for "the model in production"'),
     ("note", marks.note, 'note flights/newest "before the new sensors"'),
     ("prune", tidy.prune, "prune flights --keep-last 3 --keep-every 1000 --dry-run"),
+    ("repack", repack.repack, "repack flights --dry-run"),
     ("gc", tidy.gc, "gc --dry-run"),
     ("rekey", keys.rekey, "rekey"),
 ):

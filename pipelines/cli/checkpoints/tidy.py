@@ -25,6 +25,9 @@ def prune(
     ] = 0,
     metric: Annotated[str | None, typer.Option(help="What --keep-best goes by, as validation_loss.")] = None,
     highest: Annotated[bool, typer.Option("--highest", help="Of --metric, more is better.")] = False,
+    repack: Annotated[
+        bool, typer.Option("--repack", help="Then free what dropped commits hold because others rest on it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigPath = DEFAULT_CONFIG,
@@ -37,7 +40,8 @@ def prune(
     commits that are whole count. What they stored is freed by `gc`, the second one after this.
     """
     from pipelines.display.summary import commit_table
-    from pipelines.display.waiting import waiting
+    from pipelines.cli.checkpoints.repack import plain, sentence
+    from pipelines.display.waiting import told, waiting
     from pipelines.surroundings.session import connected
 
     policy = _policy(keep_last, keep_every, keep_best, metric, highest)
@@ -51,16 +55,23 @@ def prune(
             _asked(f"drop {len(result.dropped)} of {len(result.dropped) + len(result.kept)} commits?", yes)
             with waiting("dropping"):
                 result = repository.retain(run, policy)
+        repacked = None
+        if repack and not dry_run:
+            with told("repacking") as progress:
+                repacked = repository.repack(run, progress=progress)
     if as_json:
         ids = {name: [it.id for it in getattr(result, name)] for name in ("kept", "dropped")}
-        print_json({"run": run, "dry_run": dry_run, **ids, "damaged": result.damaged})
+        told_of = {} if repacked is None else {"repacked": plain(repacked)}
+        print_json({"run": run, "dry_run": dry_run, **ids, "damaged": result.damaged, **told_of})
         return
     out = console()
     for trouble in result.damaged:
         out.print(f"damaged: {trouble}")
     verb = "would go" if dry_run else "went"
     out.print(f"{len(result.dropped)} commits {verb}, {len(result.kept)} stay")
-    if result.dropped and not dry_run:
+    if repacked is not None:
+        out.print(sentence(repacked, dry_run=False))
+    elif result.dropped and not dry_run:
         out.print("`carousel checkpoints gc` frees what they stored, the second one from now on")
 
 

@@ -84,6 +84,19 @@ def act(opened: Repository, run: str, rng: random.Random) -> None:
             opened.unpin(run, one.id, "me")
 
 
+def repacker(rng: random.Random) -> Work:
+    count = rng.choice((1, 2, 3))
+
+    def work(store: FakeStore) -> None:
+        opened = repository(store)
+        for _ in range(count):
+            run = rng.choice(("run", "run", "child"))
+            with contextlib.suppress(CheckpointError):  # not begun, or always condemned
+                opened.repack(run)
+
+    return work
+
+
 def collector(rng: random.Random) -> Work:
     count, remembers = rng.choice((1, 2, 3)), rng.random() < 0.3
 
@@ -132,10 +145,11 @@ class Played:
             "successor": trainer("a3", random.Random(rng.random())),
             "fork": forker(random.Random(rng.random())),
             "keeper": keeper(random.Random(rng.random())),
+            "repacker": repacker(random.Random(rng.random())),
             "collector": collector(random.Random(rng.random())),
             "second": collector(random.Random(rng.random())),
         }
-        absent = rng.choice((0, 1, 2, 3))
+        absent = rng.choice((0, 1, 2, 3, 4))
         for name in rng.sample(sorted(processes.keys() - {"collector"}), absent):
             del processes[name]
         for name, work in processes.items():

@@ -1,0 +1,108 @@
+"""Which packs of a run are worth emptying.
+
+A commit's *own* chunks are those that its tensors consist of. A *strange* one is no commit's own: the base of
+a dropped commit, needed only to decode others. Strange chunks stay as long as they take less than the raw
+bytes of what rests on them; so no commit costs more than its state. Beyond that they are *dead*, like all
+that nothing needs, and a pack that is dead by more than a fifth is emptied: what lies there, or rests on a
+strange chunk there, is stored anew. What rests on such a commit's own chunks stays: bases go by their hash.
+"""
+
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from storage.checkpoints.chunks import ChunkId
+from storage.checkpoints.closure import with_bases
+from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.reading import kinds_of, places_of
+
+WASTE_LIMIT = 0.2
+"""Dead bytes ÷ bytes of a pack, above which it is emptied."""
+
+_ANEW = Location("", 0, 0, "raw")
+
+
+def own_chunks(manifest: Manifest) -> dict[ChunkId, int]:
+    """Chunks of the commit's tensors, but for those of inlined ones, and their raw bytes."""
+    kinds = kinds_of(manifest.tensors, places_of(manifest.tensors))
+    return {chunk: size for chunk, (_, size) in kinds.items()}
+
+
+def left_of(
+    manifest: Manifest, emptied: Collection[str], moved: dict[ChunkId, Location]
+) -> Mapping[ChunkId, Location]:
+    """Where a commit's chunks lie without the emptied packs; a base of one may be missing.
+
+    What rests on nothing there stays. Others may have `moved` with another commit, or rest on what did.
+    """
+    outside = {chunk: at for chunk, at in manifest.locations.items() if at.pack not in emptied}
+    return ChainMap(with_bases(outside, outside), moved, outside)
+
+
+def wasteful_packs(manifests: Sequence[Manifest], spared: Collection[str]) -> set[str]:
+    """Packs to be emptied.
+
+    Args:
+        manifests: of all commits of a run, in the order in which they would be stored anew.
+        spared: packs that somebody else needs: to empty them would free nothing.
+    """
+    sizes: dict[str, int] = {}
+    for manifest in manifests:
+        sizes.update(manifest.packs)
+    worthwhile = [*_worthwhile(manifests, spared)]
+    found: set[str] = set()
+    while True:  # what is stored anew may leave other packs wasteful behind
+        live = _live_bytes(manifests, worthwhile, found)
+        more = {
+            pack
+            for pack, size in sizes.items()
+            if pack not in found and pack not in spared and size - live.get(pack, 0) > WASTE_LIMIT * size
+        }
+        if not more:
+            return found
+        found |= more
+
+
+def _worthwhile(manifests: Sequence[Manifest], spared: Collection[str]) -> Iterator[set[ChunkId]]:
+    """Of each commit, the strange chunks down to other commits' own, if they cost less than its raw bytes."""
+    own = {chunk for manifest in manifests for chunk in own_chunks(manifest)}
+    counted: set[ChunkId] = set()
+    for manifest in manifests:
+        taken = raw = 0
+        strange: set[ChunkId] = set()
+        for chunk, size in own_chunks(manifest).items():
+            at = manifest.locations[chunk]
+            below = {base for base in at.bases if base not in own}
+            if below:
+                raw += size
+                taken += at.size
+                strange |= below
+        pending = list(strange)
+        while pending:
+            chunk = pending.pop()
+            at = manifest.locations[chunk]
+            if chunk not in counted and at.pack not in spared:
+                counted.add(chunk)
+                taken += at.size
+            more = {base for base in at.bases if base not in own} - strange
+            strange |= more
+            pending += more
+        yield strange if taken <= raw else set()
+
+
+def _live_bytes(
+    manifests: Sequence[Manifest], worthwhile: Sequence[set[ChunkId]], emptied: Collection[str]
+) -> Mapping[str, int]:
+    """Of each pack, once what lies in emptied ones has been stored anew."""
+    live: dict[str, int] = {}
+    counted: set[tuple[str, int]] = set()
+    anew: dict[ChunkId, Location] = {}
+    for manifest, strange in zip(manifests, worthwhile, strict=True):
+        own = own_chunks(manifest)
+        usable = with_bases(own, left_of(manifest, emptied, anew))
+        anew.update((chunk, _ANEW) for chunk in own if chunk not in usable)
+        for chunk, at in usable.items():
+            place = at.pack, at.offset
+            if at is not _ANEW and place not in counted and (chunk in own or chunk in strange):
+                counted.add(place)
+                live[at.pack] = live.get(at.pack, 0) + at.size
+    return live

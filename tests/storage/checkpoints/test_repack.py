@@ -1,0 +1,304 @@
+"""Repacking frees what dropped commits hold, changes no commit, and loses nothing beside trainers."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from storage.checkpoints import Repository, Retention, RunWriter, pages, repack
+from storage.checkpoints.collector import _Collection
+from storage.checkpoints.waste import WASTE_LIMIT, own_chunks
+
+from .adam import states
+from .collector import PREFIX, Watch, collect
+from .fake_store import Crash, FakeServer, FakeStore, Fault
+from .simulation import Simulation
+from .states import repository, state
+
+KEPT = Retention(last=3, every=10)
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def repo(store: FakeStore) -> Repository:
+    return repository(store)
+
+
+def trained(repo: Repository, count: int, first: int = 0, writer: RunWriter | None = None) -> RunWriter:
+    writer = writer or RunWriter.create(repo, "run", "a1")
+    for step, (tensors, hints) in enumerate(islice(states(first + count), first, None), first):
+        writer.save(tensors, {"step": step}, step=step, hints=hints)
+    return writer
+
+
+def two_collections(repo: Repository) -> None:
+    for _ in range(2):
+        repo.collect()
+
+
+def check(repo: Repository, run: str = "run") -> None:
+    """Every commit comes back bit for bit."""
+    last = max(commit.step for commit in repo.commits(run))
+    known = dict(enumerate(tensors for tensors, _ in states(last + 1)))
+    for commit in repo.commits(run):
+        assert repo.restore(run, commit.id).tensors == known[commit.step]
+
+
+def dead_share(repo: Repository, run: str = "run") -> float:
+    """Of the bytes of all packs that a run names: those that none of its commits needs."""
+    manifests = [repo.shelf.read_manifest(run, commit) for commit in repo.commits(run)]
+    packs = {pack: size for it in manifests for pack, size in it.packs.items()}
+    needed = {(at.pack, at.offset): at.size for it in manifests for at in it.locations.values()}
+    return 1 - sum(needed.values()) / sum(packs.values())
+
+
+def test_what_dropped_commits_hold_goes_and_every_kept_one_comes_back(repo):
+    trained(repo, 24)
+    repo.retain("run", KEPT)
+    two_collections(repo)
+    kept = repo.commits("run")
+    before = repo.statistics()
+    result = repo.repack("run")
+    two_collections(repo)
+    after = repo.statistics()
+    assert [it.step for it in kept] == [0, 10, 20, 21, 22, 23]
+    assert after.stored_bytes < 0.8 * before.stored_bytes
+    assert after.pack_bytes <= after.raw_bytes
+    assert before.pack_bytes - after.pack_bytes == sum(result.emptied.values()) - result.stored_bytes + sum(
+        it.manifest_bytes for it in result.rewritten
+    )
+    assert dead_share(repo) <= WASTE_LIMIT
+    check(repo)
+    assert repo.verify(deep=True).findings == []
+
+
+def test_a_commit_keeps_its_id_and_all_that_was_said_of_it(repo):
+    trained(repo, 12)
+    repo.tag("run", "newest", "good")
+    repo.pin("run", "newest", "me")
+    repo.note("run", "newest", "words")
+    repo.retain("run", KEPT)
+    before = repo.commits("run")
+    result = repo.repack("run")
+    places = ("manifest", "manifest_bytes", "new_bytes")
+    for old, new in zip(before, repo.commits("run"), strict=True):
+        assert replace(old, **{name: getattr(new, name) for name in places}) == new
+    assert {it.id for it in result.rewritten} == {
+        old.id for old, new in zip(before, repo.commits("run"), strict=True) if old.manifest != new.manifest
+    }
+    for commit in repo.commits("run"):
+        manifest = repo.shelf.read_manifest("run", commit)
+        assert (manifest.created, manifest.attempt) == (commit.created, commit.attempt)
+
+
+def test_a_second_repack_finds_nothing_to_do_and_writes_nothing(repo, store):
+    trained(repo, 24)
+    repo.retain("run", KEPT)
+    repo.repack("run")
+    store.requests.clear()
+    assert repo.repack("run").rewritten == ()
+    assert [it for it in store.requests if it.is_write() and "probe" not in it.key] == []
+
+
+def test_a_dry_run_says_what_would_be_emptied_and_writes_nothing(repo, store):
+    trained(repo, 24)
+    repo.retain("run", KEPT)
+    objects = dict(store.server.objects)
+    told = repo.repack("run", dry_run=True)
+    assert store.server.objects == objects
+    done = repo.repack("run")
+    assert (told.emptied, [it.id for it in told.rewritten]) == (
+        done.emptied,
+        [it.id for it in done.rewritten],
+    )
+
+
+def test_differences_that_rest_on_kept_commits_stay_where_they_are(repo):
+    trained(repo, 24)
+    repo.retain("run", KEPT)
+    newest = repo.commits("run")[-1]
+    old = repo.shelf.read_manifest("run", newest)
+    repo.repack("run")
+    new = repo.shelf.read_manifest("run", repo.commits("run")[-1])
+    assert {chunk: new.locations[chunk] for chunk in own_chunks(old)} == {
+        chunk: old.locations[chunk] for chunk in own_chunks(old)
+    }
+
+
+def test_a_restore_reads_no_more_than_three_times_the_state_afterwards(repo):
+    trained(repo, 40)
+    repo.retain("run", Retention(last=6, every=4))
+    repo.repack("run")
+    reads = [repo.restore("run", it.id) for it in repo.commits("run")]
+    assert max(it.read_bytes / it.commit.raw_bytes for it in reads) <= 3
+
+
+def test_packs_that_a_fork_needs_too_are_left_as_they_are(repo):
+    trained(repo, 12)
+    repo.fork("run", "newest", "child", "b1")
+    repo.retain("run", Retention(last=1))
+    before = repo.statistics().pack_bytes
+    assert repo.repack("run").rewritten == ()
+    assert repo.statistics().pack_bytes == before
+    repo.drop("child", [repo.commits("child")[0].id])
+    assert repo.repack("run").rewritten != ()
+    check(repo)
+
+
+def test_a_trainer_goes_on_after_its_manifests_were_replaced_and_two_collections(repo, store):
+    writer = trained(repo, 12)
+    other = repository(FakeStore(store.server))
+    other.retain("run", Retention(last=2))
+    assert other.repack("run").rewritten
+    for _ in range(2):
+        assert collect(FakeStore(store.server)).startswith("deleted")
+    trained(repo, 6, 12, writer)
+    assert [it.step for it in repo.commits("run")] == [0, *range(10, 18)]
+    two_collections(repo)
+    check(repo)
+
+
+def test_a_save_whose_bases_are_repacked_and_condemned_before_it_lands_stores_them_anew(monkeypatch):
+    monkeypatch.setattr(_Collection, "is_old", lambda self, name: True)
+    simulation = Simulation()
+    watch = Watch(simulation.server)
+    simulation.start("trainer", lambda store: trained(repository(store), 9))
+    for _ in range(8):
+        simulation.advance("trainer", "put_if_match", "/head")
+        simulation.step("trainer")
+    simulation.advance("trainer", "put_if_match", "/head")  # of step 8, whose bases are of step 7
+    other = repository(FakeStore(simulation.server))
+    other.retain("run", Retention(last=2))
+    other.repack("run")
+    simulation.start("collector", lambda store: repository(store).collect())
+    simulation.advance("collector", "delete")
+    simulation.advance("trainer")
+    simulation.advance("collector")
+    assert watch.losses == []
+    check(other)
+    assert repository(FakeStore(simulation.server)).commits("run")[-1].step == 8
+
+
+def test_commits_on_pages_are_repacked_too(repo, monkeypatch):
+    monkeypatch.setattr(pages, "HEAD_COMMITS", 3)
+    monkeypatch.setattr(pages, "STAY", 1)
+    monkeypatch.setattr(pages, "JUST_WRITTEN", 1)
+    trained(repo, 24)
+    repo.retain("run", KEPT)
+    assert repo.head("run").pages
+    paged = {it.id for it in repo.commits("run")} - {it.id for it in repo.head("run").commits}
+    assert paged & {it.id for it in repo.repack("run").rewritten}
+    two_collections(repo)
+    assert dead_share(repo) <= WASTE_LIMIT
+    check(repo)
+
+
+def test_killed_before_or_after_any_request_it_loses_nothing_and_the_next_one_finishes():
+    for fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.ANSWER_LOST):
+        for number in range(10_000):
+            server, reached = FakeServer(), False
+            watch = Watch(server)
+            repo = repository(FakeStore(server))
+            trained(repo, 6)
+            repo.retain("run", Retention(last=2))
+            writes: Iterator[int] = iter(range(10_000))
+
+            def at(request, fault=fault, number=number, writes=writes):
+                nonlocal reached
+                wanted = request.is_write() if fault is not Fault.ANSWER_LOST else "if_match" in request.verb
+                if wanted and "probe" not in request.key and next(writes) == number:
+                    reached = True
+                    return fault
+                return None
+
+            with contextlib.suppress(Crash):
+                repository(FakeStore(server, at)).repack("run")
+            two_collections(repo)
+            repo.repack("run")
+            two_collections(repo)
+            assert watch.losses == []
+            assert dead_share(repo) <= WASTE_LIMIT
+            report = repo.verify(deep=True)
+            assert (report.findings, report.unreferenced) == ([], 0)
+            if not reached:
+                break
+        assert number > 1
+
+
+def without_looking(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(repack, "_condemned", lambda *args: set())
+
+
+def test_new_packs_that_are_condemned_before_they_are_named_are_stored_again(monkeypatch):
+    for broken in (False, True):
+        simulation = Simulation()
+        watch = Watch(simulation.server)
+        repo = repository(FakeStore(simulation.server))
+        trained(repo, 6)
+        repo.retain("run", Retention(last=1))
+        if broken:
+            without_looking(monkeypatch)
+        simulation.start("repacker", lambda store: repository(store).repack("run"))
+        simulation.advance("repacker", "put", "/manifests/")
+        simulation.step("repacker")
+        simulation.start("collector", collect)  # heeds no generations
+        simulation.advance("collector", "delete")
+        simulation.advance("repacker")
+        simulation.advance("collector")
+        assert bool(watch.losses) == broken, watch.losses
+        if not broken:
+            check(repo)
+
+
+def test_a_commit_that_is_dropped_meanwhile_stays_dropped(store):
+    simulation = Simulation()
+    repo = repository(FakeStore(simulation.server))
+    trained(repo, 6)
+    repo.retain("run", Retention(last=2))
+    simulation.start("repacker", lambda store: repository(store).repack("run"))
+    simulation.advance("repacker", "put_if_match", "/head")
+    first, *others = repo.commits("run")[1:]
+    repo.drop("run", [first.id])
+    result = simulation.advance("repacker")
+    assert [it.id for it in repo.commits("run")[1:]] == [it.id for it in others]
+    assert first.id not in {it.id for it in result.rewritten}
+    two_collections(repo)
+    check(repo)
+
+
+def test_a_restore_beside_a_repack_and_two_collections_reads_the_commit_where_it_lies_now(monkeypatch):
+    simulation = Simulation()
+    repo = repository(FakeStore(simulation.server))
+    trained(repo, 6)
+    repo.retain("run", Retention(last=1))
+    simulation.start("reader", lambda store: Repository.open(store, PREFIX).restore("run"))
+    simulation.advance("reader", "get_range", "/manifests/")
+    assert repo.repack("run").rewritten
+    for _ in range(2):
+        collect(FakeStore(simulation.server))
+    restored = simulation.advance("reader")
+    assert (restored.commit.step, restored.skipped) == (5, ())
+
+
+def test_dead_bytes_beside_live_ones_go(repo):
+    writer = begun_large(repo)
+    repo.drop("run", [repo.commits("run")[0].id])
+    writer.save(state(w=0, x=1), {}, step=2)
+    repo.drop("run", [it.id for it in repo.commits("run")[:-1]])
+    assert dead_share(repo) > WASTE_LIMIT
+    repo.repack("run")
+    assert dead_share(repo) <= WASTE_LIMIT
+    assert repo.restore("run").tensors == state(w=0, x=1)
+
+
+def begun_large(repo: Repository) -> RunWriter:
+    writer = RunWriter.create(repo, "run", "a1")
+    writer.save(state(w=0, m=0, v=0), {}, step=0)
+    writer.save(state(w=0, m=0), {}, step=1)
+    return writer
