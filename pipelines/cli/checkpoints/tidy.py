@@ -39,8 +39,8 @@ def prune(
     Kept in any case: the first and the newest commit, what is tagged, and what somebody has pinned. Only
     commits that are whole count. What they stored is freed by `gc`, the second one after this.
     """
-    from pipelines.display.summary import commit_table
     from pipelines.cli.checkpoints.repack import plain, sentence
+    from pipelines.display.summary import commit_table
     from pipelines.display.waiting import told, waiting
     from pipelines.surroundings.session import connected
 

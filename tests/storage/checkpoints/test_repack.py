@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from storage.checkpoints import Repository, Retention, RunWriter, pages, repack
+from storage.checkpoints import OuterKey, Repository, Retention, RunWriter, pages, repack
 from storage.checkpoints.collector import _Collection
 from storage.checkpoints.waste import WASTE_LIMIT, own_chunks
 
@@ -17,6 +17,7 @@ from .fake_store import Crash, FakeServer, FakeStore, Fault
 from .simulation import Simulation
 from .states import repository, state
 
+NEW_CODECS = ("split", "split-by", "difference", "second-moment", "adam")
 KEPT = Retention(last=3, every=10)
 
 
@@ -256,7 +257,7 @@ def test_new_packs_that_are_condemned_before_they_are_named_are_stored_again(mon
             check(repo)
 
 
-def test_a_commit_that_is_dropped_meanwhile_stays_dropped(store):
+def test_a_commit_that_is_dropped_meanwhile_stays_dropped():
     simulation = Simulation()
     repo = repository(FakeStore(simulation.server))
     trained(repo, 6)
@@ -272,7 +273,7 @@ def test_a_commit_that_is_dropped_meanwhile_stays_dropped(store):
     check(repo)
 
 
-def test_a_restore_beside_a_repack_and_two_collections_reads_the_commit_where_it_lies_now(monkeypatch):
+def test_a_restore_beside_a_repack_and_two_collections_reads_the_commit_where_it_lies_now():
     simulation = Simulation()
     repo = repository(FakeStore(simulation.server))
     trained(repo, 6)
@@ -284,6 +285,25 @@ def test_a_restore_beside_a_repack_and_two_collections_reads_the_commit_where_it
         collect(FakeStore(simulation.server))
     restored = simulation.advance("reader")
     assert (restored.commit.step, restored.skipped) == (5, ())
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "of format 1"])
+def test_other_repositories_are_repacked_in_their_own_form(kind):
+    key = OuterKey(bytes(32), is_passphrase=False) if kind == "encrypted" else None
+    repo = Repository.create(FakeStore(), PREFIX, key=key, pause=lambda seconds: None)
+    if kind == "of format 1":
+        repo.shelf.format = 1
+        begun_large(repo)
+        repo.drop("run", [repo.commits("run")[0].id])
+    else:
+        trained(repo, 12)
+        repo.retain("run", Retention(last=2))
+    assert repo.repack("run").rewritten
+    two_collections(repo)
+    assert repo.verify(deep=True).findings == []
+    manifests = [repo.shelf.read_manifest("run", commit) for commit in repo.commits("run")]
+    codecs = {at.codec for it in manifests for at in it.locations.values()}
+    assert codecs & set(NEW_CODECS) if kind == "encrypted" else not codecs & set(NEW_CODECS)
 
 
 def test_dead_bytes_beside_live_ones_go(repo):
