@@ -9,8 +9,10 @@ keyframes, manifests and heads included. Figures are means over the trails; `pee
 
 `stored_over_best_peer`: worst cadence, of peers as shipped. `stored_over_best_peer_with_base`: against ZipNN
 that is given the state before. `restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: bytes
-of packs that tags, a fork, renamed tensors and frozen layers add. `stored_over_kept_raw` and speed are not
-measured here yet. `--quick`: one trail of each dtype, 10 saves, cadences 1 and 10.
+of packs that tags, a fork, renamed tensors and frozen layers add. `stored_over_kept_raw`: the first trail at
+cadence 1, of which the last 3 saves and every 10th are kept, repacked, and collected twice; all bytes below
+the prefix ÷ raw bytes of the kept commits. Speed is not measured here yet. `--quick`: one trail of each
+dtype, 10 saves, cadences 1 and 10.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from typing import Any
 from benchmarks.checkpoint_peers import compressors, folders, setup
 from benchmarks.report import Peak, print_result
 from benchmarks.trails import Kind, Save, Width, trail
-from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, RunWriter
+from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, Retention, RunWriter
 from storage.local import LocalServer
 from storage.objects import Bucket
 
@@ -89,6 +91,20 @@ def stored_over_raw(states: Iterable[Save], stores: dict[str, Any], peak: Peak) 
     return {name: store.close() / raw for name, store in stores.items()}
 
 
+def stored_over_kept_raw(bucket: Bucket, saves: int) -> float:
+    """After retention, a repack and two collections."""
+    kind, width = TRAILS[0]
+    ours = Ours(bucket, "kept", DeltaPolicy())
+    for state in trail(kind, width, cadence=1, saves=saves):
+        ours.save(state)
+    ours.repository.retain("run", Retention(last=3, every=10))
+    ours.repository.repack("run")
+    for _ in range(2):
+        ours.repository.collect()
+    found = ours.repository.statistics()
+    return found.stored_bytes / found.raw_bytes
+
+
 def zero_copy_bytes(bucket: Bucket) -> int:
     """Bytes of packs that are added where nothing is new."""
     repository = Repository.create(bucket, "nothing-twice")
@@ -143,6 +159,7 @@ def main() -> None:
                         reads.append(ours["carousel"].read_over_raw())
                     print(name, {it: round(value, 4) for it, value in results[name].items()}, flush=True)
             zero = zero_copy_bytes(bucket)
+            kept = stored_over_kept_raw(bucket, saves)
         finally:
             server.stop()
     print_result(
@@ -151,6 +168,7 @@ def main() -> None:
         figures={
             **figures(results, cadences),
             **({"restore_read_over_raw": max(reads)} if reads else {}),
+            "stored_over_kept_raw": kept,
             "zero_copy_bytes": zero,
             "saves": saves,
             "peak_rss_mb": round(peak.mb, 1),
