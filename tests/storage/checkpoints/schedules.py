@@ -17,7 +17,7 @@ from storage.checkpoints.collector import _Collection
 from .collector import Watch
 from .fake_store import Crash, FakeStore, Fault, Request
 from .simulation import Simulation
-from .states import begun, repository, state
+from .states import begun, near, repository
 
 Work = Callable[[FakeStore], object]
 
@@ -30,7 +30,7 @@ def save_some(writer: RunWriter, rng: random.Random, first_step: int, count: int
     for step in range(first_step, first_step + count):
         seeds = {name: rng.randrange(3) for name in ("m", "v", "w")}  # few, so that much is reused
         policy = drawn_policy(rng) if rng.random() < 0.3 else None
-        writer.save(state(**seeds), seeds, step=step, retain=policy)
+        writer.save(near(**seeds), seeds, step=step, retain=policy)
 
 
 def trainer(attempt: str, rng: random.Random) -> Work:

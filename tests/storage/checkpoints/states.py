@@ -9,17 +9,19 @@ from .fake_store import FakeStore
 
 
 def state(**seeds: int) -> dict[str, Tensor]:
-    """One tensor of 2 KiB per keyword; the same name and seed give the same bytes.
-
-    Tensors of the same name and other seeds are near to each other, so that saves rest on earlier ones.
-    """
-    return {name: Tensor.from_numpy(_drawn(seed, name)) for name, seed in seeds.items()}
+    """One tensor of 2 KiB per keyword; the same name and seed give the same bytes."""
+    return {name: Tensor.from_numpy(_drawn([seed, *name.encode()])) for name, seed in seeds.items()}
 
 
-def _drawn(seed: int, name: str) -> np.ndarray:
-    start = np.random.default_rng([*name.encode()]).standard_normal((8, 64))
-    step = np.random.default_rng([seed, *name.encode()]).standard_normal((8, 64))
-    return (start + 1e-3 * step).astype(np.float32)
+def near(**seeds: int) -> dict[str, Tensor]:
+    """The same, but tensors of one name are near to each other, so that saves rest on earlier ones."""
+    starts = {name: _drawn([*name.encode()]) for name in seeds}
+    steps = {name: _drawn([seed, *name.encode()]) for name, seed in seeds.items()}
+    return {name: Tensor.from_numpy(starts[name] + np.float32(1e-3) * steps[name]) for name in seeds}
+
+
+def _drawn(seed: list[int]) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((8, 64)).astype(np.float32)
 
 
 def repository(store: FakeStore) -> Repository:
