@@ -39,7 +39,7 @@ demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> chec
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests, on both cores (WORKERS=0: in one process, as --pdb needs it). ARGS="-k name"
-	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-resume
 test-resume: $(INSTALLED) ## Kill trainings at every point and resume them, on 1, 2 and 3 ranks. REPEAT=20: as often, until one fails.

@@ -26,6 +26,7 @@ window: {context: 24, horizon: 4}
 order: {lanes: 4, pool: 2}
 forecast: {target: load, past: [temp], hidden: 8, patch: 6}
 training:
+  ranks: 1
   steps: 6
   batch_size: 64
   warmup_steps: 2

@@ -15,7 +15,9 @@ def config(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings of a run that is trained."""
     folder = tmp_path_factory.mktemp("json")
     path = folder / "carousel.yaml"
-    path.write_text(CONFIG.replace("run: waves", "run: scripted").replace("lake/waves", "lake/scripted"))
+    path.write_text(
+        CONFIG.replace("run: waves", "run: scripted").replace("s3://lake/", "s3://lake/scripted/")
+    )
     common = ["--root", str(root), "--quiet"]
     rows = write(waves(), folder / "waves.parquet")
     assert run([*common, "ingest", str(rows), "-c", str(path)]) == 0
@@ -26,9 +28,9 @@ def config(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("command", "holds"),
     [
-        ("tables list", "s3://lake/scripted"),
-        ("tables show s3://lake/scripted", "columns"),
-        ("tables snapshots s3://lake/scripted", "operation"),
+        ("tables list", "s3://lake/scripted/waves"),
+        ("tables show s3://lake/scripted/waves", "columns"),
+        ("tables snapshots s3://lake/scripted/waves", "operation"),
         ("checkpoints list", "scripted"),
         ("checkpoints list scripted", "raw_bytes"),
         ("checkpoints show scripted/newest", "tensors"),

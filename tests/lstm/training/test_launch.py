@@ -69,7 +69,7 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
 def test_starting_a_run_that_has_commits_is_refused(
     runner: Runner, make_job: Callable[..., Job], lake: Lake, tmp_path: Path
 ) -> None:
-    job = make_job("twice", steps=2)
+    job = make_job("twice", steps=2, ranks=1)
     runner.launch(job)
     with pytest.raises(UserError, match="run 'twice' has 2 commits already, the newest of step 2"):
         launch(job, lake, attempt="again", resume=False, log=tmp_path / "log", on_event=lambda event: None)
@@ -112,4 +112,4 @@ def test_what_rank_0_cannot_do_is_told_in_its_own_words(runner: Runner, make_job
 
 
 def test_a_date_makes_a_seed(runner: Runner, make_job: Callable[..., Job]) -> None:
-    assert runner.launch(make_job("dated", steps=1, seed=20261121)).step == 1
+    assert runner.launch(make_job("dated", steps=1, ranks=1, seed=20261121)).step == 1

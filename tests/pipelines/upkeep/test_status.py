@@ -75,7 +75,11 @@ def test_runs_and_servers_are_told(carousel, root, tmp_path):
 
 def test_a_run_that_was_cut_short_comes_with_the_command_that_goes_on(carousel, root, tmp_path):
     config = tmp_path / "waves.yaml"
-    config.write_text(CONFIG.replace("run: waves", "run: cut").replace("steps: 6", "steps: 100000"))
+    config.write_text(
+        CONFIG.replace("run: waves", "run: cut")
+        .replace("ranks: 1", "ranks: 2")
+        .replace("steps: 6", "steps: 100000")
+    )
     rows = write(waves(), tmp_path / "waves.parquet")
     assert carousel("ingest", rows, "-c", config).code == 0
     arguments = [*COMMAND, "--root", str(root), "train", "-c", str(config)]
