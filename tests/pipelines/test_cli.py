@@ -167,7 +167,7 @@ def test_an_api_that_is_killed_ends_training_with_one_message_and_the_run_goes_o
 def test_a_second_signal_leaves_at_once():
     code = (
         "import os, signal, sys; from pipelines.cli import main as module\n"
-        "def stuck(arguments):\n"
+        "def stuck(*arguments):\n"
         "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
         "    finally: print('ending', flush=True); signal.pause()\n"
         "module.__globals__['run'] = stuck; module()"
