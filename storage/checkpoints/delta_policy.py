@@ -1,6 +1,9 @@
 """How far saves may rest on earlier ones."""
 
+import math
 from dataclasses import dataclass
+
+from storage.checkpoints.manifest import DEPTH_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,3 +21,21 @@ class DeltaPolicy:
 
 EVERY_STEP = DeltaPolicy(read_limit=12.0)
 """For runs that save after every step or two, and are seldom restored: fewer keyframes, a longer read."""
+
+_RECORD_BYTES = 150
+"""That a manifest spends on one chunk of a chain."""
+
+
+def chain_limit(raw_bytes: int, stage: int) -> int:
+    """Links of the longest chain of predictions that is worth its records in manifests.
+
+    Each further link is named by every later manifest, so n links cost n²/2 records, against one chunk that
+    is stored alone; alone takes about half of its raw bytes more than a prediction. Together they are
+    least at n = √(raw bytes ÷ record bytes).
+
+    Args:
+        raw_bytes: of the chunk.
+        stage: of `Predictor.stages`. What is predicted from earlier stages stands one link above them: with
+            one more per stage, a weight and its moments are stored alone in the same save.
+    """
+    return min(DEPTH_LIMIT, math.isqrt(raw_bytes // _RECORD_BYTES) + stage)

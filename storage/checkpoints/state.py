@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
 from storage.checkpoints.closure import with_bases
+from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.head import Commit
-from storage.checkpoints.manifest import DEPTH_LIMIT, Location, Manifest
+from storage.checkpoints.manifest import Location, Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.packs import Job, PackWriter
@@ -96,10 +97,11 @@ class State:
         if not missing:
             return located, {}
 
-        def job(chunk: ChunkId) -> Job:
+        def job(chunk: ChunkId, stage: int) -> Job:
             """With those offers whose bases are there already: so no circle can come about."""
             offers = (it for it in predictor.offers(chunk) if all(base in depths for base in it.bases))
-            near = tuple(it for it in offers if max(depths[base] for base in it.bases) < DEPTH_LIMIT)
+            longest = chain_limit(len(draft.chunks[chunk][1]), stage)
+            near = tuple(it for it in offers if max(depths[base] for base in it.bases) < longest)
             return Job(chunk, *draft.chunks[chunk], near)
 
         raw_bytes = sum(len(draft.chunks[chunk][1]) for chunk in missing)
@@ -112,8 +114,8 @@ class State:
             encoders=self._encoders,
         )
         with writer:
-            for stage in predictor.stages():
-                stored = writer.store([job(chunk) for chunk in stage if chunk in missing])
+            for stage, chunks in enumerate(predictor.stages()):
+                stored = writer.store([job(chunk, stage) for chunk in chunks if chunk in missing])
                 for chunk, at in stored.items():
                     depths[chunk] = max((depths[base] + 1 for base in at.bases), default=0)
                 located |= stored

@@ -16,6 +16,8 @@ from storage.checkpoints import (
     canonical,
     decoding,
 )
+from storage.checkpoints.closure import with_bases
+from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.manifest import DEPTH_LIMIT, Manifest
 
 from .adam import states
@@ -82,7 +84,21 @@ def test_a_restore_reads_no_more_than_the_policy_allows(repo, policy):
     assert max(it.read_bytes / it.commit.raw_bytes for it in reads) <= policy.read_limit
     keyframes = sum(codecs(repo, number)["w"] != "adam" for number in range(40))
     apart = 1 + (policy.read_limit - 0.95) / 0.35  # a keyframe reads 0.95, each save after it 0.35 at most
-    assert keyframes <= 1 + 40 / apart
+    assert keyframes <= 1 + 40 / min(apart, 1 + chain_limit(64 * 64 * 4, stage=2))
+
+
+def test_chains_of_small_chunks_are_shorter_for_every_manifest_names_all_their_links(repo):
+    writer = RunWriter.create(repo, "run", "a1")
+    writer.deltas = DeltaPolicy(read_limit=100.0)
+    for number, (tensors, hints) in enumerate(states(30, rows=12)):
+        writer.save(tensors, {}, step=number, hints=hints)
+    longest = chain_limit(12 * 64 * 4, stage=2)
+    assert longest == 6
+    for commit in repo.commits("run"):
+        locations, depths = repo.shelf.read_manifest("run", commit).locations, {}
+        with_bases(locations, locations, depths)
+        assert max(depths.values()) <= longest
+    assert sum(codecs(repo, number)["w"] == "adam" for number in range(30)) >= 20
 
 
 def test_without_deltas_nothing_rests_on_anything(repo):
