@@ -206,19 +206,25 @@ class Bucket:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with `prefix`, ordered by key (by its UTF-8 bytes).
 
-        Read as a whole before the first is yielded, about 300 bytes each: SeaweedFS lists folder by folder,
-        which is another order wherever a name goes on with a character below `/`.
+        Read as a whole before the first is yielded, about 300 bytes each: see `scan`.
         """
-        found: list[ObjectInfo] = []
+        # code points order as their UTF-8 bytes do
+        return iter(sorted(self.scan(prefix), key=lambda it: it.key))
+
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """The same in the server's own order; holds one answer, of at most 1,000 keys, at a time.
+
+        SeaweedFS lists folder by folder, which is another order wherever a name goes on with a character
+        below `/`.
+        """
         request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": prefix}
         while True:
             page = self._calls.plain("list", prefix, lambda s3: s3.list_objects_v2(**request))
-            found += (ObjectInfo(it["Key"], it["Size"], it["ETag"]) for it in page.get("Contents", []))
+            for it in page.get("Contents", []):
+                yield ObjectInfo(it["Key"], it["Size"], it["ETag"])
             if not page["IsTruncated"]:
-                break
+                return
             request["ContinuationToken"] = page["NextContinuationToken"]
-        found.sort(key=lambda it: it.key)  # code points order as their UTF-8 bytes do
-        return iter(found)
 
     def delete(self, key: str) -> None:
         """Remove an object, if there. Never conditional: some servers ignore the condition and delete."""

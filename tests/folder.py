@@ -34,8 +34,8 @@ class Folder(Bucket):
     def delete(self, key: str) -> None:
         super().delete(self._full(key))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for info in super().list(self._full(prefix)):
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for info in super().scan(self._full(prefix)):
             yield replace(info, key=info.key.removeprefix(f"{self.folder}/"))
 
     def _full(self, key: str) -> str:

@@ -18,6 +18,7 @@ import psutil
 
 from pipelines.surroundings import servers
 from pipelines.surroundings.at_work import workers
+from pipelines.surroundings.pack_lists import FILE, FOLDER
 from pipelines.surroundings.prefect_api import PrefectApi
 from pipelines.upkeep.sizes import Size, size_of
 from storage.errors import UserError
@@ -82,6 +83,11 @@ def _spool(root: Path) -> Iterator[Path]:
         yield from _files(run, "*.partial")
 
 
+def _pack_lists(root: Path) -> Iterator[Path]:
+    for name in (FILE, f"{FILE}-journal"):
+        yield from _files(root / FOLDER, name)
+
+
 def _s3(root: Path) -> Iterator[Path]:
     yield from _server_files(servers.folder_of(LocalServer, root))
 
@@ -101,6 +107,12 @@ PARTS = (
     Part("leftovers", "temporary folders of killed trainings", "logs", _caches),
     Part("reports", "pages of runs; `carousel report` makes them again", "runs", _reports),
     Part("jobs", "how runs were launched; a run's commits say it too", "runs", _jobs),
+    Part(
+        "manifests",
+        "what `carousel checkpoints gc` has read; the next one reads it again",
+        "runs",
+        _pack_lists,
+    ),
     Part("prefect", "Prefect's history of flows", "runs", _prefect),
     Part("spool", "checkpoints that an outage has kept from their bucket, until a resume", "all", _spool),
     Part("s3", "tables and checkpoints of the embedded S3 server, and its keys", "all", _s3),

@@ -23,15 +23,22 @@ class Statistics:
 
 def count(shelf: Shelf) -> Statistics:
     """Count everything: lists the whole prefix and reads every head and page."""
-    sizes = dict(shelf.files.list(""))
+    stored = packs = pack_bytes = commits = raw_bytes = 0
+    for key, size in shelf.files.list(""):
+        stored += size
+        if key.startswith(PACKS):
+            packs += 1
+            pack_bytes += size
     runs = shelf.runs()
-    commits = [commit for run in runs for commit in read_whole(shelf, run).commits]
-    packs = [size for key, size in sizes.items() if key.startswith(PACKS)]
+    for run in runs:
+        for commit in read_whole(shelf, run).commits:
+            commits += 1
+            raw_bytes += commit.raw_bytes
     return Statistics(
         runs=len(runs),
-        commits=len(commits),
-        raw_bytes=sum(commit.raw_bytes for commit in commits),
-        stored_bytes=sum(sizes.values()),
-        packs=len(packs),
-        pack_bytes=sum(packs),
+        commits=commits,
+        raw_bytes=raw_bytes,
+        stored_bytes=stored,
+        packs=packs,
+        pack_bytes=pack_bytes,
     )

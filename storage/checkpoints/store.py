@@ -37,8 +37,8 @@ class ObjectStore(Protocol):
         """Size and ETag. Raises NotFound."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects below a prefix, ordered by key."""
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects below a prefix, in any order; holds few of them at a time."""
         ...
 
     def delete(self, key: str) -> None:
@@ -87,8 +87,8 @@ class Below:
         return self.store.head(self.prefix + key).size
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Keys (below our prefix) and sizes."""
-        for found in self.store.list(self.prefix + prefix):
+        """Keys (below our prefix) and sizes, in any order."""
+        for found in self.store.scan(self.prefix + prefix):
             yield found.key.removeprefix(self.prefix), found.size
 
     def delete(self, key: str) -> None:

@@ -174,7 +174,7 @@ class _Check:
     def check_collections(self) -> None:
         """Lists are never deleted: they are numbered without a gap, and each can be read."""
         expected = 0
-        for key, _ in self.shelf.files.list(COLLECTIONS):
+        for key, _ in sorted(self.shelf.files.list(COLLECTIONS)):
             try:
                 number = collection_number(key)
                 data = self.shelf.files.get(key).data

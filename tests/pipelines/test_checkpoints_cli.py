@@ -98,6 +98,17 @@ def test_repack_frees_what_dropped_commits_hold_and_can_follow_a_prune(checkpoin
     assert np.array_equal(repository.restore("long").tensors["w"].to_numpy(), base)
 
 
+def test_gc_reads_each_manifest_once_ever_and_tells_of_a_file_it_cannot_use(checkpoints, repository, root):
+    read = [json.loads(checkpoints("gc", "--json").out)["manifests_read"] for _ in range(2)]
+    assert read == [6, 0]
+    (root / "collections/manifests.db").write_bytes(b"no such thing" * 100)
+    refused = checkpoints("gc")
+    assert refused.code == 2
+    assert "manifests.db" in refused.out + refused.err
+    (root / "collections/manifests.db").unlink()
+    assert json.loads(checkpoints("gc", "--json").out)["manifests_read"] == 6
+
+
 def test_verify_finds_a_flipped_bit_only_when_it_reads_the_data(checkpoints, repository):
     assert "6 commits of 1 runs: intact" in checkpoints("verify").out
     (pack, size) = next(it for it in repository.shelf.files.list("packs/"))

@@ -188,6 +188,21 @@ class BucketContract:
             list(pool.map(lambda key: bucket.put(key, b""), keys))
         assert [it.key for it in bucket.list("p/")] == sorted(keys)
 
+    def test_a_scan_shows_the_same_and_asks_for_more_only_when_it_gets_there(
+        self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with ThreadPoolExecutor(RACERS) as pool:
+            list(pool.map(lambda i: bucket.put(f"p/{i}", b""), range(1203)))
+        asked: list[str] = []
+        plain = bucket._calls.plain
+        monkeypatch.setattr(
+            bucket._calls, "plain", lambda verb, *rest: asked.append(verb) or plain(verb, *rest)
+        )
+        scan = bucket.scan("p/")
+        first = [next(scan) for _ in range(900)]
+        assert asked == ["list"]
+        assert sorted([*first, *scan], key=lambda it: it.key) == list(bucket.list("p/"))
+
     def test_a_bucket_can_be_created_again_and_at_once(self, access: Access) -> None:
         name = f"test-{secrets.token_hex(6)}"
         assert not Bucket(name, access).exists()

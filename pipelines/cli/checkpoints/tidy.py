@@ -87,21 +87,24 @@ def gc(
     """Delete packs and manifests that no commit needs; safe beside trainings and other collections.
 
     What was written since the last collection is left alone, as a save may be about to need it. So garbage
-    goes with the second collection that finds it.
+    goes with the second collection that finds it. Manifests that a collection on this host has read are not
+    read again.
     """
     from pipelines.display.waiting import told
+    from pipelines.surroundings.pack_lists import remembered
     from pipelines.surroundings.session import connected
     from pipelines.upkeep.sizes import size_text
 
-    with connected(storage_config(config, assign), settings(context).root) as connection:
+    root = settings(context).root
+    with connected(storage_config(config, assign), root) as connection, remembered(root) as lists:
         repository = connection.existing_repository()
         with told("collecting") as progress:
-            result = repository.collect(dry_run=dry_run, progress=progress)
+            result = repository.collect(dry_run=dry_run, lists=lists, progress=progress)
             reasons = list(repository.explain(result)) if dry_run else []
     if as_json:
         why = [{"key": it.key, "bytes": it.size, "why": text} for it, text in reasons]
-        names = ("number", "ending", "runs", "listed", "condemned", "kept", "deleted", "young", "left")
-        print_json({**{name: getattr(result, name) for name in names}, "doomed": why})
+        names = ("number", "ending", "runs", "manifests_read", "listed", "condemned", "kept", "deleted")
+        print_json({name: getattr(result, name) for name in (*names, "young", "left")} | {"doomed": why})
         return
     out = console()
     for it, text in reasons:

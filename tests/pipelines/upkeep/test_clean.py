@@ -20,6 +20,7 @@ OURS = {
     "runs/waves.json": "runs",
     "reports/waves.html": "runs",
     "demo.yaml": "runs",
+    "collections/manifests.db": "runs",
     "prefect/prefect.db": "runs",
     "prefect/storage/one": "runs",
     "s3/data/1.dat": "all",
@@ -31,6 +32,7 @@ THEIRS = (
     "logs/nginx.log",
     "reports/thesis.html",
     "s3.txt",
+    "collections/manifests.csv",
     "spool/of/thread",
     "data/rows.csv",
     "carousel.yaml",
@@ -79,7 +81,7 @@ def test_it_says_how_much_before_it_asks_and_asks_before_it_removes(used, capsys
 
 def test_what_is_removed_is_counted(used, capsys):
     assert clean(used, "--runs", "--yes") == 0
-    assert "removed 6 files, 24.6 kB" in capsys.readouterr().out
+    assert "removed 7 files, 28.7 kB" in capsys.readouterr().out
 
 
 def test_an_unused_root_has_nothing_to_remove(tmp_path, monkeypatch, capsys):

@@ -28,7 +28,7 @@ def collect(store: FakeStore, *, heed_generations: bool = False) -> str:
 
 def _collect(store: FakeStore, heed_generations: bool) -> str:
     newest = _newest(store)
-    listed = [info.key.removeprefix(PREFIX) for info in store.list(PREFIX)]
+    listed = [info.key.removeprefix(PREFIX) for info in store.scan(PREFIX)]
     candidates = {key for key in listed if key.startswith("packs/") or "/manifests/" in key}
     if heed_generations:
         candidates = {key for key in candidates if int(key.rpartition("/")[2].partition("-")[0]) < newest}
@@ -119,12 +119,12 @@ def _named(store: FakeStore, run: str, head: Head) -> set[str]:
 
 
 def _newest(store: FakeStore) -> int:
-    keys = [info.key.removeprefix(PREFIX) for info in store.list(f"{PREFIX}collections/")]
+    keys = [info.key.removeprefix(PREFIX) for info in store.scan(f"{PREFIX}collections/")]
     return max((collection_number(key) for key in keys), default=0)
 
 
 def _runs(store: FakeStore) -> list[str]:
-    keys = [info.key for info in store.list(f"{PREFIX}runs/")]
+    keys = [info.key for info in store.scan(f"{PREFIX}runs/")]
     return [key.split("/")[2] for key in keys if key.endswith("/head")]
 
 

@@ -127,9 +127,9 @@ class FakeStore:
         data = self._do("head", key, lambda: self._read(key))
         return ObjectInfo(key, len(data), etag_of(data))
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         found = self._do("list", prefix, lambda: sorted(self.server.objects.items()))
-        for key, data in found:
+        for key, data in reversed(found):  # servers differ: nobody may rely on an order
             if key.startswith(prefix):
                 yield ObjectInfo(key, len(data), etag_of(data))
 

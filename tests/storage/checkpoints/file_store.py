@@ -31,7 +31,7 @@ class FileStore:
     def head(self, key: str) -> ObjectInfo:
         return ObjectInfo(key, len(self.get(key).data), "etag")
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def scan(self, prefix: str = "") -> Iterator[ObjectInfo]:
         paths = (path for path in self.root.rglob("*") if path.is_file())
         for key in sorted(path.relative_to(self.root).as_posix() for path in paths):
             if key.startswith(prefix):
