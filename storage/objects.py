@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from botocore import exceptions as sdk
 
 from storage import object_probe
+from storage import uri as uris
 from storage.object_access import Access
 from storage.object_calls import Calls
 from storage.object_errors import (
@@ -107,6 +108,10 @@ class Bucket:
 
     def __repr__(self) -> str:
         return f"Bucket({self.name!r}, {self.access!r})"
+
+    def uri(self, key: str) -> str:
+        """The key as a person writes it: `s3://bucket/key`."""
+        return uris.build(self.name, key)
 
     def put(self, key: str, data: bytes | memoryview) -> str:
         """Write or replace an object; its ETag."""

@@ -10,6 +10,7 @@ from lstm.windows.batch import Batch
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
 from lstm.windows.index import SequenceIndex, index_snapshot
+from lstm.windows.open import TableWindows, open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.scaling import Scaling, fit_scaling
@@ -26,6 +27,7 @@ __all__ = [
     "SequenceIndex",
     "Split",
     "SplitSpec",
+    "TableWindows",
     "WindowError",
     "WindowReader",
     "WindowSpec",
@@ -34,4 +36,6 @@ __all__ = [
     "index_snapshot",
     "last_contexts",
     "make_plan",
+    "open_stream",
+    "open_windows",
 ]

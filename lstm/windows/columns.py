@@ -87,13 +87,16 @@ def check_features(schema: pa.Schema, columns: list[str]) -> None:
     """
     for name in columns:
         kind = _column(schema, name).type
-        if not (
-            pa.types.is_integer(kind)
-            or pa.types.is_floating(kind)
-            or pa.types.is_boolean(kind)
-            or pa.types.is_decimal(kind)
-        ):
+        if not is_number(kind):
             raise WrongColumnType(f"column {name!r} is {kind}, but features must be numbers or booleans")
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be a feature: numbers and booleans."""
+    types = pa.types
+    return bool(
+        types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    )
 
 
 def times_of(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
 from lstm.windows.prefetch import Prefetcher
 from lstm.windows.read import WindowReader
+from lstm.windows.runs import Entity
 from lstm.windows.schedule import Schedule
 from lstm.windows.shelf import Shelf
 from lstm.windows.spec import Split
@@ -110,6 +111,20 @@ class WindowStream:
         return self._schedule.batches
 
     @property
+    def plan(self) -> Plan:
+        """Which windows there are."""
+        return self._plan
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the last axis of a batch's values holds."""
+        return self._reader.columns
+
+    def entities(self, batch: Batch) -> list[Entity]:
+        """[b] whose rows each window of a batch holds, as the table names them."""
+        return [self._plan.series[number] for number in batch.series.tolist()]
+
+    @property
     def waited_s(self) -> float:
         """Seconds that the consumer has waited for batches so far."""
         return self._waited_before + (self._prefetcher.waited_s if self._prefetcher else 0.0)
@@ -141,21 +156,42 @@ class WindowStream:
         Raises:
             IndexError: the epoch has no such batch.
         """
-        epoch, index = operator.index(epoch), operator.index(index)
-        if not (0 <= index < len(self) and epoch >= 0):
-            raise IndexError(f"no batch {index} in epoch {epoch}: an epoch has batches 0 to {len(self) - 1}")
+        epoch, index = self._checked(epoch, index)
         part = self._replays.part(epoch, index)
         return from_table(part, self._plan, self._replays.windows, self._reader)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left of the current epoch."""
+        return self._consumed == self._schedule.samples
+
     def state_dict(self) -> dict[str, Any]:
         """The cursor; samples_consumed counts the positions of batches that were returned."""
+        return self._cursor(self._epoch, self._consumed)
+
+    def state_after(self, epoch: int, index: int) -> dict[str, Any]:
+        """The cursor right after a batch: for whoever sits behind something that takes batches ahead.
+
+        Raises:
+            IndexError: the epoch has no such batch.
+        """
+        epoch, index = self._checked(epoch, index)
+        return self._cursor(epoch, min((index + 1) * self._make["batch_size"], self._schedule.samples))
+
+    def _cursor(self, epoch: int, consumed: int) -> dict[str, Any]:
         return {
             "plan_id": self._plan.id,
             "seed": self._make["seed"],
             "batch_size": self._make["batch_size"],
-            "epoch": self._epoch,
-            "samples_consumed": self._consumed,
+            "epoch": epoch,
+            "samples_consumed": consumed,
         }
+
+    def _checked(self, epoch: int, index: int) -> tuple[int, int]:
+        epoch, index = operator.index(epoch), operator.index(index)
+        if not (0 <= index < len(self) and epoch >= 0):
+            raise IndexError(f"no batch {index} in epoch {epoch}: an epoch has batches 0 to {len(self) - 1}")
+        return epoch, index
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a cursor, also one of another number of ranks.

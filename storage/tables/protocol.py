@@ -44,7 +44,7 @@ class DataFile:
     """Names this content in every process: changes when the file's bytes or its deletes change. Not with the
     schema: a cache of columns by file also needs `Snapshot.column_identity`."""
     path: str
-    """`s3://bucket/key`, the key raw (not percent-encoded)."""
+    """`s3://bucket/key`, the key raw (not percent-encoded); of a local table the absolute path."""
     rows: int
     """Live rows: deleted ones are not counted."""
     size: int

@@ -53,8 +53,8 @@ class Place:
 
     @property
     def uri(self) -> str:
-        """`s3://bucket/key`, raw."""
-        return f"s3://{self.bucket.name}/{self.key}"
+        """`s3://bucket/key`, raw; the path of a local file."""
+        return self.bucket.uri(self.key)
 
     def range(self, start: int, length: int) -> bytes:
         """Read a part of it.

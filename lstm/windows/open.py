@@ -1,0 +1,190 @@
+"""From a table's address to a stream of its windows, in one call: for whoever uses this part alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pyarrow as pa
+
+from lstm.windows.columns import is_number, keys_for
+from lstm.windows.errors import WindowError
+from lstm.windows.index import index_snapshot
+from lstm.windows.plan import Plan, make_plan
+from lstm.windows.read import WindowReader
+from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.stream import WindowStream
+from storage.objects import Access, Bucket
+from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
+from storage.tables.local import is_path, open_local
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableWindows:
+    """One pinned snapshot, cut into windows; its streams share one reader and so one budget of memory."""
+
+    snapshot: Snapshot
+    plan: Plan
+    reader: WindowReader
+
+    def stream(
+        self,
+        split: Split = "train",
+        *,
+        batch_size: int = 256,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        ordered: bool = False,
+        prefetch: int = 2,
+    ) -> WindowStream:
+        """One rank's part of the batches of a split. Raises as `WindowStream`."""
+        return WindowStream(
+            self.plan,
+            self.reader,
+            split,
+            seed=seed,
+            batch_size=batch_size,
+            rank=rank,
+            ranks=ranks,
+            ordered=ordered,
+            prefetch=prefetch,
+        )
+
+    def scaling(self) -> Scaling:
+        """Mean and deviation of every column over the training rows. Reads them once."""
+        return fit_scaling(self.snapshot, self.plan, self.reader.columns)
+
+
+def open_windows(
+    table: str,
+    *,
+    context: int,
+    horizon: int,
+    stride: int = 1,
+    columns: Sequence[str] | None = None,
+    time: str | None = None,
+    entity: str | None = None,
+    max_gap: timedelta | int | None = None,
+    splits: SplitSpec | None = None,
+    order: OrderSpec | None = None,
+    snapshot: str | None = None,
+    memory_mib: int = 512,
+    lake: Lake | None = None,
+    cache: Bucket | None = None,
+) -> TableWindows:
+    """Pin a snapshot, find its series, plan its windows, and make ready to read them.
+
+    Args:
+        table: `s3://bucket/key`, an Iceberg catalog's `namespace.name`, or a local folder.
+        context: rows that a model sees.
+        horizon: rows that it predicts.
+        stride: rows between the starts of consecutive windows.
+        columns: the features, in the order in which batches hold them; None: every number but the keys.
+        time: column that orders a series; None: the one that the table names itself (`carousel.time`).
+        entity: column that tells series apart; None: the one that the table names itself, else it is one
+            series; an empty text: it is one series.
+        max_gap: time between two rows above which a series is cut (an integer where times are); None: never.
+        splits: how time is divided; None: the last 15% to test, the 15% before them to validation.
+        order: how an epoch is shuffled; None: as `OrderSpec` says.
+        snapshot: id of the version to pin; None: the newest.
+        memory_mib: what this process may hold of the table's rows, MiB.
+        lake: server and catalog; None: the server that this machine's AWS settings name, and no catalog.
+        cache: bucket that keeps the indexes of files, so that each file is scanned once ever; None: nowhere.
+
+    Raises:
+        UserError: the table, its columns or its rows cannot serve; the message says what would.
+    """
+    opened = open_local(table) if is_path(table) else open_table(lake or Lake(access=Access()), table)
+    pinned = opened.snapshot(snapshot)
+    time, entity = _keys(opened, pinned.schema, time, entity)
+    keys_for(pinned.schema, entity, time, max_gap)  # a wrong column is told before the features are chosen
+    chosen = _features(pinned.schema, columns, (time, entity))
+    index = index_snapshot(pinned, entity=entity, time=time, max_gap=max_gap, cache=cache)
+    plan = make_plan(
+        index,
+        WindowSpec(context=context, horizon=horizon, stride=stride),
+        splits or SplitSpec(),
+        order or OrderSpec(),
+    )
+    return TableWindows(pinned, plan, WindowReader(pinned, plan, chosen, memory_mib << 20))
+
+
+def open_stream(
+    table: str,
+    *,
+    context: int,
+    horizon: int,
+    stride: int = 1,
+    columns: Sequence[str] | None = None,
+    time: str | None = None,
+    entity: str | None = None,
+    max_gap: timedelta | int | None = None,
+    splits: SplitSpec | None = None,
+    order: OrderSpec | None = None,
+    snapshot: str | None = None,
+    memory_mib: int = 512,
+    lake: Lake | None = None,
+    cache: Bucket | None = None,
+    split: Split = "train",
+    batch_size: int = 256,
+    seed: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    ordered: bool = False,
+    prefetch: int = 2,
+) -> WindowStream:
+    """`open_windows(…).stream(split, …)`: for whoever needs one split only. Arguments and errors as there."""
+    windows = open_windows(
+        table,
+        context=context,
+        horizon=horizon,
+        stride=stride,
+        columns=columns,
+        time=time,
+        entity=entity,
+        max_gap=max_gap,
+        splits=splits,
+        order=order,
+        snapshot=snapshot,
+        memory_mib=memory_mib,
+        lake=lake,
+        cache=cache,
+    )
+    return windows.stream(
+        split,
+        batch_size=batch_size,
+        seed=seed,
+        rank=rank,
+        ranks=ranks,
+        ordered=ordered,
+        prefetch=prefetch,
+    )
+
+
+def _keys(table: Table, schema: pa.Schema, time: str | None, entity: str | None) -> tuple[str, str | None]:
+    """The key columns: what the caller says, else what the table says of itself."""
+    said = table.properties
+    if time is None:
+        time = said.get(TIME_PROPERTY)
+        if entity is None:
+            entity = said.get(ENTITY_PROPERTY)
+    if time is None:
+        raise WindowError(
+            f"{table.uri} does not say which column orders its rows; name it: time=…, one of "
+            f"{', '.join(schema.names)}"
+        )
+    return time, entity or None
+
+
+def _features(
+    schema: pa.Schema, columns: Sequence[str] | None, keys: tuple[str | None, ...]
+) -> tuple[str, ...]:
+    if columns is not None:
+        if isinstance(columns, str) or not columns:
+            raise WindowError(f"columns must be a list of at least one column's name, got {columns!r}")
+        return tuple(columns)
+    found = tuple(field.name for field in schema if is_number(field.type) and field.name not in keys)
+    if not found:
+        raise WindowError(f"no column of the table is a number; it has: {', '.join(schema.names)}")
+    return found
