@@ -13,7 +13,7 @@ from pipelines.config.storage import AccessConfig, StorageConfig
 from pipelines.config.text import Origins
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive
-from pipelines.surroundings.connect import DATA_ACCESS_KEY
+from pipelines.surroundings.connect import DATA_KEYS
 from storage import uri as uris
 from storage.tables import Table
 
@@ -67,7 +67,7 @@ def storage_and_access(places: Places, reasons: Reasons) -> tuple[StorageConfig,
         reasons.add("storage.endpoint_url", "as told (--repository local): the embedded server")
         reasons.add("table.access", "as told: the table is read elsewhere, and never written to")
         return StorageConfig(), access
-    own_keys = bool(os.environ.get(DATA_ACCESS_KEY))
+    own_keys = bool(os.environ.get(DATA_KEYS.access_key))
     elsewhere = places.repository_endpoint_url or places.repository_profile
     bucket, prefix = _repository(places)
     storage = _checked(

@@ -19,9 +19,41 @@ from storage.tables import CatalogSettings, Lake, lake_for
 
 CATALOG_CREDENTIAL = "CAROUSEL_CATALOG_CREDENTIAL"
 DATA_CATALOG_CREDENTIAL = "CAROUSEL_DATA_CATALOG_CREDENTIAL"
-DATA_ACCESS_KEY = "CAROUSEL_DATA_ACCESS_KEY_ID"
-DATA_SECRET_KEY = "CAROUSEL_DATA_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
-DATA_SESSION_TOKEN = "CAROUSEL_DATA_SESSION_TOKEN"  # noqa: S105 - a variable's name
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeys:
+    """Variables of the environment that may hold keys for one place only."""
+
+    access_key: str
+    secret_key: str
+    session_token: str
+
+    def are_set(self) -> bool:
+        """Whether there are any. Raises UserError: one of the two is missing."""
+        key, secret = os.environ.get(self.access_key), os.environ.get(self.secret_key)
+        if bool(key) != bool(secret):
+            both = (self.access_key, self.secret_key)
+            given, missing = both if key else reversed(both)
+            raise UserError(f"{given} is set and {missing} is not; set both, or neither")
+        return bool(key)
+
+    def over(self, access: Access) -> Access:
+        """`access` with these keys where they are set. Raises UserError: one of the two is missing."""
+        if not self.are_set():
+            return access
+        return replace(
+            access,
+            profile=None,
+            access_key=os.environ[self.access_key],
+            secret_key=os.environ[self.secret_key],
+            session_token=os.environ.get(self.session_token) or None,
+        )
+
+
+DATA_KEYS = OwnKeys(
+    "CAROUSEL_DATA_ACCESS_KEY_ID", "CAROUSEL_DATA_SECRET_ACCESS_KEY", "CAROUSEL_DATA_SESSION_TOKEN"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,18 +83,26 @@ class Connection:
         return Repository.open(self.bucket, self.prefix, key=OuterKey.from_environment())
 
 
-def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None) -> Connection:
+def connect(
+    storage: StorageConfig, root: Path, data: AccessConfig | None = None, *, keys: OwnKeys | None = None
+) -> Connection:
     """Reach the bucket of `storage`; the embedded server under `root` must run already.
 
     Args:
         storage: where the bucket is.
         root: folder of the embedded server.
         data: where the source table is read; None: where the bucket is.
+        keys: of the bucket's own, which stand in for the profile where they are set.
 
     Raises:
         UserError: the embedded server does not run, the endpoint does not answer, or there is no such bucket.
     """
     if storage.endpoint_url is None:
+        if keys is not None and keys.are_set():
+            raise UserError(
+                f"{keys.access_key} is set, but the embedded server has its own keys; name the server that"
+                " they open, or unset it"
+            )
         server = LocalServer.find(folder_of(LocalServer, root))
         if server is None:
             raise UserError(f"no embedded S3 server runs under {root}; start it: carousel s3 start")
@@ -71,14 +111,15 @@ def connect(storage: StorageConfig, root: Path, data: AccessConfig | None = None
         bucket.create()
     else:
         url = None if storage.endpoint_url == "aws" else storage.endpoint_url
+        access = Access(
+            endpoint_url=url,
+            region=storage.region,
+            profile=storage.profile,
+            encryption_at_rest=storage.encryption_at_rest,
+            kms_key_id=storage.kms_key_id,
+        )
         lake = Lake(
-            access=Access(
-                endpoint_url=url,
-                region=storage.region,
-                profile=storage.profile,
-                encryption_at_rest=storage.encryption_at_rest,
-                kms_key_id=storage.kms_key_id,
-            ),
+            access=access if keys is None else keys.over(access),
             catalog=_catalog(storage.catalog, CATALOG_CREDENTIAL),
         )
         bucket = Bucket(storage.bucket, lake.access)
@@ -99,19 +140,12 @@ def data_lake(data: AccessConfig) -> Lake:
     Raises:
         UserError: one of the two keys is missing.
     """
-    key, secret = os.environ.get(DATA_ACCESS_KEY), os.environ.get(DATA_SECRET_KEY)
-    if bool(key) != bool(secret):
-        given, missing = (DATA_ACCESS_KEY, DATA_SECRET_KEY) if key else (DATA_SECRET_KEY, DATA_ACCESS_KEY)
-        raise UserError(f"{given} is set and {missing} is not; set both, or neither")
     access = Access(
         endpoint_url=None if data.endpoint_url == "aws" else data.endpoint_url,
         region=data.region,
-        profile=None if key else data.profile,
-        access_key=key or None,
-        secret_key=secret or None,
-        session_token=(os.environ.get(DATA_SESSION_TOKEN) or None) if key else None,
+        profile=data.profile,
     )
-    return Lake(access=access, catalog=_catalog(data.catalog, DATA_CATALOG_CREDENTIAL))
+    return Lake(access=DATA_KEYS.over(access), catalog=_catalog(data.catalog, DATA_CATALOG_CREDENTIAL))
 
 
 def _catalog(catalog: CatalogConfig | None, credential: str) -> CatalogSettings | None:

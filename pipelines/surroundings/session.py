@@ -18,6 +18,7 @@ from pipelines.surroundings.prefect_api import PrefectApi
 from pipelines.surroundings.reporting import API_URL, reporting_to, reporting_to_theirs
 from pipelines.surroundings.room import enough_room
 from pipelines.surroundings.servers import Server, borrow, folder_of
+from pipelines.surroundings.target import TARGET_KEYS
 from storage.local import LocalServer, settled_address
 
 _NAMES: dict[type[Server], str] = {LocalServer: "the S3 server", PrefectApi: "the Prefect API"}
@@ -28,6 +29,15 @@ def connected(storage: StorageConfig, root: Path) -> Iterator[Connection]:
     """The bucket of `storage`, with the embedded server around it where the config names no other."""
     with _borrowed(_s3(storage), root):
         yield connect(storage, root)
+
+
+@contextmanager
+def connected_to_both(
+    storage: StorageConfig, target: StorageConfig, root: Path
+) -> Iterator[tuple[Connection, Connection]]:
+    """The bucket of `storage`, and that of `target`, which may have keys of its own."""
+    with _borrowed(_s3(storage) or _s3(target), root):
+        yield connect(storage, root), connect(target, root, keys=TARGET_KEYS)
 
 
 @contextmanager

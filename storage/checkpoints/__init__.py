@@ -2,6 +2,7 @@
 
 from storage.checkpoints.background import BackgroundWriter, LastSave
 from storage.checkpoints.collected import Collected, Ending
+from storage.checkpoints.copying import Copied, copy_commits
 from storage.checkpoints.delta_policy import EVERY_STEP, DeltaPolicy
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
@@ -10,11 +11,13 @@ from storage.checkpoints.errors import (
     CommitMissing,
     CommitPinned,
     Damaged,
+    FileTrouble,
     InvalidName,
     NotDurable,
     RepositoryMissing,
     RunExists,
     RunMissing,
+    SameRepository,
     SaveDropped,
     TakenOver,
     TooLarge,
@@ -47,10 +50,12 @@ __all__ = [
     "CommitFailed",
     "CommitMissing",
     "CommitPinned",
+    "Copied",
     "Damaged",
     "DeltaPolicy",
     "Dropped",
     "Ending",
+    "FileTrouble",
     "Finding",
     "Head",
     "HostSlot",
@@ -69,6 +74,7 @@ __all__ = [
     "RunExists",
     "RunMissing",
     "RunWriter",
+    "SameRepository",
     "SaveDropped",
     "Slot",
     "Spool",
@@ -77,6 +83,7 @@ __all__ = [
     "TooLarge",
     "UnsupportedRepository",
     "WrongKey",
+    "copy_commits",
     "recover",
     "spool_folder",
 ]

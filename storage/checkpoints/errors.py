@@ -27,6 +27,14 @@ class RunExists(CheckpointError):
     """The run is there already. Take it over, or choose another name."""
 
 
+class SameRepository(CheckpointError):
+    """A repository cannot be copied onto itself. Name another one."""
+
+
+class FileTrouble(CheckpointError):
+    """A file of this host is there already, or cannot be read or written."""
+
+
 class RunMissing(CheckpointError):
     """The repository has no such run."""
 

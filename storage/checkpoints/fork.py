@@ -65,7 +65,7 @@ def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest
         with dropped_meanwhile(shelf, run, commit):
             verdict = inspector.look(commit)
             if verdict.manifest is None or verdict.trouble:
-                raise Damaged(f"{run}/{commit.id} cannot be forked: {verdict.trouble}; choose another commit")
+                raise Damaged(f"{run}/{commit.id} is not whole: {verdict.trouble}; choose another commit")
         return commit, verdict.manifest
     notes = []
     for commit in by_age(shelf, run):

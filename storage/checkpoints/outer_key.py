@@ -15,8 +15,7 @@ from storage.checkpoints import fields
 from storage.checkpoints.errors import Damaged, WrongKey
 
 KEY = "CAROUSEL_REPOSITORY_KEY"
-"""Environment variable that holds the key; it never stands in a settings file."""
-KEY_FILE = "CAROUSEL_REPOSITORY_KEY_FILE"
+"""Environment variable that holds the key, or with `_FILE` names a file that does: never a settings file."""
 KEY_BYTES = 32
 _SALT_BYTES = 16
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
@@ -78,20 +77,20 @@ class OuterKey:
         return cls(text.encode(), is_passphrase=True)
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self | None:
-        """The key that `KEY` holds, or the file that `KEY_FILE` names; None: neither is set.
+    def from_environment(cls, variables: Mapping[str, str] = os.environ, *, name: str = KEY) -> Self | None:
+        """The key that `name` holds, or the file that `name` with `_FILE` names; None: neither is set.
 
         Raises:
             WrongKey: both are, the file cannot be read, or what is there is no key.
         """
-        text, path = variables.get(KEY), variables.get(KEY_FILE)
+        text, path = variables.get(name), variables.get(f"{name}_FILE")
         if text and path:
-            raise WrongKey(f"{KEY} and {KEY_FILE} are both set; set one of them")
+            raise WrongKey(f"{name} and {name}_FILE are both set; set one of them")
         if path:
             try:
                 text = Path(path).read_text()
             except (OSError, UnicodeDecodeError) as error:
-                raise WrongKey(f"{KEY_FILE} names {path}, which cannot be read: {error}") from error
+                raise WrongKey(f"{name}_FILE names {path}, which cannot be read: {error}") from error
         return cls.of(text) if text else None
 
     def wrapping_key(self, kdf: Scrypt | None) -> bytes | None:

@@ -13,11 +13,13 @@ from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.landing import Content, land
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import checked_tags, checked_word
 from storage.checkpoints.predicting import Predictor, Previous
 from storage.checkpoints.restore import Restored, nothing_complete
 from storage.checkpoints.retention import Retention
+from storage.checkpoints.said import Retold, Said
 from storage.checkpoints.shelf import Retries
 from storage.checkpoints.state import State
 from storage.checkpoints.tensor import Tensor
@@ -195,9 +197,35 @@ class RunWriter:
             predictor = self._predictor(draft, tuple(hints))
             state = State(self._claim, self._memory, draft, *notes, predictor, self.encoders)
             commit = self._land(state, *notes, retain)
-            if self._keeps_states and commit.manifest in state.written:
-                manifest = state.written[commit.manifest]
-                self._previous = Previous.of(draft, tuple(hints), manifest, self._previous)
+            self._keep(draft, tuple(hints), state.written.get(commit.manifest))
+            return commit
+
+    def save_said(
+        self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], *, step: int, said: Said
+    ) -> Commit:
+        """As `save`, of a commit that says what was said of it elsewhere (a copy, an import).
+
+        One that is there already gets metrics and tags only. Raises as `save`.
+        """
+        with self._lock:
+            self._claim.check()
+            draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)
+            notes = said.metrics, checked_tags(said.tags)
+            author = Claim(self._claim.shelf, self.run, said.attempt or self.attempt)
+            predictor = self._predictor(draft, ())
+            state = State(author, self._memory, draft, *notes, predictor, self.encoders, said.created)
+            what = f"committing {self.run}/{state.id}"
+            metrics, tags = notes
+            commit = land(
+                self._claim,
+                self._memory,
+                Retold(state, said),
+                what,
+                metrics=metrics,
+                tags=tags,
+                kept=said.with_own_tags,
+            )
+            self._keep(draft, (), state.written.get(commit.manifest))
             return commit
 
     def adopt(self, content: Content) -> Commit:
@@ -214,6 +242,11 @@ class RunWriter:
         if previous is not None and not previous.allows_deltas(self.deltas, draft.raw_bytes):
             previous = None
         return Predictor(draft, hints, previous)
+
+    def _keep(self, draft: Draft, hints: tuple[AdamHint, ...], manifest: Manifest | None) -> None:
+        """Let the next save rest on a state that this one has brought in."""
+        if self._keeps_states and manifest is not None:
+            self._previous = Previous.of(draft, hints, manifest, self._previous)
 
     def _remember(self, restored: Restored) -> None:
         """Let the next save rest on a state that was read."""

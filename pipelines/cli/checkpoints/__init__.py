@@ -2,7 +2,7 @@
 
 import typer
 
-from pipelines.cli.checkpoints import health, keys, look, marks, repack, tidy
+from pipelines.cli.checkpoints import copy, health, keys, look, marks, repack, tidy
 
 commands = typer.Typer(
     help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
@@ -22,6 +22,7 @@ for name, function, example in (
     ("prune", tidy.prune, "prune flights --keep-last 3 --keep-every 1000 --dry-run"),
     ("repack", repack.repack, "repack flights --dry-run"),
     ("gc", tidy.gc, "gc --dry-run"),
+    ("copy", copy.copy, "copy flights --to s3://archive/checkpoints"),
     ("rekey", keys.rekey, "rekey"),
 ):
     commands.command(name, epilog=f"Example: carousel checkpoints {example}")(function)
