@@ -1,18 +1,21 @@
 """How much do checkpoints of real trainings store, beside other tools on the same states?
 
-    python -m benchmarks.checkpoints [--quick] [--setup] [--saves N] [--cadences 1,10,100]
+    python -m benchmarks.checkpoints [--quick] [--setup] [--saves N] [--cadences 1,10,100,1000]
 
 Four trails (`benchmarks.trails`): a forecaster and a language model, in float32 and bfloat16; weights and
-both moments of AdamW. Each is saved every 1, 10, 100 steps, N times (50), by this project's repository on an
-embedded S3 server, through its public API, and by each peer. Stored are all bytes below the prefix:
-keyframes, manifests and heads included. Figures are means over the trails; `peers` has all of them.
+both moments of AdamW. Each is saved every 1, 10, 100, 1000 steps, N times (50), by this project's repository
+on an embedded S3 server, through its public API, and by each peer. Stored are all bytes below the prefix:
+keyframes, manifests and heads included. Figures are means over the trails, those that end in `_worst_trail`
+the worst of them; `peers` has all of them, and under `absent` why a peer was not measured.
 
-`stored_over_best_peer`: worst cadence, of peers as shipped. `stored_over_best_peer_with_base`: against ZipNN
-that is given the state before. `restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: bytes
+`stored_over_best_peer`: worst cadence of 1, 10 and 100, of peers as shipped; `…_at_1000` has a limit of its
+own. `stored_over_best_peer_with_base`: against ZipNN that is given the state before.
+`restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: bytes
 of packs that tags, a fork, renamed tensors and frozen layers add. `stored_over_kept_raw`: the first trail at
 cadence 1, of which the last 3 saves and every 10th are kept, repacked, and collected twice; all bytes below
-the prefix ÷ raw bytes of the kept commits. Speed is not measured here yet. `--quick`: one trail of each
-dtype, 10 saves, cadences 1 and 10.
+the prefix ÷ raw bytes of the kept commits. Speed: `benchmarks.checkpoint_speed`. `--quick`: one trail of each
+dtype, 10 saves, cadences 1 and 10. All of it takes hours, nearly all of them training: `--cadences 1,10` and
+such give one result each.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checkpoint_peers import compressors, folders, setup
+from benchmarks.checkpoint_peers import compressors, connector, folders, setup
 from benchmarks.report import Peak, print_result
 from benchmarks.trails import Kind, Save, Width, trail
 from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, Retention, RunWriter
@@ -61,23 +64,33 @@ class Ours:
         return max(it.read_bytes / it.commit.raw_bytes for it in reads)
 
 
-def peers() -> dict[str, Callable[[], Any]]:
-    """Those that are there."""
+def peers(bucket: Bucket, name: str) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
+    """Those that are there, for one trail; and why others are not."""
     setup.importable()
     found: dict[str, Callable[[], Any]] = {
         "torch.save": lambda: compressors.Files(compressors.torch_save),
         "zstd": lambda: compressors.Files(compressors.zstd),
         "dcp with zstd": folders.Distributed,
+        "s3torchconnector": lambda: connector.Connector(bucket, f"{name}/connector"),
+        "zipnn": lambda: compressors.Files(compressors.zipnn),
+        WITH_BASE: lambda: compressors.Files(compressors.zipnn_with_base),
+        "restic": folders.restic,
+        "borg": folders.borg,
     }
-    if importlib.util.find_spec("zipnn"):
-        found["zipnn"] = lambda: compressors.Files(compressors.zipnn)
-        found[WITH_BASE] = lambda: compressors.Files(compressors.zipnn_with_base)
-    found |= {
-        name: make
-        for name, make in (("restic", folders.restic), ("borg", folders.borg))
-        if folders.is_there(name)
+    absent = {
+        peer: f"{package} is not installed; --setup installs it"
+        for peer, package in (
+            ("zipnn", "zipnn"),
+            (WITH_BASE, "zipnn"),
+            ("s3torchconnector", "s3torchconnector"),
+        )
+        if not importlib.util.find_spec(package)
+    } | {
+        command: "not installed; it comes from the system's packages"
+        for command in ("restic", "borg")
+        if not folders.is_there(command)
     }
-    return found
+    return {peer: make for peer, make in found.items() if peer not in absent}, absent
 
 
 def stored_over_raw(states: Iterable[Save], stores: dict[str, Any], peak: Peak) -> dict[str, float]:
@@ -132,7 +145,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--setup", action="store_true", help="install peers below .bench first")
     parser.add_argument("--saves", type=int, default=50)
-    parser.add_argument("--cadences", default="1,10,100")
+    parser.add_argument("--cadences", default="1,10,100,1000")
     asked = parser.parse_args()
     if asked.setup:
         setup.install()
@@ -140,6 +153,7 @@ def main() -> None:
     cadences = [1, 10] if asked.quick else [int(it) for it in asked.cadences.split(",")]
     trails = TRAILS[:2] if asked.quick else TRAILS
     peak, results, reads = Peak(), {}, []
+    absent: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         server = LocalServer.start(Path(folder), die_with_parent=True)
         try:
@@ -153,7 +167,8 @@ def main() -> None:
                         "carousel every-step": Ours(bucket, f"{name}/deep", EVERY_STEP),
                     }
                     states = trail(kind, width, cadence=cadence, saves=saves)
-                    stores = {**ours, **{it: make() for it, make in peers().items()}}
+                    makers, absent = peers(bucket, name)
+                    stores = {**ours, **{it: make() for it, make in makers.items()}}
                     results[name] = stored_over_raw(states, stores, peak)
                     if cadence == 1:
                         reads.append(ours["carousel"].read_over_raw())
@@ -173,16 +188,15 @@ def main() -> None:
             "saves": saves,
             "peak_rss_mb": round(peak.mb, 1),
         },
-        peers=results,
+        peers={**results, **({"absent": absent} if absent else {})},
     )
 
 
 def figures(results: dict[str, dict[str, float]], cadences: list[int]) -> dict[str, float]:
-    """Means over trails."""
+    """Means over trails, and the worst of them."""
 
-    def mean(cadence: int, value: Callable[[dict[str, float]], float]) -> float:
-        chosen = [found for name, found in results.items() if name.endswith(f" every {cadence}")]
-        return statistics.mean(value(found) for found in chosen)
+    def over_trails(cadence: int, value: Callable[[dict[str, float]], float]) -> list[float]:
+        return [value(found) for name, found in results.items() if name.endswith(f" every {cadence}")]
 
     def over_best(found: dict[str, float]) -> float:
         shipped = [it for name, it in found.items() if not name.startswith("carousel") and name != WITH_BASE]
@@ -191,17 +205,26 @@ def figures(results: dict[str, dict[str, float]], cadences: list[int]) -> dict[s
     def over_base(found: dict[str, float]) -> float:
         return found["carousel"] / found[WITH_BASE]
 
-    found = {
-        "stored_over_best_peer": max(mean(it, over_best) for it in cadences if it <= 100),
-        **{f"stored_over_best_peer_at_{it}": mean(it, over_best) for it in cadences},
-    }
+    found: dict[str, float] = {}
+
+    def add(name: str, values: list[list[float]]) -> None:
+        """The worst of some cadences."""
+        found[name] = max(statistics.mean(trails) for trails in values)
+        found[f"{name}_worst_trail"] = max(max(trails) for trails in values)
+
+    usual = [it for it in cadences if it <= 100]
+    if usual:
+        add("stored_over_best_peer", [over_trails(it, over_best) for it in usual])
+    for cadence in cadences:
+        add(f"stored_over_best_peer_at_{cadence}", [over_trails(cadence, over_best)])
+        add(f"stored_over_raw_at_{cadence}", [over_trails(cadence, lambda it: it["carousel"])])
     if 1 in cadences:
-        found["stored_over_raw_every_step"] = mean(1, lambda it: it["carousel"])
-        found["stored_over_raw_every_step_deep"] = mean(1, lambda it: it["carousel every-step"])
+        found["stored_over_raw_every_step"] = found["stored_over_raw_at_1"]
+        add("stored_over_raw_every_step_deep", [over_trails(1, lambda it: it["carousel every-step"])])
     if 100 in cadences:
-        found["stored_over_raw_usual"] = mean(100, lambda it: it["carousel"])
-    if WITH_BASE in next(iter(results.values())):
-        found["stored_over_best_peer_with_base"] = max(mean(it, over_base) for it in cadences)
+        found["stored_over_raw_usual"] = found["stored_over_raw_at_100"]
+    if all(WITH_BASE in it for it in results.values()):
+        add("stored_over_best_peer_with_base", [over_trails(it, over_base) for it in cadences])
     return found
 
 

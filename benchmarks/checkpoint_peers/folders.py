@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 
 from torch.distributed.checkpoint._extension import ZStandard
@@ -34,7 +35,8 @@ class Distributed:
         path = Path(self._folder.name) / str(state.step)
         writer = FileSystemWriter(path, _extensions=[ZStandard()])
         tensors = {name: from_plain(tensor) for name, tensor in state.tensors.items()}
-        save(tensors, storage_writer=writer, no_dist=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # that one process saves
+            save(tensors, storage_writer=writer, no_dist=True)
 
     def close(self) -> int:
         """Bytes of all."""

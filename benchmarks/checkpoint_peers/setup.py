@@ -5,7 +5,12 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".bench" / "checkpoints"
-_PACKAGES = ("zipnn==0.5.4", "safetensors")
+_PACKAGES = (
+    "zipnn==0.5.4",
+    "safetensors==0.8.0",
+    "s3torchconnector==1.5.0",
+    "s3torchconnectorclient==1.5.0",
+)
 _COMMANDS = ("restic", "borg")
 
 
