@@ -23,20 +23,19 @@ minutes, nearly all for 10⁶.
 """
 
 import argparse
-import multiprocessing
-import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory_peak import forget_peak, peak_mb
 from benchmarks.report import print_result
 from benchmarks.simulated_repository import LONG, SimulatedRepository
 from benchmarks.simulated_store import SimulatedStore
+from benchmarks.sizes import alone, named
 from storage.checkpoints import PackLists, Repository, RunWriter, Tensor
 
 _STEP = 2 * 10**7
@@ -56,7 +55,7 @@ class Measured:
         store = self._store
         store.requests.clear()
         sent, received, made = store.sent, store.received, store.made_s
-        before = _forget_peak()
+        before = forget_peak()
         began = time.process_time()
         yield
         took = time.process_time() - began - (store.made_s - made)
@@ -65,7 +64,7 @@ class Measured:
             "kb_up": (store.sent - sent) / 1000,
             "kb_down": (store.received - received) / 1000,
             "cpu_s": took,
-            "peak_mb": _peak_mb() - before,
+            "peak_mb": peak_mb() - before,
         }
         self.figures |= {f"{name}_{what}_{self._size}": round(value, 4) for what, value in found.items()}
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(store.requests.items()))
@@ -80,9 +79,9 @@ def measure(commits: int) -> dict[str, float]:
     """All operations on a repository of about so many commits; call it in a process of its own."""
     archive = SimulatedRepository(commits)
     store = SimulatedStore(archive)
-    measured = Measured(store, _name(commits))
+    measured = Measured(store, named(commits))
     print(
-        f"{_name(commits)}: {archive.commits:,} commits in one run, {archive.others:,} more runs,"
+        f"{named(commits)}: {archive.commits:,} commits in one run, {archive.others:,} more runs,"
         f" {archive.chunks:,} chunks",
         flush=True,
     )
@@ -125,33 +124,6 @@ def _state(seed: int) -> dict[str, Tensor]:
     }
 
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def _forget_peak() -> float:
-    """Begin anew; what is resident now."""
-    if _CLEAR.exists():
-        _CLEAR.write_text("5")  # proc(5): resets the peak of the resident set
-    return _peak_mb()
-
-
-def _peak_mb() -> float:
-    if not _STATUS.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    (line,) = (it for it in _STATUS.read_text().splitlines() if it.startswith("VmHWM:"))
-    return int(line.split()[1]) / 2**10
-
-
-def _name(commits: int) -> str:
-    return f"{commits:.0e}".replace("e+0", "e")
-
-
-def alone(function: Callable[[int], dict[str, float]], size: int) -> dict[str, float]:
-    """The same in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, size).result()
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="What a repository of very many commits costs.")
@@ -171,7 +143,7 @@ def main() -> None:
 def _growth(figures: dict[str, float], operation: str, size: int) -> float:
     """Bytes moved at a size ÷ those at 10⁴ commits."""
     large, small = (
-        sum(figures[f"{operation}_{way}_{_name(it)}"] for way in ("kb_up", "kb_down")) for it in (size, 10**4)
+        sum(figures[f"{operation}_{way}_{named(it)}"] for way in ("kb_up", "kb_down")) for it in (size, 10**4)
     )
     return round(large / small, 4)
 

@@ -1,9 +1,13 @@
-"""The pieces of one data file, found once by scanning its keys, and kept by the file's identity."""
+"""The pieces of one data file, found once by scanning its keys, or of several that were joined.
+
+Kept in the bucket by `index_cache`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +29,8 @@ FORMAT = 1
 class FileIndex:
     """About 25 bytes per piece. Pieces stand in file order and tile the live rows of the row groups."""
 
+    file_groups: NDArray[np.int64]
+    """[F] row groups of each file."""
     group_rows: NDArray[np.int64]
     """[G] live rows of each row group."""
     entities: list[Any]
@@ -39,9 +45,11 @@ class FileIndex:
     """How often the most usual times between neighbouring rows of an entity occur."""
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """Canonical JSON; "file_groups" stands there only for several files."""
+        several = {"file_groups": pack(self.file_groups)} if len(self.file_groups) != 1 else {}
         return dumps(
             {
+                **several,
                 "format": FORMAT,
                 "group_rows": pack(self.group_rows),
                 "entities": self.entities,
@@ -65,8 +73,11 @@ class FileIndex:
             values = json.loads(data)
             if values["format"] != FORMAT:
                 raise ValueError(f"index format {values['format']}, expected {FORMAT}")
+            group_rows = unpack(values["group_rows"], np.int64)
+            several = values.get("file_groups")
             index = cls(
-                group_rows=unpack(values["group_rows"], np.int64),
+                file_groups=np.array([len(group_rows)]) if several is None else unpack(several, np.int64),
+                group_rows=group_rows,
                 entities=list(values["entities"]),
                 entity=unpack(values["entity"], np.int32),
                 rows=unpack(values["rows"], np.int32),
@@ -80,8 +91,12 @@ class FileIndex:
         lengths = {
             len(a) for a in (index.entity, index.rows, index.first_time, index.last_time, index.regular)
         }
-        if len(lengths) != 1 or int(index.rows.sum()) != int(index.group_rows.sum()):
+        if len(lengths) != 1 or int(index.rows.sum(dtype=np.int64)) != int(index.group_rows.sum()):
             raise ValueError("the pieces of an index do not tile its rows")
+        if int(index.file_groups.sum()) != len(group_rows) or bool(np.any(index.file_groups < 0)):
+            raise ValueError("the row groups of an index are not those of its files")
+        if len(index.entity) and not 0 <= index.entity.min() <= index.entity.max() < len(index.entities):
+            raise ValueError("an index names an entity that it does not have")
         return index
 
 
@@ -90,6 +105,28 @@ def cache_name(snapshot: Snapshot, file: DataFile, keys: Keys) -> str:
     columns = [snapshot.column_identity(column) for column in keys.columns]
     decides = [FORMAT, file.identity, columns, keys.entity is not None, keys.ordinal, keys.max_gap]
     return blake3(dumps(decides)).hexdigest()
+
+
+def joined(parts: Sequence[FileIndex]) -> FileIndex:
+    """One index of all files of several, in order."""
+    place: dict[Entity, int] = {}
+    steps: Counter[int] = Counter()
+    entity = []
+    for part in parts:
+        code = np.array([place.setdefault(it, len(place)) for it in part.entities], np.int32)
+        entity.append(code[part.entity])
+        steps.update(part.steps)
+    return FileIndex(
+        file_groups=np.concatenate([part.file_groups for part in parts]),
+        group_rows=np.concatenate([part.group_rows for part in parts]),
+        entities=list(place),
+        entity=np.concatenate(entity),
+        rows=np.concatenate([part.rows for part in parts]),
+        first_time=np.concatenate([part.first_time for part in parts]),
+        last_time=np.concatenate([part.last_time for part in parts]),
+        regular=np.concatenate([part.regular for part in parts]),
+        steps=dict(steps),
+    )
 
 
 def scan(snapshot: Snapshot, file: DataFile, keys: Keys) -> FileIndex:
@@ -112,6 +149,7 @@ def scan(snapshot: Snapshot, file: DataFile, keys: Keys) -> FileIndex:
         parts.append((code[runs.entity], runs.rows, runs.first_time, runs.last_time, runs.regular))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.empty(0, np.int64)] * 5
     return FileIndex(
+        file_groups=np.array([len(group_rows)], np.int64),
         group_rows=np.array(group_rows, np.int64),
         entities=list(place),
         entity=columns[0].astype(np.int32),

@@ -5,7 +5,6 @@ A new snapshot scans only the files that it adds; the indexes of the others come
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys, keys_for, times_of
 from lstm.windows.errors import EmptyTable
-from lstm.windows.file_index import FileIndex, cache_name, scan
+from lstm.windows.file_index import FileIndex
+from lstm.windows.index_cache import load_indexes
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces
-from storage.objects import Bucket, NotFound
-from storage.tables.protocol import DataFile, Snapshot
+from storage.objects import Bucket
+from storage.tables.protocol import Snapshot
 
-_THREADS = 8
-"""Files scanned at once: requests wait more than they compute."""
+_JOINED = ("group_rows", "rows", "first_time", "last_time", "regular")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,62 +69,52 @@ def index_snapshot(
         time: column that orders a series: timestamps, dates, or integers.
         max_gap: rows of a series further apart than this start a new segment (an integer where times are
             integers); None: a series is one segment whatever its gaps.
-        cache: where the indexes of files are kept.
+        cache: where the indexes of files are kept; see `index_cache`.
         cache_prefix: of their keys in `cache`.
 
     Raises:
         WindowError: the columns or rows cannot serve; the subclass and message say why.
     """
     keys = keys_for(snapshot.schema, entity, time, max_gap)
-    found: list[tuple[FileIndex, bool]]
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
-        futures = [pool.submit(_file_index, snapshot, f, keys, cache, cache_prefix) for f in snapshot.files]
-        try:
-            found = [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    indexes = [index for index, _ in found]
+    indexes, scanned = load_indexes(snapshot, keys, cache, cache_prefix)
     if not sum(len(index.rows) for index in indexes):
         raise EmptyTable(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")
     series, places = _number_series(indexes)
     steps: Counter[int] = Counter()
     for index in indexes:
         steps.update(index.steps)
-    group_counts = [len(index.group_rows) for index in indexes]
+    file_groups = np.concatenate([index.file_groups for index in indexes])
+    parts = {name: [getattr(index, name) for index in indexes] for name in _JOINED}
+    parts["series"] = [place[index.entity] for place, index in zip(places, indexes, strict=True)]
+    indexes.clear()
+
+    def whole(name: str) -> NDArray[Any]:
+        """A column of all files; its parts are let go, so that no more than one is held twice."""
+        return np.concatenate(parts.pop(name))
+
     return SequenceIndex(
         snapshot=snapshot,
         keys=keys,
         series=series,
         pieces=Pieces(
-            group_file=np.repeat(np.arange(len(indexes), dtype=np.int32), group_counts),
-            group_number=np.concatenate([np.arange(n, dtype=np.int32) for n in group_counts]),
-            group_rows=np.concatenate([index.group_rows for index in indexes]),
-            series=np.concatenate(
-                [place[index.entity] for place, index in zip(places, indexes, strict=True)]
-            ),
-            rows=np.concatenate([index.rows for index in indexes]),
-            first_time=np.concatenate([index.first_time for index in indexes]),
-            last_time=np.concatenate([index.last_time for index in indexes]),
+            group_file=np.repeat(np.arange(len(file_groups), dtype=np.int32), file_groups),
+            group_number=_counted(file_groups),
+            group_rows=whole("group_rows"),
+            series=whole("series"),
+            rows=whole("rows"),
+            first_time=whole("first_time"),
+            last_time=whole("last_time"),
         ),
-        piece_regular=np.concatenate([index.regular for index in indexes]),
+        piece_regular=whole("regular"),
         interval=max(steps, key=lambda step: (steps[step], -step)) if steps else 1,
-        scanned=sum(was_scanned for _, was_scanned in found),
+        scanned=scanned,
     )
 
 
-def _file_index(
-    snapshot: Snapshot, file: DataFile, keys: Keys, cache: Bucket | None, prefix: str
-) -> tuple[FileIndex, bool]:
-    """The index of a file, and whether it had to be scanned."""
-    if cache is None:
-        return scan(snapshot, file, keys), True
-    name = prefix + cache_name(snapshot, file, keys)
-    try:
-        return FileIndex.from_bytes(cache.get(name).data), False
-    except (NotFound, ValueError):  # absent, or damaged: scanning gives the same index again
-        index = scan(snapshot, file, keys)
-    cache.put(name, index.to_bytes())
-    return index, True
+def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int32]:
+    """0, 1, … up to each length, one after the other."""
+    starts = np.cumsum(lengths) - lengths
+    return (np.arange(int(lengths.sum())) - np.repeat(starts, lengths)).astype(np.int32)
 
 
 def _number_series(indexes: Sequence[FileIndex]) -> tuple[tuple[Entity, ...], list[NDArray[np.int32]]]:
