@@ -11,6 +11,9 @@ _PACKAGES = (
     "s3torchconnector==1.5.0",
     "s3torchconnectorclient==1.5.0",
 )
+FSSPEC_FOLDER = FOLDER.with_name("fsspec")
+"""Apart from the others: s3fs wants a botocore that is not ours."""
+_FSSPEC = ("s3fs==2026.9.0",)
 _COMMANDS = ("restic", "borg")
 
 
@@ -19,6 +22,8 @@ def install() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(FOLDER)]
     subprocess.run([*command, *_PACKAGES], check=True)
+    apart = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(FSSPEC_FOLDER)]
+    subprocess.run([*apart, *_FSSPEC], check=True)
     print(f"from the system's packages (apt-get install restic borgbackup): {', '.join(_COMMANDS)}")
 
 
