@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from storage.checkpoints.claim import UNDECIDED
 from storage.checkpoints.head import Commit
-from storage.checkpoints.pages import Page, WholeRun, read_whole, write_pages
+from storage.checkpoints.pages import Page, WholeRun, latest, read_whole, write_pages
 from storage.checkpoints.shelf import Retries, Shelf
 
 Changes = Mapping[str, Commit | None]
@@ -75,7 +75,7 @@ def _rewritten(
     stretch: list[Commit] = []
 
     def close() -> None:
-        names.extend(write_pages(shelf, run, tuple(stretch), generation))
+        names.extend(write_pages(shelf, run, latest(stretch), generation))
         stretch.clear()
 
     for page in whole.pages:

@@ -4,7 +4,7 @@ A page is immutable and lists commits as a head does. With 10^6 commits a head t
 commits of 0.4 KiB, and 55 bytes for each page of 385.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from storage.checkpoints.errors import Damaged
@@ -45,11 +45,16 @@ class WholeRun:
     @property
     def commits(self) -> tuple[Commit, ...]:
         """Every commit, in the order written: of two entries of the same id, the later one."""
-        latest: dict[str, Commit] = {}
-        for commit in self.entries:
-            latest.pop(commit.id, None)
-            latest[commit.id] = commit
-        return tuple(latest.values())
+        return latest(self.entries)
+
+
+def latest(entries: Iterable[Commit]) -> tuple[Commit, ...]:
+    """Of entries of the same id only the last one: no page and no head may have an id twice."""
+    found: dict[str, Commit] = {}
+    for commit in entries:
+        found.pop(commit.id, None)
+        found[commit.id] = commit
+    return tuple(found.values())
 
 
 def read_whole(shelf: Shelf, run: str) -> WholeRun:

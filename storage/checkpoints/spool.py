@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from storage.checkpoints.names import checked_word
 from storage.checkpoints.spool_file import (
+    HEADER_LIMIT,
     PARTIAL,
     SpooledState,
     header_of,
@@ -23,7 +24,7 @@ _SUFFIX = ".save"
 
 
 class SpoolFull(OSError):
-    """One state alone takes more than the whole spool may."""
+    """One state alone takes more than the whole spool, or a file of it, may."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -74,10 +75,15 @@ class Spool:
             Its entry, and what was dropped to make room, the oldest first.
 
         Raises:
-            SpoolFull: it alone exceeds the limit.
+            SpoolFull: it alone exceeds the limit, or its names and meta exceed that of a file.
             OSError: the disk is full or fails.
         """
         header = header_of(state)
+        if len(header) > HEADER_LIMIT:
+            raise SpoolFull(
+                f"names, shapes and meta of the state take {len(header):,} bytes, more than {HEADER_LIMIT:,};"
+                " keep large things in tensors"
+            )
         size = size_of(state, header)
         if size > self.limit_bytes:
             raise SpoolFull(

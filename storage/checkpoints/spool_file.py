@@ -31,7 +31,8 @@ PARTIAL = ".partial"
 
 _MAGIC = b"CAROUSEL SPOOL 1"
 _FIXED = struct.Struct("<16sQ32s")
-_HEADER_LIMIT = 64 * 2**20
+HEADER_LIMIT = 64 * 2**20
+"""Bytes of a header that a reader accepts, so a writer must not write more."""
 _ALIGNED = 64
 _FIELDS = ("attempt", "meta", "metrics", "parent", "run", "step", "tags", "tensors")
 
@@ -114,7 +115,7 @@ def read(path: Path) -> SpooledState:
             raise Damaged(f"{what} is cut short")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     magic, length, digest = _FIXED.unpack(data[: _FIXED.size])
-    if magic != _MAGIC or length > min(_HEADER_LIMIT, len(data) - _FIXED.size):
+    if magic != _MAGIC or length > min(HEADER_LIMIT, len(data) - _FIXED.size):
         raise Damaged(f"{what} is no spool file of this version, or cut short")
     header = bytes(data[_FIXED.size : _FIXED.size + length])
     if blake3(header).digest() != digest:

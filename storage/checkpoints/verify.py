@@ -4,12 +4,13 @@ Reads each head, page and manifest, and with `deep` the stored chunks (see `scru
 retention and collections do not disturb it: what seems to be missing is looked for again, and counts only if
 its commit is still named.
 
-Memory: 50 bytes for each object (see `inventory`), and a page and a manifest at a time.
+Memory: 50 bytes for each object (see `inventory`), a page and a manifest at a time, and the commits of one
+run that seem to be damaged: they are looked up in one reading of its whole head, however many they are.
 """
 
 from dataclasses import dataclass, field
 
-from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.errors import CheckpointError, RunMissing
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inventory import Inventory
 from storage.checkpoints.manifest import Manifest
@@ -21,9 +22,8 @@ from storage.checkpoints.names import (
     pack_key,
     parse_key,
 )
-from storage.checkpoints.pages import each_page
+from storage.checkpoints.pages import each_page, read_whole
 from storage.checkpoints.progress import Progress, silent
-from storage.checkpoints.restore import is_named
 from storage.checkpoints.scrubbing import Scrubber
 from storage.checkpoints.shelf import Shelf, parse_collection
 from storage.objects import NotFound
@@ -96,6 +96,8 @@ class _Check:
         self.report = Report()
         self.inventory = Inventory(shelf.files)
         self.scrubber = Scrubber(shelf)
+        self.asked: dict[str, int | None] = {}
+        """Sizes of packs that were not as expected in the inventory: many commits may share a lost one."""
 
     def run(self, only: str | None) -> Report:
         report = self.report
@@ -114,6 +116,7 @@ class _Check:
         return report
 
     def check_run(self, run: str) -> None:
+        troubled: list[tuple[Commit, list[str]]] = []
         try:
             number = 0
             for page in each_page(self.shelf, run):
@@ -122,19 +125,33 @@ class _Check:
                 for commit in page.commits:
                     self.progress(f"run {run}", number, None)
                     number += 1
-                    self.check_commit(run, commit)
+                    if troubles := self.check_commit(run, commit):
+                        troubled.append((commit, troubles))
+            self.tell(run, troubled, self.named(run) if troubled else set())
         except CheckpointError as error:
             self.found(str(error), run)
+            self.tell(run, troubled, {commit.manifest for commit, _ in troubled})
 
-    def check_commit(self, run: str, commit: Commit) -> None:
+    def check_commit(self, run: str, commit: Commit) -> list[str]:
+        """What is wrong with it, unless that is known."""
         self.report.commits += 1
         self.mark(Kind.MANIFEST, run, commit.manifest)
         troubles = self.troubles(run, commit)
-        if commit.damaged:
-            self.report.marked += 1
-        elif troubles and is_named(self.shelf, run, commit):
-            for trouble in troubles:
-                self.found(trouble, run, commit)
+        self.report.marked += commit.damaged
+        return [] if commit.damaged else troubles
+
+    def named(self, run: str) -> set[str]:
+        """Manifests that the run's head names now: others were dropped or repacked while we looked."""
+        try:
+            return {commit.manifest for commit in read_whole(self.shelf, run).entries}
+        except RunMissing:
+            return set()
+
+    def tell(self, run: str, troubled: list[tuple[Commit, list[str]]], named: set[str]) -> None:
+        for commit, troubles in troubled:
+            if commit.manifest in named:
+                for trouble in troubles:
+                    self.found(trouble, run, commit)
 
     def troubles(self, run: str, commit: Commit) -> list[str]:
         """What is wrong with a commit."""
@@ -160,10 +177,12 @@ class _Check:
         listed = None if folder is None else folder.size(pack)
         if listed == expected:
             return listed
-        try:
-            return self.shelf.files.size(pack_key(pack))
-        except NotFound:
-            return None
+        if pack not in self.asked:
+            try:
+                self.asked[pack] = self.shelf.files.size(pack_key(pack))
+            except NotFound:
+                self.asked[pack] = None
+        return self.asked[pack]
 
     def scrub(self, manifest: Manifest) -> list[str]:
         """Which of a commit's bytes are wrong."""

@@ -178,3 +178,22 @@ def test_a_commit_that_the_head_has_is_restored_without_its_pages():
     opened.restore("run", newest.id)
     assert not [it for it in store.requests if "/pages/" in it.key]
     assert opened.restore("run", oldest.id).commit == oldest
+
+
+def test_a_state_saved_again_does_not_stand_twice_in_a_page_that_is_packed_anew():
+    store = FakeStore()
+    writer = run_of(store, 9)  # the first page has the oldest ones
+    again = writer.save(state(w=1), {"step": 1}, step=1)
+    for step in range(9, 24):
+        writer.save(state(w=step % 4), {"step": step}, step=step)
+    opened = repository(store)
+    whole = pages.read_whole(opened.shelf, "run")
+    assert [[it.id for it in page.commits].count(again.id) for page in whole.pages][:2] == [1, 1]
+    newest = [it for it in whole.entries if it.id == again.id][-1]
+    opened.drop("run", [it.id for it in opened.commits("run") if it.step not in (1, 23)])  # joins all pages
+    assert steps(opened.commits("run")) == [1, 23]
+    assert opened.restore("run", again.id).commit == newest
+    for _ in range(2):
+        opened.collect()
+    report = opened.verify(deep=True)
+    assert (report.findings, report.unreferenced) == ([], 0)

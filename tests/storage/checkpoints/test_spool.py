@@ -3,13 +3,14 @@
 import math
 import resource
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from storage.checkpoints import Damaged, Spool, Tensor
 from storage.checkpoints.spool import SpoolFull, spool_folder
-from storage.checkpoints.spool_file import SpooledState
+from storage.checkpoints.spool_file import HEADER_LIMIT, SpooledState
 
 from .states import state
 
@@ -125,3 +126,12 @@ def test_a_file_that_somebody_else_has_put_there_is_no_state(tmp_path):
 def test_repositories_have_folders_of_their_own(tmp_path):
     places = [("http://a", "b", "c"), ("http://a", "bc", ""), ("http://a", "b", ""), ("aws", "b", "c")]
     assert len({spool_folder(tmp_path, *place) for place in places}) == 4
+
+
+def test_meta_that_no_reader_would_accept_is_not_written(tmp_path):
+    spool = Spool(tmp_path, "run", 10**9)
+    older, _ = spool.put(spooled(1))
+    large = replace(spooled(2), meta={"text": "x" * HEADER_LIMIT})
+    with pytest.raises(SpoolFull, match="keep large things in tensors"):
+        spool.put(large)
+    assert spool.entries() == [older]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.checkpoints import RunMissing, RunWriter, canonical
+from storage.checkpoints import RunMissing, RunWriter, canonical, pages
 
 from .collector import PREFIX
 from .fake_store import FakeStore
@@ -127,3 +127,22 @@ def test_saves_drops_and_collections_meanwhile_are_no_damage():
         simulation.start("check", lambda store: repository(store).verify(deep=True))
         report = simulation.shuffle(seed)["check"]
         assert report.findings == [], seed
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_many_commits_that_share_a_lost_pack_cost_a_request_each(count, store, monkeypatch):
+    """Not a reading of the whole head for each of them."""
+    monkeypatch.setattr(pages, "HEAD_COMMITS", 4)
+    monkeypatch.setattr(pages, "STAY", 2)
+    monkeypatch.setattr(pages, "JUST_WRITTEN", 1)
+    writer = begun(store)
+    for step in range(1, count):
+        writer.save(state(w=0, m=0), {"step": step}, step=step)  # all in the pack of step 0
+    head = writer.head
+    del store.server.objects[key_of_pack(store, 0)]
+    opened = repository(store)
+    store.requests.clear()
+    report = opened.verify()
+    assert {it.step for it in report.findings} == set(range(count))
+    listings, sizes, heads = 3, 1, 2
+    assert len(store.requests) == listings + sizes + heads + 2 * len(head.pages) + count
