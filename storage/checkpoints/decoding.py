@@ -1,14 +1,15 @@
 """Raw bytes of stored chunks: ranges of packs, decoded with what they are predicted from, checked by hash.
 
-Works through families of chunks that rest on each other, some at a time, so that it holds a bounded part of a
-commit however large that is.
+Works through families of chunks that rest on each other, some at a time, and fetches the next ones meanwhile:
+so it holds a bounded part of a commit however large that is, and network and cores are busy at once.
 """
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psutil
 
@@ -27,9 +28,11 @@ SPAN_LIMIT = 8 * 2**20
 """Bytes of one request, unless a single chunk is larger."""
 GAP_LIMIT = 128 * 2**10
 """Unwanted bytes between two chunks that are read along: cheaper than another request."""
-BATCH_BYTES = 64 * 2**20
-"""Raw bytes of chunks and bases that are decoded in one go, unless one family is larger."""
+BATCH_BYTES = 16 * 2**20
+"""Raw bytes of chunks and bases that are decoded in one go, unless one family is larger; the next batch is
+fetched meanwhile."""
 
+T = TypeVar("T")
 Kinds = Mapping[ChunkId, tuple[str, int]]
 """Dtype and raw bytes of chunks."""
 
@@ -70,17 +73,20 @@ class Decoder:
         """Each wanted chunk once, in any order; what rests on a damaged chunk is damaged too."""
         needed = with_bases(wanted, self.locations)
         kinds = with_kinds(wanted, needed)
-        with ThreadPoolExecutor(self._threads) as pool:
-            for batch in _batches(needed, kinds):
-                yield from self._batch(batch, wanted, kinds, pool)
+        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(1) as fetcher:
+            for batch, stored in _one_ahead(fetcher, self._fetch, _batches(needed, self.locations, kinds)):
+                yield from self._batch(batch, stored, wanted, kinds, pool)
 
     def _batch(
-        self, chunks: list[ChunkId], wanted: Collection[ChunkId], kinds: Kinds, pool: ThreadPoolExecutor
+        self,
+        chunks: list[ChunkId],
+        stored: "dict[ChunkId, memoryview | Damaged]",
+        wanted: Collection[ChunkId],
+        kinds: Kinds,
+        pool: ThreadPoolExecutor,
     ) -> Iterator[Decoded]:
         order = levels(chunks, self.locations)
-        needed = Counter(base for chunk in chunks for base in self.locations[chunk].bases)
-        _refuse_too_large(order, needed, self.locations, kinds)
-        stored = self._fetch({chunk: self.locations[chunk] for chunk in chunks})
+        needed = _uses(chunks, self.locations)
         raw: dict[ChunkId, bytes] = {}
 
         def one(chunk: ChunkId) -> bytes | Damaged:
@@ -117,9 +123,9 @@ class Decoder:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
         return found
 
-    def _fetch(self, locations: Mapping[ChunkId, Location]) -> dict[ChunkId, memoryview | Damaged]:
+    def _fetch(self, chunks: list[ChunkId]) -> "dict[ChunkId, memoryview | Damaged]":
         """Stored bytes of each chunk, or why there are none."""
-        spans = list(spans_of(locations))
+        spans = list(spans_of({chunk: self.locations[chunk] for chunk in chunks}))
         found: dict[ChunkId, memoryview | Damaged] = {}
         for span, data in zip(spans, _ranges(self.files, spans), strict=True):
             for chunk, at in span.chunks:
@@ -182,10 +188,32 @@ def with_kinds(wanted: Kinds, needed: Mapping[ChunkId, Location]) -> dict[ChunkI
     return kinds
 
 
-def _batches(needed: Mapping[ChunkId, Location], kinds: Kinds) -> Iterator[list[ChunkId]]:
+def _one_ahead(
+    fetcher: ThreadPoolExecutor, fetch: Callable[[list[ChunkId]], T], batches: Iterable[list[ChunkId]]
+) -> Iterator[tuple[list[ChunkId], T]]:
+    """Each batch with what was fetched for it, while the next one is being fetched."""
+    ahead: tuple[list[ChunkId], Future[T]] | None = None
+    for batch in batches:
+        now, ahead = ahead, (batch, fetcher.submit(fetch, batch))
+        if now is not None:
+            yield now[0], now[1].result()
+    if ahead is not None:
+        yield ahead[0], ahead[1].result()
+
+
+def _uses(chunks: Iterable[ChunkId], locations: Mapping[ChunkId, Location]) -> Counter[ChunkId]:
+    """How many of `chunks` are predicted from each."""
+    return Counter(base for chunk in chunks for base in locations[chunk].bases)
+
+
+def _batches(
+    needed: Mapping[ChunkId, Location], locations: Mapping[ChunkId, Location], kinds: Kinds
+) -> Iterator[list[ChunkId]]:
+    """Families that fit together. Raises TooLarge."""
     batch: list[ChunkId] = []
     filled = 0
     for family in families(needed):
+        _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds)
         size = sum(kinds[chunk][1] for chunk in family)
         if batch and filled + size > BATCH_BYTES:
             yield batch

@@ -3,6 +3,7 @@
 from itertools import islice
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from storage.checkpoints import (
@@ -17,6 +18,7 @@ from storage.checkpoints import (
     decoding,
 )
 from storage.checkpoints.closure import with_bases
+from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.manifest import DEPTH_LIMIT, Manifest
 
@@ -227,3 +229,19 @@ def test_drawn_schedules_are_about_saves_that_rest_on_others():
     opened = repository(FakeStore(play(0).simulation.server))
     manifests = [opened.shelf.read_manifest(run, it) for run in opened.runs() for it in opened.commits(run)]
     assert any(at.bases for manifest in manifests for at in manifest.locations.values())
+
+
+def test_a_restore_fetches_one_batch_ahead_of_what_it_decodes_and_no_more(repo, monkeypatch):
+    monkeypatch.setattr(decoding, "BATCH_BYTES", 1)  # each family of chunks is a batch
+    rng = np.random.default_rng(0)
+    tensors = {f"t{number}": Tensor.from_numpy(rng.standard_normal(20_000)) for number in range(6)}
+    RunWriter.create(repo, "run", "a1").save(tensors, {}, step=0)
+    manifest = repo.shelf.read_manifest("run", repo.commits("run")[0])
+    decoder = Decoder(repo.shelf.files, manifest.locations)
+    wanted = {it.chunks[0]: ("float64", it.nbytes) for it in manifest.tensors.values()}
+    sizes = [manifest.locations[chunk].size for chunk in wanted]
+    decoded = decoder.decode(wanted)
+    raw = {next(decoded).chunk}
+    assert decoder.read_bytes <= sum(sizes[:3])  # one is decoded, one is ready, one was asked for
+    assert raw | {it.chunk for it in decoded} == wanted.keys()
+    assert decoder.read_bytes == sum(sizes)
