@@ -8,23 +8,22 @@ from numpy.typing import NDArray
 from lstm.windows.errors import DuplicateRows, UnsortedTable
 from lstm.windows.index import SequenceIndex
 from lstm.windows.runs import REMEDY
-from lstm.windows.segments import logical_order
+from lstm.windows.segments import late, logical_order
 
 
-def check_overlaps(index: SequenceIndex) -> None:
-    """Compare neighbouring pieces of each series.
+def check_overlaps(index: SequenceIndex) -> NDArray[np.integer]:
+    """Compare neighbouring pieces of each series; their logical order.
 
     Raises:
         DuplicateRows: one (entity, time) stands in two row groups.
         UnsortedTable: row groups hold alternating stretches of one series.
     """
     order = logical_order(index.pieces)
-    series = index.pieces.series[order]
-    late = index.pieces.first_time[order][1:] <= index.pieces.last_time[order][:-1]
-    places = np.flatnonzero((series[1:] == series[:-1]) & late)
+    places = late(index.pieces, order)
     if len(places):
         place = int(places[0])
         _refuse(index, int(order[place]), int(order[place + 1]), len(places))
+    return order
 
 
 def _refuse(index: SequenceIndex, one: int, other: int, pairs: int) -> NoReturn:

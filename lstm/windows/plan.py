@@ -73,7 +73,7 @@ class Plan:
             "splits": {**split, "boundaries": self.splits, "rows": self._cut_digests()},
             "nulls": "keep",
             "sampling": "every window once",
-            "superblocks": _digest(self.superblocks.first),
+            "superblocks": _digest(self._superblock_first),
             "order": order,
         }
         return blake3(dumps(decides)).hexdigest()
@@ -89,32 +89,43 @@ class Plan:
     @cached_property
     def superblocks(self) -> Superblocks:
         """The units of reading and of coarse shuffle."""
-        first = cut_superblocks(self.pieces.group_rows, self.order.lanes)
-        return lay_out(first, self.segments, self.window.length)
+        return lay_out(self._superblock_first, self.segments, self.window.length)
 
     @cached_property
-    def _windows(self) -> dict[Split, SplitWindows]:
+    def _superblock_first(self) -> NDArray[np.int64]:
+        return cut_superblocks(self.pieces.group_rows, self.order.lanes)
+
+    @cached_property
+    def _starts(self) -> dict[Split, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """First and last row of each segment at which windows of each split start."""
         first_times = self.pieces.first_time[self.segments.chained[self.segments.first_piece[:-1]]]
         cuts = {time: first_rows(time, cut, self.segments, first_times) for time, cut in self.cuts.items()}
         return {
-            split: windows_of(
-                self.superblocks,
-                self.segments,
-                start_ranges(self.window, bounds, cuts, self.segments),
-                self.window.stride,
-            )
+            split: start_ranges(self.window, bounds, cuts, self.segments)
             for split, bounds in self.splits.items()
         }
 
+    @cached_property
+    def _windows(self) -> dict[Split, SplitWindows]:
+        return {}
+
     def split_windows(self, split: Split) -> SplitWindows:
-        """The windows of one split, numbered in plan order."""
-        if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        """The windows of one split, numbered in plan order. Laid out by the first call."""
+        if split not in self._windows:
+            self._windows[split] = windows_of(
+                self.superblocks, self.segments, self._ranges(split), self.window.stride
+            )
         return self._windows[split]
 
     def windows(self, split: Split) -> int:
-        """How many windows a split has."""
-        return self.split_windows(split).total
+        """How many windows a split has: counted by segments, so that nothing need be laid out."""
+        first, last = self._ranges(split)
+        return int(np.maximum((last - first) // self.window.stride + 1, 0).sum())
+
+    def _ranges(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        return self._starts[split]
 
     @property
     def rows(self) -> int:
@@ -197,9 +208,9 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
         TooFewRows: no segment holds a window.
         EmptySplit: training, or another split with a share, holds no window.
     """
-    check_overlaps(index)
+    order_of_pieces = check_overlaps(index)
     pieces = index.pieces
-    segments = chain(pieces, index.keys.max_gap)
+    segments = chain(pieces, index.keys.max_gap, order_of_pieces)
     longest = int(segments.rows.max())
     if longest < window.length:
         raise TooFewRows(
@@ -225,6 +236,7 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
         splits=splits,
         cuts={time: cut_at(time, index, segments) for time in times},
     )
+    vars(plan)["segments"] = segments  # what its property would find
     _refuse_empty_splits(plan)
     return plan
 
@@ -249,5 +261,5 @@ def _digest(*arrays: NDArray[Any]) -> str:
     for array in arrays:
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         hasher.update(dumps([plain.dtype.str, len(plain)]))
-        hasher.update(plain.tobytes())
+        hasher.update(plain.view(np.uint8).data)
     return hasher.hexdigest()

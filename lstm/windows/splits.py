@@ -53,15 +53,34 @@ def cut_at(time: int, index: SequenceIndex, segments: Segments) -> Cut:
     segment_first = pieces.first_time[chained[starts]]
     segment_last = pieces.last_time[chained[ends - 1]]
     cut = np.flatnonzero((segment_first < time) & (segment_last >= time))
-    passed = np.add.reduceat(pieces.last_time[chained] < time, starts)[cut]  # pieces wholly before
-    place = starts[cut] + passed
+    place = _first_not_before(time, index, segments, starts[cut], ends[cut])
     piece = chained[place]
     inside = _rows_before(time, piece, index, segments)
     return Cut(cut, segments.chained_first[place] + inside - segments.first[cut])
 
 
+def _first_not_before(
+    time: int,
+    index: SequenceIndex,
+    segments: Segments,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """[k] of the chained pieces [start, end) of each segment the first that does not end before `time`.
+
+    The last one of each does not. Pieces of a segment are in order of time, so they are halved until it is
+    found.
+    """
+    low, high = starts.copy(), ends - 1
+    while bool(np.any(low < high)):
+        middle = (low + high) // 2
+        before = index.pieces.last_time[segments.chained[middle]] < time
+        low, high = np.where(before, middle + 1, low), np.where(before, high, middle)
+    return low
+
+
 def _rows_before(
-    time: int, piece: NDArray[np.int64], index: SequenceIndex, segments: Segments
+    time: int, piece: NDArray[np.integer], index: SequenceIndex, segments: Segments
 ) -> NDArray[np.int64]:
     """[k] rows before `time` in each piece; all of them end at `time` or after it."""
     pieces = index.pieces

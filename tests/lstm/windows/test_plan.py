@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm.windows import (
+    SPLITS,
     OrderSpec,
     Plan,
     SplitSpec,
@@ -19,6 +20,7 @@ from lstm.windows import (
     WindowStream,
     index_snapshot,
     make_plan,
+    segments,
 )
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.superblocks import cut_superblocks
@@ -26,7 +28,7 @@ from lstm.windows.superblocks import cut_superblocks
 from .conftest import HOUR, in_groups, sorted_table
 from .memory_table import MemorySnapshot
 from .tables import samples
-from .test_exactly_once import GAPS, WINDOWS, plan_for
+from .test_exactly_once import GAPS, SHARES, WINDOWS, plan_for
 
 WINDOW = WindowSpec(context=4, horizon=2)
 SPLIT = SplitSpec(validation=0.2, test=0.2)
@@ -81,6 +83,30 @@ def test_a_frozen_plan_comes_back_with_its_id(sample, window, max_gap):
     assert again.to_bytes() == data
     assert again.describe() == plan.describe()
     assert again.series == plan.series
+
+
+@given(samples(), WINDOWS, SHARES, GAPS)
+@settings(deadline=None, max_examples=40)
+def test_windows_are_counted_as_they_are_laid_out(sample, window, shares, max_gap):
+    plan = plan_for(sample, window, shares, ORDER, max_gap)
+    for split in SPLITS:
+        assert plan.windows(split) == plan.split_windows(split).total
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+@pytest.mark.parametrize("series", [3, 70_000])
+def test_pieces_are_chained_by_series_and_time_wherever_they_stand(in_time, series, monkeypatch):
+    monkeypatch.setattr(segments, "_AT_ONCE", 7)
+    random = np.random.default_rng(0)
+    first = np.arange(200) if in_time else random.permutation(200)
+    pieces = segments.Pieces(
+        *(np.zeros(1, np.int64) for _ in range(3)),
+        series=(random.integers(0, 3, 200) * (series - 1) // 2).astype(np.int32),
+        rows=np.ones(200, np.int32),
+        first_time=first,
+        last_time=first,
+    )
+    assert segments.logical_order(pieces).tolist() == np.lexsort((first, pieces.series)).tolist()
 
 
 def test_a_frozen_plan_is_compact():
