@@ -4,11 +4,14 @@ Reads each head, page and manifest, and with `deep` the stored chunks (see `scru
 retention and collections do not disturb it: what seems to be missing is looked for again, and counts only if
 its commit is still named.
 
-Memory: 50 bytes for each object (see `inventory`), a page and a manifest at a time, and the commits of one
-run that seem to be damaged: they are looked up in one reading of its whole head, however many they are.
+Memory: 50 bytes for each object (see `inventory`), a page, a manifest and some small ones that are read
+ahead, and the commits of one run that seem to be damaged: they are looked up in one reading of its whole
+head, however many they are.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from storage.checkpoints.errors import CheckpointError, RunMissing
 from storage.checkpoints.head import Commit
@@ -22,6 +25,7 @@ from storage.checkpoints.names import (
     pack_key,
     parse_key,
 )
+from storage.checkpoints.packs import in_order
 from storage.checkpoints.pages import each_page, read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.scrubbing import Scrubber
@@ -29,6 +33,10 @@ from storage.checkpoints.shelf import Shelf, parse_collection
 from storage.objects import NotFound
 
 TOLD = 1000
+
+_THREADS = 8
+_SMALL = 2**20
+"""Bytes of a manifest up to which it is read ahead: larger ones are held one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +112,9 @@ class _Check:
         if only is not None and only not in self.inventory.heads:
             self.shelf.read_head(only)  # begun since the listing, or missing
         runs = sorted(self.inventory.heads) if only is None else [only]
-        for run in runs:
-            self.check_run(run)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+            for run in runs:
+                self.check_run(run, pool)
         report.runs = len(runs)
         if only is None:
             for run in self.inventory.headless:
@@ -115,28 +124,40 @@ class _Check:
             report.strangers = self.inventory.strangers
         return report
 
-    def check_run(self, run: str) -> None:
+    def check_run(self, run: str, pool: ThreadPoolExecutor) -> None:
         troubled: list[tuple[Commit, list[str]]] = []
         try:
             number = 0
             for page in each_page(self.shelf, run):
                 if page.name:
                     self.mark(Kind.PAGE, run, page.name)
-                for commit in page.commits:
+                ahead = in_order(pool, partial(self.read_ahead, run), page.commits, ahead=_THREADS)
+                for commit, manifest in zip(page.commits, ahead, strict=True):
                     self.progress(f"run {run}", number, None)
                     number += 1
-                    if troubles := self.check_commit(run, commit):
+                    if troubles := self.check_commit(run, commit, manifest or self.read(run, commit)):
                         troubled.append((commit, troubles))
             self.tell(run, troubled, self.named(run) if troubled else set())
         except CheckpointError as error:
             self.found(str(error), run)
             self.tell(run, troubled, {commit.manifest for commit, _ in troubled})
 
-    def check_commit(self, run: str, commit: Commit) -> list[str]:
+    def read_ahead(self, run: str, commit: Commit) -> Manifest | str | None:
+        """As `read`; None: it is too large to be held beside others."""
+        return self.read(run, commit) if commit.manifest_bytes <= _SMALL else None
+
+    def read(self, run: str, commit: Commit) -> Manifest | str:
+        """A commit's manifest, or why it cannot be read."""
+        try:
+            return self.shelf.read_manifest(run, commit)
+        except CheckpointError as error:
+            return str(error)
+
+    def check_commit(self, run: str, commit: Commit, manifest: Manifest | str) -> list[str]:
         """What is wrong with it, unless that is known."""
         self.report.commits += 1
         self.mark(Kind.MANIFEST, run, commit.manifest)
-        troubles = self.troubles(run, commit)
+        troubles = [manifest] if isinstance(manifest, str) else self.troubles(manifest)
         self.report.marked += commit.damaged
         return [] if commit.damaged else troubles
 
@@ -153,12 +174,8 @@ class _Check:
                 for trouble in troubles:
                     self.found(trouble, run, commit)
 
-    def troubles(self, run: str, commit: Commit) -> list[str]:
-        """What is wrong with a commit."""
-        try:
-            manifest = self.shelf.read_manifest(run, commit)
-        except CheckpointError as error:
-            return [str(error)]
+    def troubles(self, manifest: Manifest) -> list[str]:
+        """What is wrong with a commit that has this manifest."""
         troubles = []
         for pack, size in manifest.packs.items():
             self.mark(Kind.PACK, "", pack)

@@ -1,5 +1,7 @@
 """Verification finds what is damaged, says which commits are, and is not disturbed by live work."""
 
+import threading
+
 import pytest
 
 from storage.checkpoints import RunMissing, RunWriter, canonical, pages
@@ -44,7 +46,20 @@ def test_an_intact_repository_is_intact_and_nothing_is_written(store, writer, de
     assert set(told) == {"run run", "run child"}
 
 
-def test_a_missing_and_a_short_pack_are_found_with_all_commits_they_affect(store, writer):
+def test_manifests_are_read_side_by_side(store, writer):
+    together = threading.Barrier(3, timeout=20)  # breaks, if they come one by one
+
+    def meet(request):
+        if "runs/run/manifests/" in request.key:
+            together.wait()
+
+    store.fault = meet
+    assert repository(store).verify("run").commits == 3
+
+
+@pytest.mark.parametrize("small", [2**20, 0])  # 0: no manifest is read ahead
+def test_a_missing_and_a_short_pack_are_found_with_all_commits_they_affect(store, writer, small, monkeypatch):
+    monkeypatch.setattr("storage.checkpoints.verify._SMALL", small)
     del store.server.objects[key_of_pack(store, 2)]
     store.server.objects[key_of_pack(store, 1)] += b"x"
     report = repository(store).verify()
