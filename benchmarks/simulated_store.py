@@ -121,6 +121,16 @@ class SimulatedStore:
             with self._request("list"):
                 pass
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore`. Counts a request for each `PAGE` folders, as a server answers it."""
+        listed = (key for key, _ in self._archive.listed(prefix))
+        keys = (it.removeprefix(prefix) for it in (*listed, *self._written) if it.startswith(prefix))
+        names = sorted({key.partition("/")[0] for key in keys if "/" in key})
+        for begin in range(0, max(1, len(names)), PAGE):
+            with self._request("list"):
+                pass
+            yield from names[begin : begin + PAGE]
+
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""
         with self._request("delete"):

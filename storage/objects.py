@@ -231,6 +231,20 @@ class Bucket:
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What comes before the next `/` in keys that start with `prefix`, each once, in the server's order.
+
+        Costs a request for 1,000 of them, however many keys they hold.
+        """
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self.name, "Prefix": prefix, "Delimiter": "/"}
+        while True:
+            page = self._calls.plain("list", prefix, lambda s3: s3.list_objects_v2(**request))
+            for it in page.get("CommonPrefixes", []):
+                yield it["Prefix"].removeprefix(prefix).rstrip("/")
+            if not page["IsTruncated"]:
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
     def delete(self, key: str) -> None:
         """Remove an object, if there. Never conditional: some servers ignore the condition and delete."""
         self._calls.plain("delete", key, lambda s3: s3.delete_object(Bucket=self.name, Key=key))

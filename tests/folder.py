@@ -38,5 +38,8 @@ class Folder(Bucket):
         for info in super().scan(self._full(prefix)):
             yield replace(info, key=info.key.removeprefix(f"{self.folder}/"))
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        return super().folders(self._full(prefix))
+
     def _full(self, key: str) -> str:
         return f"{self.folder}/{key}"

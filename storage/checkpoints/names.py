@@ -47,6 +47,11 @@ def checked_object_name(name: str, what: str) -> str:
     return name
 
 
+def is_word(name: str) -> bool:
+    """Whether `name` may name a run or an attempt."""
+    return _WORD.fullmatch(name) is not None
+
+
 def checked_word(name: str, what: str) -> str:
     """`name`, if it may name a run or an attempt. Raises InvalidName."""
     if not _WORD.fullmatch(name):

@@ -20,6 +20,7 @@ from storage.checkpoints.names import (
     collection_number,
     fresh_nonce,
     head_key,
+    is_word,
     manifest_key,
     object_name,
     page_key,
@@ -64,6 +65,10 @@ class Shelf:
         """Runs that have a head, sorted. Lists everything below `runs/`: a request per 1,000 manifests."""
         parsed = (parse_key(key) for key, _ in self.files.list(RUNS))
         return sorted({key.run for key in parsed if key is not None and key.kind is Kind.HEAD})
+
+    def run_names(self) -> list[str]:
+        """Names of runs, with or without a head, in any order: a request for 1,000, whatever they hold."""
+        return [name for name in self.files.folders(RUNS) if is_word(name)]
 
     def read_head(self, run: str) -> tuple[Head, str]:
         """A run's head and its ETag. Raises RunMissing, Damaged."""

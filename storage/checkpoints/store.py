@@ -41,6 +41,10 @@ class ObjectStore(Protocol):
         """All objects below a prefix, in any order; holds few of them at a time."""
         ...
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What comes before the next `/` in keys below a prefix, each once; a request for 1,000 of them."""
+        ...
+
     def delete(self, key: str) -> None:
         """Remove an object, if there. Only a collector calls this: a writer needs no right to delete."""
         ...
@@ -90,6 +94,10 @@ class Below:
         """Keys (below our prefix) and sizes, in any order."""
         for found in self.store.scan(self.prefix + prefix):
             yield found.key.removeprefix(self.prefix), found.size
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore`."""
+        return self.store.folders(self.prefix + prefix)
 
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from storage.checkpoints.borrowing import borrow
 from storage.checkpoints.claim import UNDECIDED, Claim
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
@@ -46,6 +47,8 @@ class RunWriter:
         self.deltas = deltas
         self.encoders: int | None = None
         """Threads that encode chunks; None: one for each core, four at most. Can be set at any time."""
+        self.likely: Sequence[str] = ()
+        """Runs that are asked first for what the first save can reuse. Can be set at any time before it."""
         self._claim, self._memory = claim, memory
         self._previous: Previous | None = None
         self._lock = threading.Lock()
@@ -195,7 +198,7 @@ class RunWriter:
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
             predictor = self._predictor(draft, tuple(hints))
-            state = State(self._claim, self._memory, draft, *notes, predictor, self.encoders)
+            state = State(self._claim, self._reusable(draft), draft, *notes, predictor, self.encoders)
             commit = self._land(state, *notes, retain)
             self._keep(draft, tuple(hints), state.written.get(commit.manifest))
             return commit
@@ -213,7 +216,9 @@ class RunWriter:
             notes = said.metrics, checked_tags(said.tags)
             author = Claim(self._claim.shelf, self.run, said.attempt or self.attempt)
             predictor = self._predictor(draft, ())
-            state = State(author, self._memory, draft, *notes, predictor, self.encoders, said.created)
+            state = State(
+                author, self._reusable(draft), draft, *notes, predictor, self.encoders, said.created
+            )
             what = f"committing {self.run}/{state.id}"
             metrics, tags = notes
             commit = land(
@@ -242,6 +247,22 @@ class RunWriter:
         if previous is not None and not previous.allows_deltas(self.deltas, draft.raw_bytes):
             previous = None
         return Predictor(draft, hints, previous)
+
+    def _reusable(self, draft: Draft) -> Memory:
+        """What a save may reuse; the first one of a run looks at other runs too.
+
+        What it takes from them is remembered only as far as the commit comes to name it.
+        """
+        memory = self._memory
+        if memory.head.commits or memory.head.pages:
+            return memory
+        found = borrow(self._claim.shelf, self.run, draft, self.deltas.read_limit, self.likely)
+        if not found.locations:
+            return memory
+        memory.settled = False  # lists must be looked at: others' packs may stand in the newest one we know
+        locations = {**found.locations, **memory.locations}
+        pack_bytes = {**found.pack_bytes, **memory.pack_bytes}
+        return Memory(memory.head, memory.etag, memory.newest, locations=locations, pack_bytes=pack_bytes)
 
     def _keep(self, draft: Draft, hints: tuple[AdamHint, ...], manifest: Manifest | None) -> None:
         """Let the next save rest on a state that this one has brought in."""

@@ -203,6 +203,21 @@ class BucketContract:
         assert asked == ["list"]
         assert sorted([*first, *scan], key=lambda it: it.key) == list(bucket.list("p/"))
 
+    def test_folders_are_told_without_what_is_in_them(
+        self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = [f"r/{run}/m/{i}" for run in ("a", "a-b", "a.b", "b") for i in range(400)] + ["r/file", "s/x"]
+        with ThreadPoolExecutor(RACERS) as pool:
+            list(pool.map(lambda key: bucket.put(key, b""), keys))
+        asked: list[str] = []
+        plain = bucket._calls.plain
+        monkeypatch.setattr(
+            bucket._calls, "plain", lambda verb, *rest: asked.append(verb) or plain(verb, *rest)
+        )
+        assert sorted(bucket.folders("r/")) == ["a", "a-b", "a.b", "b"]
+        assert asked == ["list"]
+        assert list(bucket.folders("nothing/")) == []
+
     def test_a_bucket_can_be_created_again_and_at_once(self, access: Access) -> None:
         name = f"test-{secrets.token_hex(6)}"
         assert not Bucket(name, access).exists()

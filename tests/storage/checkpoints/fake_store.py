@@ -133,6 +133,11 @@ class FakeStore:
             if key.startswith(prefix):
                 yield ObjectInfo(key, len(data), etag_of(data))
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        found = self._do("list", prefix, lambda: sorted(self.server.objects))
+        below = (key.removeprefix(prefix) for key in found if key.startswith(prefix))
+        return iter(dict.fromkeys(key.partition("/")[0] for key in below if "/" in key))
+
     def delete(self, key: str) -> None:
         def effect() -> None:
             self.server.objects.pop(key, None)

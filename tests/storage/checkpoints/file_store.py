@@ -37,6 +37,9 @@ class FileStore:
             if key.startswith(prefix):
                 yield self.head(key)
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        raise AssertionError("read only")
+
     def put(self, key: str, data: bytes | memoryview) -> str:
         raise AssertionError("read only")
 

@@ -86,6 +86,23 @@ class RepositoryContract:
         assert child.save(large_state(0), {"n": 1}, step=4).new_bytes < 5_000
         assert repository.restore("child").tensors == large_state(0)
 
+    def test_a_run_of_its_own_with_the_same_pretrained_tensors_stores_only_what_is_new(self, store):
+        repository = Repository.create(store, PREFIX)
+        RunWriter.create(repository, "run", "a1").save(large_state(0), {}, step=3)
+        before = repository.statistics()
+        other = RunWriter.create(Repository.open(store, PREFIX), "other", "b1")
+        pretrained = {f"pretrained/{name}": tensor for name, tensor in large_state(0).items()}
+        other.save(pretrained, {}, step=0)
+        after = repository.statistics()
+        assert (after.packs, after.pack_bytes) == (before.packs, before.pack_bytes)
+        head = state(w=1)
+        assert (
+            RunWriter.create(repository, "third", "c1").save(large_state(0) | head, {}, step=0).new_bytes
+            < 9_000
+        )
+        assert repository.restore("other").tensors == pretrained
+        assert repository.restore("third").tensors == large_state(0) | head
+
     def test_of_many_that_take_over_at_once_one_trains(self, store):
         repository = Repository.create(store, PREFIX)
         RunWriter.create(repository, "run", "a0").save(state(w=0), {}, step=0)
