@@ -1,5 +1,9 @@
 """Put a rank's part of a batch together: windows in the order of positions, copied in one call."""
 
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice, pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,51 +12,57 @@ from lstm.windows.gather import gather
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
 from lstm.windows.read import WindowReader
-from lstm.windows.schedule import Part
+from lstm.windows.schedule import Part, Schedule
 from lstm.windows.shelf import Shelf
 from lstm.windows.superblocks import SplitWindows
 
+_LOOKED_UP_AT_ONCE = 16
+"""Batches."""
 
-def from_shelf(part: Part, plan: Plan, windows: SplitWindows, pools: Pools, shelf: Shelf) -> Batch:
-    """Take a batch from the blocks that the lanes' pools hold, moving the lanes on as needed.
 
-    A batch usually lies in one pool per lane. Where pools are smaller, lanes go from pool to pool in rounds,
-    so that no more than the promised number of blocks is ever held.
+def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: Shelf) -> Iterator[Batch]:
+    """Batches of an epoch from `index` on, out of the blocks that the lanes' pools hold.
+
+    As long as all lanes stay in their pools, many batches are looked up at once, and each takes little more
+    than its copy. Lanes are moved on for one batch at a time.
     """
-    length, features = plan.window.length, shelf.values.shape[1]
-    values = np.empty((0, length, features), np.float32)
-    times = np.empty((0, length), np.int64)
-    logical = np.empty(len(part.positions), np.int64)
-    waiting = _by_lane(part.lanes)
-    while waiting:
-        standing = pools.enter(part.order, {lane: int(part.indices[w[0]]) for lane, w in waiting.items()})
-        taken, numbers = [], []
-        for lane, pool in standing.items():
-            places = waiting[lane]
-            index = part.indices[places] - pool.first
-            beyond = np.flatnonzero((index < 0) | (index >= pool.end - pool.first))
-            here = int(beyond[0]) if len(beyond) else len(places)
-            taken.append(places[:here])
-            numbers.append(pool.windows.result()[index[:here]])
-            if here < len(places):
-                waiting[lane] = places[here:]
-            else:
-                del waiting[lane]
-        chosen = np.concatenate(taken)
-        superblock, offset, first = windows.locate(np.concatenate(numbers))
-        logical[chosen] = first
-        rows = shelf.base(superblock) + offset
-        if len(chosen) == len(logical):  # the usual case: one round, no second copy
-            order = np.argsort(chosen)
-            values = gather(shelf.values, rows[order], length)
-            times = gather(shelf.times, rows[order], length)
-        else:
-            if not len(values):
-                values = np.empty((len(logical), length, features), np.float32)
-                times = np.empty((len(logical), length), np.int64)
-            values[chosen] = gather(shelf.values, rows, length)
-            times[chosen] = gather(shelf.times, rows, length)
-    return _batch(part, plan, values, times, logical)
+    parts: deque[Part] = deque()
+    while parts or index < schedule.batches:
+        if not parts:
+            parts.extend(schedule.parts(epoch, index))
+            index += len(parts)
+        few = list(islice(parts, _LOOKED_UP_AT_ONCE))
+        found = pools.find(
+            few[0].order,
+            np.concatenate([part.lanes for part in few]),
+            np.concatenate([part.indices for part in few]),
+        )
+        ends = np.cumsum([len(part.positions) for part in few])
+        away = len(found.here) if found.here.all() else int(np.argmin(found.here))
+        whole = int(np.searchsorted(ends, away, side="right"))
+        if not whole:
+            yield _in_rounds(parts.popleft(), pools, shelf)
+        for a, b in pairwise([0, *ends[:whole].tolist()]):
+            values, times = shelf.gather(found.rows[a:b])
+            yield _batch(parts.popleft(), values, times, found.series[a:b], found.starts[a:b])
+
+
+def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
+    """A batch for which lanes move on: from pool to pool, so that no more blocks are held than promised."""
+    count, length = len(part.positions), shelf.length
+    values = np.empty((count, length, shelf.values.shape[1]), np.float32)
+    times = np.empty((count, length), np.int64)
+    series, starts = np.empty(count, np.int64), np.empty(count, np.int64)
+    left = np.arange(count)
+    while len(left):
+        pools.move(part.order, part.lanes[left], part.indices[left])
+        found = pools.find(part.order, part.lanes[left], part.indices[left])
+        here = found.here
+        taken = left[here]
+        values[taken], times[taken] = shelf.gather(found.rows[here])
+        series[taken], starts[taken] = found.series[here], found.starts[here]
+        left = left[~here]
+    return _batch(part, values, times, series, starts)
 
 
 def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowReader) -> Batch:
@@ -75,7 +85,9 @@ def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowRead
         places = np.flatnonzero(superblock == wanted)
         values[places] = gather(block, offset[places], length)
         times[places] = gather(block_times, offset[places], length)
-    return _batch(part, plan, values, times, logical)
+    series_first = plan.segments.series_first
+    series = np.searchsorted(series_first, logical, side="right") - 1
+    return _batch(part, values, times, series, logical - series_first[series])
 
 
 def _by_lane(lanes: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
@@ -89,13 +101,11 @@ def _by_lane(lanes: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 
 def _batch(
     part: Part,
-    plan: Plan,
     values: NDArray[np.float32],
     times: NDArray[np.int64],
-    logical: NDArray[np.int64],
+    series: NDArray[np.int64],
+    starts: NDArray[np.int64],
 ) -> Batch:
-    series_first = plan.segments.series_first
-    series = np.searchsorted(series_first, logical, side="right") - 1
     return Batch(
         epoch=part.epoch,
         index=part.index,
@@ -104,5 +114,5 @@ def _batch(
         values=values,
         times=times,
         series=series,
-        starts=logical - series_first[series],
+        starts=starts,
     )

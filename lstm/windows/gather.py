@@ -1,6 +1,6 @@
 """Copy windows out of rows in one call, through a strided view."""
 
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -9,33 +9,35 @@ from numpy.typing import NDArray
 Number = TypeVar("Number", bound=np.generic)
 
 
-def gather(rows: NDArray[Number], starts: NDArray[np.int64], length: int) -> NDArray[Number]:
-    """Copy windows of `length` rows.
-
-    Args:
-        rows: [R, ...], contiguous.
-        starts: [b] first row of each window.
-        length: rows per window.
-
-    Returns:
-        [b, length, ...], contiguous.
-
-    Raises:
-        IndexError: a window does not lie within the rows.
+class Windows(Generic[Number]):
+    """Every run of `length` rows, as a view; copies of any choice of them take one call.
 
     Source: numpy.lib.stride_tricks. Indexing the view by an array copies window by window at about memory
     speed; `np.take(view, ..., out=)` would copy the whole view first.
     """
-    if len(starts) and not (starts.min() >= 0 and starts.max() + length <= len(rows)):
-        raise IndexError(
-            f"windows of {length} rows start at rows {starts.min()} to {starts.max()} of {len(rows)}"
-        )
-    if not len(starts):
-        return np.empty((0, length, *rows.shape[1:]), rows.dtype)
-    view = as_strided(
-        rows,
-        (len(rows) - length + 1, length, *rows.shape[1:]),
-        (rows.strides[0], *rows.strides),
-        writeable=False,
-    )
-    return view[starts]
+
+    def __init__(self, rows: NDArray[Number], length: int) -> None:
+        """View `rows` [R, ...], contiguous."""
+        self._rows, self._length = len(rows), length
+        self._count = max(0, len(rows) - length + 1)
+        shape = (self._count, length, *rows.shape[1:])
+        self._view = as_strided(rows, shape, (rows.strides[0], *rows.strides), writeable=False)
+
+    def gather(self, starts: NDArray[np.int64]) -> NDArray[Number]:
+        """Copy the windows that begin at rows `starts` [b]; [b, length, ...], contiguous.
+
+        Raises:
+            IndexError: a window does not lie within the rows.
+        """
+        # Seen as unsigned, a negative start is a huge one: one pass finds both.
+        if len(starts) and starts.view(np.uint64).max() >= self._count:
+            raise IndexError(
+                f"windows of {self._length} rows start at rows {starts.min()} to {starts.max()} "
+                f"of {self._rows}"
+            )
+        return self._view[starts]
+
+
+def gather(rows: NDArray[Number], starts: NDArray[np.int64], length: int) -> NDArray[Number]:
+    """Copy windows of `length` rows out of `rows` [R, ...], once; see `Windows`."""
+    return Windows(rows, length).gather(starts)

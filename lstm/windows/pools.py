@@ -1,6 +1,6 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.order import EpochOrder
+from lstm.windows.plan import Plan
 from lstm.windows.shelf import Shelf
+from lstm.windows.superblocks import SplitWindows
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,25 +18,47 @@ class Pool:
     """The windows of one pool, in the order in which they come."""
 
     order: EpochOrder
+    lane: int
     number: int
     first: int
     """Index in its lane of the pool's first window."""
     end: int
     superblocks: NDArray[np.int64]
-    windows: "Future[NDArray[np.int64]]"
-    """[end - first] plan numbers."""
+    place: slice
+    """Where its windows stand among those of all pools."""
+    ready: "Future[None]"
+    """Done when they stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Windows of a batch, [b] each."""
+
+    here: NDArray[np.bool_]
+    """Which ones the pools hold now; of the others the rest says nothing."""
+    rows: NDArray[np.int64]
+    """First row of each on the shelf."""
+    series: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    """Rows of their series before them."""
 
 
 class Pools:
-    """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank. Used by one thread."""
+    """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank. Used by one thread.
+
+    What is to be known of a window is worked out pool by pool on the executor, so that a batch only looks it
+    up, whatever the number of lanes.
+    """
 
     def __init__(
         self,
         shelf: Shelf,
         executor: Executor,
-        superblocks: NDArray[np.int64],
+        plan: Plan,
+        windows: SplitWindows,
         order_of: Callable[[int], EpochOrder],
         *,
+        pool: int,
         epochs: bool,
     ) -> None:
         """Prepare to walk.
@@ -42,53 +66,113 @@ class Pools:
         Args:
             shelf: where blocks are held.
             executor: loads and permutes.
-            superblocks: [S] the superblocks that an order's numbers mean.
+            plan: where series lie.
+            windows: of the split, which an order's numbers mean.
             order_of: gives the order of an epoch.
+            pool: superblocks of a pool, at most.
             epochs: also load the first pools of the next epoch ahead.
         """
-        self._shelf, self._executor, self._superblocks = shelf, executor, superblocks
+        self._shelf, self._executor, self._windows = shelf, executor, windows
+        self._series_first = plan.segments.series_first
         self._order_of, self._epochs = order_of, epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
+        lanes = plan.order.lanes
+        self._width = int(np.sort(windows.counts)[-pool:].sum())
+        places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
+        self._rows = np.empty(places, _narrow(len(shelf.times)))
+        self._series = np.empty(places, _narrow(len(plan.series)))
+        self._starts = np.empty(places, _narrow(plan.rows))
+        self._order: EpochOrder | None = None
+        self._first, self._size, self._origin = (np.zeros(lanes, np.int64) for _ in range(3))
 
-    def enter(self, order: EpochOrder, indices: Mapping[int, int]) -> dict[int, Pool]:
-        """Stand each lane in the pool that holds its window of that index, and load the pools that follow."""
-        pools = {lane: self._stand(order, lane, index) for lane, index in indices.items()}
-        for pool in pools.values():
+    def find(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
+        """Look up windows by their indices in their lanes, where lanes stand now."""
+        here = self._here(order, lanes, indices)
+        places = np.where(here, self._origin[lanes] + indices, 0)
+        return Found(
+            here,
+            self._rows[places].astype(np.int64),
+            self._series[places].astype(np.int64),
+            self._starts[places].astype(np.int64),
+        )
+
+    def move(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> None:
+        """Let each lane that holds none of its windows stand in the first one's pool; load what follows."""
+        held = np.zeros(len(self._size), bool)
+        held[lanes[self._here(order, lanes, indices)]] = True
+        away = np.flatnonzero(~held[lanes])
+        names, first = np.unique(lanes[away], return_index=True)
+        moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
+        pools = [self._stand(order, lane, index) for lane, index in moving.items()]
+        for pool in pools:
             self._shelf.wait(pool.superblocks)
-        for lane in indices:
+            pool.ready.result()
+            self._first[pool.lane], self._size[pool.lane] = pool.first, pool.end - pool.first
+            self._origin[pool.lane] = pool.place.start - pool.first
+        for lane in moving:
             if lane not in self._next and (following := self._following(lane)):
                 self._next[lane] = self._request(*following)
-        return pools
 
     def clear(self) -> None:
         """Give all blocks back."""
+        self._order = None
         for pools in (self._current, self._next):
             for pool in pools.values():
-                self._shelf.release(pool.superblocks)
+                self._leave(pool)
             pools.clear()
 
+    def _here(
+        self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        if order is not self._order:
+            self._order = order
+            self._size[:] = 0
+        within = indices - self._first[lanes]
+        here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
+        return here
+
     def _stand(self, order: EpochOrder, lane: int, index: int) -> Pool:
-        pool = self._current.get(lane)
-        if pool and pool.order is order and pool.first <= index < pool.end:
-            return pool
         number = order.pool_at(lane, index)
+        if before := self._current.pop(lane, None):
+            self._leave(before)
         ahead = self._next.pop(lane, None)
-        if pool:
-            self._shelf.release(pool.superblocks)
-        if ahead and ahead.order is order and ahead.number == number:
-            self._current[lane] = ahead
-            return ahead
-        if ahead:
-            self._shelf.release(ahead.superblocks)
-        self._current[lane] = self._request(order, lane, number)
+        if ahead and not (ahead.order is order and ahead.number == number):
+            self._leave(ahead)
+            ahead = None
+        self._current[lane] = ahead or self._request(order, lane, number)
         return self._current[lane]
 
+    def _leave(self, pool: Pool) -> None:
+        if not pool.ready.cancel():
+            pool.ready.exception()  # one under way must not write into the place of another pool
+        self._shelf.release(pool.superblocks)
+
     def _request(self, order: EpochOrder, lane: int, number: int) -> Pool:
-        superblocks = self._superblocks[order.pool_superblocks(lane, number)]
-        self._shelf.request(superblocks, order.epoch)
-        windows = self._executor.submit(order.pool_windows, lane, number)
-        return Pool(order, number, *order.pool_span(lane, number), superblocks, windows)
+        superblocks = order.pool_superblocks(lane, number)
+        first, end = order.pool_span(lane, number)
+        beside = self._current.get(lane)
+        side = 2 * lane * self._width
+        if beside and beside.place.start == side:
+            side += self._width
+        place = slice(side, side + end - first)
+        held = self._windows.superblocks[superblocks]
+        self._shelf.request(held, order.epoch)
+        base = self._shelf.base(held)
+        ready = self._executor.submit(self._work_out, order, lane, number, base, place)
+        return Pool(order, lane, number, first, end, held, place, ready)
+
+    def _work_out(
+        self, order: EpochOrder, lane: int, number: int, base: NDArray[np.int64], place: slice
+    ) -> None:
+        """Look up a pool's windows while they are sorted, which is quick, and put them in their order."""
+        superblocks = order.pool_superblocks(lane, number)
+        _, offset, logical = self._windows.locate(order.pool_numbers(lane, number))
+        series = np.searchsorted(self._series_first, logical, side="right") - 1
+        come = order.pool_order(lane, number)
+        self._rows[place] = (np.repeat(base, self._windows.counts[superblocks]) + offset)[come]
+        self._series[place] = series[come]
+        self._starts[place] = (logical - self._series_first[series])[come]
 
     def _following(self, lane: int) -> tuple[EpochOrder, int, int] | None:
         pool = self._current[lane]
@@ -99,3 +183,8 @@ class Pools:
             if order.pools(lane):
                 return order, lane, 0
         return None
+
+
+def _narrow(most: int) -> type[np.signedinteger]:
+    """Numbers up to `most` in half the memory, where they fit: there is one per window."""
+    return np.int32 if most < 2**31 else np.int64

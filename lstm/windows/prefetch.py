@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,15 +14,18 @@ class Prefetcher(Generic[T]):
 
     def __init__(self, items: Iterator[T], ahead: int) -> None:
         """Start to work ahead by at most `ahead` items; 0: work when asked, in the caller's thread."""
-        self._items, self._ahead = items, ahead
-        self._ready: deque[T] = deque()
-        self._error: BaseException | None = None
+        self._items = items
+        # Simple queues wait without the interpreter; a Condition would cost more than a small batch.
+        self._ready: SimpleQueue[T | _Raised] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        self._raised: _Raised | None = None
         self._stopped = False
-        self._changed = threading.Condition()
         self.waited_s = 0.0
         """Seconds that callers of `next` have waited."""
         self._thread: threading.Thread | None = None
         if ahead:
+            for _ in range(ahead):
+                self._room.put(None)
             self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
             self._thread.start()
 
@@ -36,36 +39,35 @@ class Prefetcher(Generic[T]):
         try:
             if self._thread is None:
                 return next(self._items)
-            with self._changed:
-                self._changed.wait_for(lambda: self._ready or self._error)
-                if self._ready:
-                    self._changed.notify_all()
-                    return self._ready.popleft()
-                assert self._error is not None
-                raise self._error
+            item = self._raised or self._ready.get()
+            if isinstance(item, _Raised):
+                self._raised = item  # for whoever asks again
+                raise item.error
+            self._room.put(None)
+            return item
         finally:
             self.waited_s += time.perf_counter() - began
 
     def stop(self) -> None:
         """End the thread; returns when it no longer touches the iterator."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        self._stopped = True
+        self._room.put(None)
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
         try:
             while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._stopped or len(self._ready) < self._ahead)
-                    if self._stopped:
-                        return
-                item = next(self._items)
-                with self._changed:
-                    self._ready.append(item)
-                    self._changed.notify_all()
+                self._room.get()
+                if self._stopped:
+                    return
+                self._ready.put(next(self._items))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
+            self._ready.put(_Raised(error))
+
+
+class _Raised:
+    """What the iterator raised, or its end."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error

@@ -2,16 +2,19 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.order import EpochOrder
+from lstm.windows.order import EpochOrder, Merged
 from lstm.windows.plan import Plan
 from lstm.windows.spec import Split
 
 _ORDERS_KEPT = 3
 """The current epoch, the next one (loading ahead), and one that is replayed."""
+_AT_ONCE = 1 << 14
+"""Positions of batches whose windows are found in one go, so that each costs little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Schedule:
         self.windows = plan.split_windows(split)
         self._plan, self._seed, self._batch_size = plan, seed, batch_size
         self._rank, self._ranks, self._shuffled = rank, ranks, shuffled
+        self.pool = plan.order.pool if shuffled else 1  # in plan order pools change nothing but memory
         self._orders: OrderedDict[int, EpochOrder] = OrderedDict()
         total, last = self.windows.total, plan.order.last
         self.batches = total // batch_size if last == "drop" else -(-total // batch_size)
@@ -53,7 +57,7 @@ class Schedule:
         self._orders[epoch] = order = EpochOrder(
             self.windows.counts,
             lanes=spec.lanes,
-            pool=spec.pool if self._shuffled else 1,  # in plan order pools change nothing but memory
+            pool=self.pool,
             seed=self._seed,
             epoch=epoch,
             shuffled=self._shuffled,
@@ -67,19 +71,45 @@ class Schedule:
         order = self.order(epoch)
         start = index * self._batch_size
         stop = min(start + self._batch_size, self.samples)
-        merged = [order.merge(start, min(stop, order.windows))]
+        merged = [self._own(order, start, min(stop, order.windows))]
         missing = stop - max(start, order.windows)
         while missing > 0:  # `wrap`: the epoch's first windows once more
-            merged.append(order.merge(0, min(missing, order.windows)))
+            merged.append(self._own(order, 0, min(missing, order.windows)))
             missing -= order.windows
-        lanes = np.concatenate([part.lanes for part in merged])
-        own = lanes % self._ranks == self._rank
         return Part(
             epoch=epoch,
             index=index,
             size=stop - start,
-            positions=np.concatenate([part.positions for part in merged])[own],
+            positions=np.concatenate([part.positions for part in merged]),
             order=order,
-            lanes=lanes[own],
-            indices=np.concatenate([part.indices for part in merged])[own],
+            lanes=np.concatenate([part.lanes for part in merged]),
+            indices=np.concatenate([part.indices for part in merged]),
         )
+
+    def parts(self, epoch: int, index: int) -> list[Part]:
+        """The same of that batch and some that follow it, found in one go."""
+        order, size = self.order(epoch), self._batch_size
+        start = index * size
+        whole = min(max(1, _AT_ONCE // size), order.windows // size - index)
+        if whole < 1:
+            return [self.part(epoch, index)]
+        own = self._own(order, start, start + whole * size)
+        ends = np.searchsorted(own.positions, start + size * np.arange(whole + 1)).tolist()
+        return [
+            Part(
+                epoch=epoch,
+                index=index + number,
+                size=size,
+                positions=own.positions[a:b],
+                order=order,
+                lanes=own.lanes[a:b],
+                indices=own.indices[a:b],
+            )
+            for number, (a, b) in enumerate(pairwise(ends))
+        ]
+
+    def _own(self, order: EpochOrder, start: int, stop: int) -> Merged:
+        """This rank's windows among positions start … stop-1."""
+        merged = order.merge(start, stop)
+        own = merged.lanes % self._ranks == self._rank
+        return Merged(merged.positions[own], merged.lanes[own], merged.indices[own])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.fetches import Fetches
+from lstm.windows.gather import Windows
 from lstm.windows.read import WindowReader
 
 
@@ -27,6 +28,10 @@ class Shelf:
         self._reader, self._executor, self._slot_rows = reader, executor, slot_rows
         self.values = np.empty((slots * slot_rows, len(reader.columns)), np.float32)
         self.times = np.empty(slots * slot_rows, np.int64)
+        self.length = reader.plan.window.length
+        """Rows of a window."""
+        self._value_windows = Windows(self.values, self.length)
+        self._time_windows = Windows(self.times, self.length)
         self._free = list(range(slots))  # a heap: low slots first, so that untouched memory stays untouched
         self._held: dict[int, _Held] = {}
         self.fetches = Fetches()
@@ -67,6 +72,10 @@ class Shelf:
 
     def _told(self, epoch: int, group: int, fetched: bool) -> None:
         self.fetches.count(epoch, group, fetched=fetched)
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b]."""
+        return self._value_windows.gather(rows), self._time_windows.gather(rows)
 
     def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of `values` and `times` at which each block begins."""

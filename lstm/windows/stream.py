@@ -96,8 +96,10 @@ class WindowStream:
         self._pools = Pools(
             self._shelf,
             self._executor,
-            self._schedule.windows.superblocks,
+            plan,
+            self._schedule.windows,
             self._schedule.order,
+            pool=self._schedule.pool,
             epochs=not ordered,
         )
         self._ahead = prefetch
@@ -255,9 +257,7 @@ class WindowStream:
         """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
         index = -(-consumed // self._make["batch_size"])
         while True:
-            for number in range(index, self._schedule.batches):
-                part = self._schedule.part(epoch, number)
-                yield from_shelf(part, self._plan, self._schedule.windows, self._pools, self._shelf)
+            yield from from_shelf(self._schedule, epoch, index, self._pools, self._shelf)
             if self._ordered:
                 return
             epoch, index = epoch + 1, 0
