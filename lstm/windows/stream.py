@@ -22,8 +22,11 @@ from lstm.windows.schedule import Schedule
 from lstm.windows.shelf import Shelf
 from lstm.windows.spec import Split
 
-_LOADERS = 2
-"""Threads that load blocks ahead."""
+_LOADERS, _MOST_LOADERS = 2, 16
+"""Threads that load blocks ahead: more where row groups are small, as each waits for requests most of the
+time and holds one row group beyond the budget."""
+_IN_FLIGHT = 32
+"""All of them together hold at most one in so many bytes of the budget, unless two hold more."""
 
 
 class WindowStream:
@@ -91,7 +94,7 @@ class WindowStream:
                 "change the shares of the splits, or the batch"
             )
         self._slots, self._slot_rows, self._reserved = self._reserve(ranks)
-        self._executor = ThreadPoolExecutor(_LOADERS, thread_name_prefix="blocks")
+        self._executor = ThreadPoolExecutor(self._loaders(), thread_name_prefix="blocks")
         self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows)
         self._pools = Pools(
             self._shelf,
@@ -282,6 +285,10 @@ class WindowStream:
 
     def _new_schedule(self) -> Schedule:
         return Schedule(self._plan, self._split, **self._make, shuffled=not self._ordered)
+
+    def _loaders(self) -> int:
+        largest = int(self._plan.pieces.group_rows.max()) * self._reader.row_bytes
+        return max(_LOADERS, min(_MOST_LOADERS, self._reader.budget_bytes // (_IN_FLIGHT * largest)))
 
     def _reserve(self, ranks: int) -> tuple[int, int, int]:
         """Slots, rows per slot and bytes of this rank's blocks, set aside from the reader's budget."""

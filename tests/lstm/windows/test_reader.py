@@ -139,6 +139,31 @@ def test_memory_stays_within_the_budget():
     assert reader.unreserved == reader.budget_bytes
 
 
+@pytest.mark.parametrize(("budget", "threads"), [(2**30, 4), (4000, 2)])
+def test_small_row_groups_are_loaded_by_more_threads_than_two(two_series, budget, threads):
+    snapshot = in_groups(sorted_table(), 5)
+    read, lock, together = snapshot.read, threading.Lock(), threading.Event()
+    running, most = set(), 0
+
+    def counted(*arguments):
+        nonlocal most
+        with lock:
+            running.add(threading.get_ident())
+            most = max(most, len(running))
+            if most == 4:
+                together.set()
+        together.wait(0.05 if threads == 2 else 20)
+        with lock:
+            running.discard(threading.get_ident())
+        return read(*arguments)
+
+    plan, reader = two_series(snapshot=snapshot, budget=budget)
+    snapshot.read = counted
+    with WindowStream(plan, reader, "train", seed=0, batch_size=8, prefetch=0) as stream:
+        next(iter(stream))
+    assert min(most, 4) == threads
+
+
 def test_a_failed_read_is_raised_and_can_be_tried_again():
     snapshot = in_groups(sorted_table(), 25)
     plan = planned(snapshot, lanes=4, pool=2)
