@@ -13,6 +13,7 @@ from typing import Any, Self
 from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
+from lstm.windows.memory import block_rows, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
 from lstm.windows.prefetch import Prefetcher
@@ -292,25 +293,23 @@ class WindowStream:
 
     def _reserve(self, ranks: int) -> tuple[int, int, int]:
         """Slots, rows per slot and bytes of this rank's blocks, set aside from the reader's budget."""
-        order, windows = self._plan.order, self._schedule.windows
-        held, slot_rows = (
-            windows.superblocks,
-            int(self._plan.superblocks.block_rows[windows.superblocks].max()),
-        )
+        order, held = self._plan.order, len(self._schedule.windows.superblocks)
+        slot_rows = block_rows(self._plan, self._split)
         slot = slot_rows * self._reader.row_bytes
         pool = 1 if self._ordered else order.pool
-
-        def slots(ranks: int, pool: int) -> int:
-            return min(len(held), 2 * -(-order.lanes // ranks) * pool)
-
-        need = slots(ranks, pool) * slot
+        count = slots(held, order.lanes, ranks, pool)
+        need = count * slot
         if not self._reader.reserve(need):
             free = self._reader.unreserved
             enough_bytes = self._reader.budget_bytes - free + need
             fits = [f"a budget of {enough_bytes:,} bytes (training.memory_mib {-(-enough_bytes >> 20)})"]
-            if smaller := [p for p in range(1, pool) if slots(ranks, p) * slot <= free]:
+            if smaller := [p for p in range(1, pool) if slots(held, order.lanes, ranks, p) * slot <= free]:
                 fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
-            enough = [r for r in range(ranks + 1, order.lanes + 1) if slots(r, pool) * slot <= free]
+            enough = [
+                r
+                for r in range(ranks + 1, order.lanes + 1)
+                if slots(held, order.lanes, r, pool) * slot <= free
+            ]
             if enough:
                 fits.append(f"{enough[0]} ranks with this budget each")
             raise BudgetTooSmall(
@@ -319,7 +318,7 @@ class WindowStream:
                 f"of {self._reader.row_bytes} bytes each; {free:,} bytes of the budget are free. What would "
                 "fit: " + "; or ".join(fits)
             )
-        return slots(ranks, pool), slot_rows, need
+        return count, slot_rows, need
 
 
 def _whole(state: dict[str, Any], name: str) -> int:

@@ -142,3 +142,20 @@ def derive_and_write(
         notes.print(f"  {line}")
     notes.print(f"  all of it is in {short(path)}, with the reasons; change what you know better")
     return derived
+
+
+def refuse_options_of_a_table(context: typer.Context, read: set[str]) -> None:
+    """Without --table nobody would read them; `read`: the parameters that are read without it."""
+    from storage.errors import UserError
+
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in read
+        and context.params.get(parameter.name or "") not in (None, [], (), False)
+    ]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: read only with --table, where settings are chosen; add --table "
+            "s3://bucket/key, or change the settings file"
+        )

@@ -32,6 +32,7 @@ from pipelines.cli import (
     stop,
     tables,
     train,
+    windows,
 )
 from pipelines.cli.app import Settings
 from pipelines.cli.flags import made_readable
@@ -106,6 +107,7 @@ COMMANDS: list[tuple[str, str, Callable[..., None], str]] = [
 GROUPS = [
     (OWN, "config", config.commands),
     (LOOK, "tables", tables.commands),
+    (LOOK, "windows", windows.commands),
     (LOOK, "checkpoints", checkpoints.commands),
     (SERVERS, "s3", servers.commands),
 ]

@@ -56,7 +56,7 @@ def train(
     """
     root = settings(context).root
     if table is None:
-        _refuse_options_of_a_table(context)
+        deriving.refuse_options_of_a_table(context, {"table", "as_json", "config", "assign"})
         _train(run_config(config, assign), root, as_json=as_json)
         return
     from pipelines.derive.places import Places
@@ -102,24 +102,6 @@ def _known(
     check_agreement(path, known, wish, places)
     console(stderr=True).print(f"  settings of {path}, as they are; --force chooses anew")
     return known if run is None else known.named(run)
-
-
-def _refuse_options_of_a_table(context: typer.Context) -> None:
-    """Without --table nobody would read them."""
-    from storage.errors import UserError
-
-    read = {"table", "as_json", "config", "assign"}
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in read
-        and context.params.get(parameter.name or "") not in (None, [], (), False)
-    ]
-    if given:
-        raise UserError(
-            f"{', '.join(given)}: read only with --table, where settings are chosen; add --table "
-            "s3://bucket/key, or change the settings file"
-        )
 
 
 def _train(config: "RunConfig", root: Path, *, as_json: bool) -> None:

@@ -1,0 +1,125 @@
+"""What an epoch will fetch, before anything is read: which row groups its blocks need, and how often.
+
+A block needs the row groups of its own rows and of its halo. A row group that several blocks need is fetched
+once where it stays in memory between them, else anew: what stays follows from the order of the epoch and the
+budget, so the reading of an epoch is walked through here with sizes in the place of rows.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.memory import rank_bytes
+from lstm.windows.order import EpochOrder
+from lstm.windows.plan import Plan
+from lstm.windows.spec import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Row groups of one epoch on one rank."""
+
+    needed: int
+    """Row groups that the rank's windows need, halos included."""
+    uses: int
+    """How often blocks need one: what would be fetched if none stayed in memory."""
+    fetched: int
+    """How often one will be fetched, with the budget that there is."""
+    rows: int
+    """Rows of the row groups needed."""
+
+    @property
+    def amplification(self) -> float:
+        """Fetched ÷ needed, as `WindowStream.read_amplification` will measure it."""
+        return self.fetched / self.needed
+
+    @property
+    def worst(self) -> float:
+        """The same if no row group stayed in memory."""
+        return self.uses / self.needed
+
+
+def expected_reading(
+    plan: Plan,
+    split: Split,
+    *,
+    row_bytes: int,
+    budget_bytes: int,
+    seed: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    ordered: bool = False,
+) -> Reading:
+    """Walk through epoch 0 of a stream that alone has a reader of this budget: some microseconds per use.
+
+    Args:
+        plan: which windows there are.
+        split: one that has windows.
+        row_bytes: of a decoded row, as `WindowReader.row_bytes` says.
+        budget_bytes: of the reader.
+        seed: of the stream, as rank, ranks and ordered.
+        rank: this rank.
+        ranks: ranks in all.
+        ordered: nothing is shuffled.
+    """
+    first, groups = _groups_of_blocks(plan)
+    order = EpochOrder(
+        plan.split_windows(split).counts,
+        lanes=plan.order.lanes,
+        pool=1 if ordered else plan.order.pool,
+        seed=seed,
+        epoch=0,
+        shuffled=not ordered,
+    )
+    room = budget_bytes - rank_bytes(plan, split, ranks, row_bytes, ordered=ordered)
+    sizes = (plan.pieces.group_rows * row_bytes).tolist()
+    kept: OrderedDict[int, None] = OrderedDict()
+    held = uses = fetched = 0
+    blocks = plan.split_windows(split).superblocks[_as_loaded(order, rank, ranks)]
+    for block in blocks.tolist():
+        for group in groups[first[block] : first[block + 1]].tolist():
+            uses += 1
+            if group in kept:
+                kept.move_to_end(group)
+                continue
+            fetched += 1
+            kept[group] = None
+            held += sizes[group]
+            while held > room and kept:
+                held -= sizes[kept.popitem(last=False)[0]]
+    needed = np.unique(groups[_ranges(first[blocks], first[blocks + 1])])
+    return Reading(len(needed), uses, fetched, int(plan.pieces.group_rows[needed].sum()))
+
+
+def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For every block where its row groups begin in the second array: ascending, each once."""
+    layout = plan.superblocks
+    parts = np.flatnonzero(layout.part_stored)
+    stored = layout.part_stored[parts]
+    places = np.cumsum(stored) - stored
+    copies = plan.segments.copies(layout.part_first[parts], stored, places)
+    block = layout.part_superblock[parts][np.searchsorted(places, copies.place, side="right") - 1]
+    pairs = np.unique(np.stack([block, copies.group], axis=1), axis=0)
+    return np.searchsorted(pairs[:, 0], np.arange(len(layout) + 1)), pairs[:, 1]
+
+
+def _as_loaded(order: EpochOrder, rank: int, ranks: int) -> NDArray[np.int64]:
+    """A rank's superblocks as they are asked for: each pool when its lane enters the one before."""
+    loads = []
+    for lane in range(rank, order.lanes, ranks):
+        for pool in range(order.pools(lane)):
+            entered = order.pool_span(lane, pool - 1)[0] if pool else -1
+            loads.append(((2 * entered + 1) / (2 * order.lane_windows[lane]), lane, pool))
+    pools = [order.pool_superblocks(lane, pool) for _, lane, pool in sorted(loads)]
+    return np.concatenate(pools) if pools else np.empty(0, np.int64)
+
+
+def _ranges(first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All numbers of the ranges [first, end), one range after the other."""
+    sizes = end - first
+    numbers: NDArray[np.int64] = np.arange(int(sizes.sum())) + np.repeat(
+        first - (np.cumsum(sizes) - sizes), sizes
+    )
+    return numbers
