@@ -1,6 +1,6 @@
 """Import a plain file of `torch.save`: tensors and plain data only; no code of the file runs."""
 
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.values import to_json
-from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.errors import CheckpointError, FileTrouble
 from storage.checkpoints.tensor import Tensor
 
 
@@ -19,15 +19,18 @@ class NotWeights(CheckpointError):
 def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by dotted name, and the rest as `{"values": {name: typed JSON}}`; for `RunWriter.save`.
 
-    The whole file is read into memory.
+    The file is mapped, but for one that was written before PyTorch 1.6, which is read into memory.
 
     Raises:
-        NotWeights, NotStorable, FileNotFoundError.
+        NotWeights, NotStorable, FileTrouble.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise NotWeights(f"{path} is not a file of torch.save that holds weights only: {error}") from error
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError as error:
+        raise FileTrouble(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a file may be bent in ways that fail anywhere in the unpickler
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise NotWeights(f"{path} is not a file of torch.save that holds weights only: {why}") from error
     if not isinstance(state, dict):
         raise NotWeights(f"{path} holds a {type(state).__name__}, not a state dict")
     tensors: dict[str, Tensor] = {}
@@ -42,7 +45,10 @@ def _flatten(name: str, value: object, tensors: dict[str, Tensor], values: dict[
             f"two entries of the file are both called {name!r} once their names are joined by dots"
         )
     if isinstance(value, torch.Tensor):
-        tensors[name] = from_torch(value)
+        try:
+            tensors[name] = from_torch(value)
+        except ValueError as error:
+            raise NotWeights(f"{name!r} of the file: {error}") from error
     elif isinstance(value, dict | list | tuple) and _holds_tensor(value):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:

@@ -1,7 +1,7 @@
 """Read tensors of a manifest back into memory."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -33,12 +33,7 @@ def read_tensors(
         Damaged: a pack is missing or cut short, or a chunk is not what its id says.
         TooLarge: more than this host's memory.
     """
-    wanted = sorted(manifest.tensors) if names is None else sorted(names)
-    for name in wanted:
-        if name not in manifest.tensors:
-            known = ", ".join(sorted(manifest.tensors)[:20])
-            raise CommitMissing(f"{what} has no tensor {name!r}; it has {known}")
-    tensors = {name: manifest.tensors[name] for name in wanted}
+    tensors = chosen(manifest, names, what)
     total, memory = sum(tensor.nbytes for tensor in tensors.values()), psutil.virtual_memory().total
     if total > memory:
         raise TooLarge(f"{what} takes {total} bytes, this host has {memory}; restore fewer tensors by name")
@@ -47,17 +42,39 @@ def read_tensors(
         for name, tensor in tensors.items()
     }
     decoder = Decoder(files, manifest.locations, manifest.identity)
-    places = places_of(tensors)
-    for found in decoder.decode(kinds_of(tensors, places)):
-        if found.trouble is not None:
-            raise Damaged(f"{what}: {found.trouble}") from found.trouble
-        for place in places[found.chunk]:
-            buffers[place.tensor][place.begin : place.begin + place.size] = found.raw
+    for place, raw in read_pieces(decoder, tensors, what):
+        buffers[place.tensor][place.begin : place.begin + place.size] = raw
     read = {
         name: Tensor(tensor.dtype, tensor.shape, buffers[name], tensor.block_rows)
         for name, tensor in tensors.items()
     }
     return read, decoder.read_bytes
+
+
+def chosen(manifest: Manifest, names: Collection[str] | None, what: str) -> dict[str, StoredTensor]:
+    """The tensors of these names (None: all), in order of name. Raises CommitMissing."""
+    wanted = sorted(manifest.tensors) if names is None else sorted(names)
+    for name in wanted:
+        if name not in manifest.tensors:
+            known = ", ".join(sorted(manifest.tensors)[:20])
+            raise CommitMissing(f"{what} has no tensor {name!r}; it has {known}")
+    return {name: manifest.tensors[name] for name in wanted}
+
+
+def read_pieces(
+    decoder: Decoder, tensors: Mapping[str, StoredTensor], what: str
+) -> Iterator[tuple[Place, bytes]]:
+    """The bytes of tensors that are not inlined, chunk by chunk in any order: little is held at a time.
+
+    Raises:
+        Damaged: a pack is missing or cut short, or a chunk is not what its id says.
+    """
+    places = places_of(tensors)
+    for found in decoder.decode(kinds_of(tensors, places)):
+        if found.trouble is not None:
+            raise Damaged(f"{what}: {found.trouble}") from found.trouble
+        for place in places[found.chunk]:
+            yield place, found.raw
 
 
 def places_of(tensors: Mapping[str, StoredTensor]) -> dict[ChunkId, list[Place]]:

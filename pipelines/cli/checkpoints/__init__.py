@@ -2,7 +2,7 @@
 
 import typer
 
-from pipelines.cli.checkpoints import copy, health, keys, look, marks, repack, tidy
+from pipelines.cli.checkpoints import copy, files, health, keys, look, marks, repack, tidy
 
 commands = typer.Typer(
     help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
@@ -23,6 +23,9 @@ for name, function, example in (
     ("repack", repack.repack, "repack flights --dry-run"),
     ("gc", tidy.gc, "gc --dry-run"),
     ("copy", copy.copy, "copy flights --to s3://archive/checkpoints"),
+    ("restore", files.restore, "restore flights/newest --into flights-newest"),
+    ("export", files.export, "export flights/best flights.safetensors"),
+    ("import", files.import_, 'import pretrained.safetensors --run pretrained --note "from the hub"'),
     ("rekey", keys.rekey, "rekey"),
 ):
     commands.command(name, epilog=f"Example: carousel checkpoints {example}")(function)

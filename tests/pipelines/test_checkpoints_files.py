@@ -1,0 +1,113 @@
+"""`carousel checkpoints restore|export|import` as a person types them."""
+
+import json
+import secrets
+
+import pytest
+
+from pipelines.surroundings.servers import folder_of
+from storage.checkpoints import Repository, RunWriter
+from storage.checkpoints.safetensors_file import open_safetensors
+from storage.local import LocalServer
+from storage.objects import Bucket
+
+from .test_checkpoints_cli import state
+
+
+@pytest.fixture
+def repository(root) -> Repository:
+    """A run `r` of two commits."""
+    server = LocalServer.find(folder_of(LocalServer, root))
+    assert server is not None
+    bucket = Bucket("lake", server.access)
+    bucket.create()
+    made = Repository.create(bucket, f"checkpoints-{secrets.token_hex(4)}")
+    writer = RunWriter.create(made, "r", "a1")
+    for step in range(2):
+        weights = {f"model/{name}": it for name, it in state(step).items()}
+        writer.save({**weights, "optimizer/w/step": state(9)["w"]}, {"step": step}, step=step)
+    return made
+
+
+@pytest.fixture
+def checkpoints(carousel, repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no settings file
+
+    def call(*arguments):
+        prefix = repository.shelf.place.rstrip("/")
+        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
+
+    return call
+
+
+def test_a_commit_goes_to_a_folder_and_comes_back_as_the_same_commit_once(checkpoints, repository, tmp_path):
+    done = checkpoints("restore", "r/newest", "--into", "out")
+    assert "3 of 3 tensors" in done.out
+    file = tmp_path / "out" / "tensors.safetensors"
+    words = ("--run", "back", "--step", "1", "--tag", "good", "--note", "from a file")
+    first = json.loads(checkpoints("import", file, *words, "--json").out)
+    assert first["added"] is True
+    assert first["id"] == repository.commits("r")[1].id
+    assert "nothing was added" in checkpoints("import", file, *words).out
+    (commit,) = repository.commits("back")
+    assert (commit.step, commit.tags, commit.note) == (1, ("good",), "from a file")
+
+
+def test_a_restore_of_some_tensors_tells_how_many(checkpoints, tmp_path):
+    told = json.loads(
+        checkpoints("restore", "r/newest", "--into", "out", "--tensor", "model/*", "--json").out
+    )
+    assert (told["tensors"], told["of"], told["path"]) == (2, 3, "out")
+    with open_safetensors(tmp_path / "out" / "tensors.safetensors") as (tensors, _):
+        assert tensors.keys() == {"model/w", "model/frozen"}
+    assert checkpoints("restore", "r/newest", "--into", "out").code == 2
+    assert checkpoints("restore", "r/newest", "--into", "out", "--force").code == 0
+
+
+def test_an_export_holds_the_model_alone_by_its_own_names(checkpoints, tmp_path):
+    assert "2 of 3 tensors below model/" in checkpoints("export", "r/newest", "out.safetensors").out
+    with open_safetensors(tmp_path / "out.safetensors") as (tensors, _):
+        assert tensors == state(1)
+    assert checkpoints("export", "r/newest", "out.safetensors").code == 2
+    told = json.loads(checkpoints("export", "r/newest", "all.pt", "--below", "", "--json").out)
+    assert (told["tensors"], told["below"]) == (3, "")
+    assert checkpoints("import", "all.pt", "--run", "torch").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("restore", "r", "--into", "out"), "RUN/COMMIT"),
+        (("restore", "r/ffff", "--into", "out"), "no commit"),
+        (("restore", "s/newest", "--into", "out"), "there are r"),
+        (("restore", "r/newest", "--into", "out", "--tensor", "encoder/*"), "matches 'encoder/*'"),
+        (("restore", "r/newest", "--into", "notes.txt"), "no folder"),
+        (("restore", "r/newest", "--into", "nowhere/out"), "No such file"),
+        (("export", "r/newest", "out.onnx"), ".safetensors or .pt"),
+        (("export", "r/newest", "nowhere/out.pt"), "No such file"),
+        (("export", "r/newest", "out.pt", "--below", "encoder/"), "begins with 'encoder/'"),
+        (("import", "notes.txt", "--run", "new"), "neither safetensors nor"),
+        (("import", "nowhere.pt", "--run", "new"), "No such file"),
+        (("import", ".", "--run", "new"), "Is a directory"),
+        (("import", "bad.safetensors", "--run", "new"), "not safetensors"),
+    ],
+)
+def test_mistakes_are_told_in_one_message_and_leave_nothing(
+    checkpoints, repository, tmp_path, arguments, word
+):
+    (tmp_path / "notes.txt").write_text("these are no weights")
+    (tmp_path / "bad.safetensors").write_bytes((40).to_bytes(8, "little") + b'{"a": ')
+    before = sorted(it.name for it in tmp_path.iterdir())
+    answer = checkpoints(*arguments)
+    assert answer.code == 2
+    assert word in answer.err
+    assert "Traceback" not in answer.err
+    assert sorted(it.name for it in tmp_path.iterdir()) == before
+    assert repository.runs() == ["r"]
+
+
+def test_an_import_does_not_touch_a_run_that_is_trained(checkpoints, repository):
+    checkpoints("export", "r/newest", "out.safetensors")
+    refused = checkpoints("import", "out.safetensors", "--run", "r")
+    assert (refused.code, "was not imported" in refused.err) == (2, True)
+    assert len(repository.commits("r")) == 2
