@@ -3,7 +3,7 @@
 A block of level 16 ends after a file whose identity has a checksum that 16 divides, and so on for 128, 1,024
 and 8,192: blocks follow from the files, not from their places, so what is appended, removed or compacted
 changes only the blocks around it. The files after the last end of a level are looked for in smaller blocks. A
-snapshot of 10^6 files is read by some 150 requests, one of 10^4 by some 30.
+snapshot of 10^6 files is read by some 200 requests, one of 10^4 by some 30.
 
 An object's name is the hash of all that decides what is in it, so writers that meet write the same. Nothing
 is ever unpickled. A cold cache costs a request for each file and a fifteenth more.
