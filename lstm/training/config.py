@@ -27,9 +27,10 @@ class TrainingConfig:
     checkpoint_every: int = 100
     """Steps between checkpoints; the model is validated right before each."""
     saves_in_flight: int = 2
-    """Checkpoints on their way to the bucket beside training; each holds a copy of the state in memory."""
+    """Checkpoints on their way to the bucket beside training; each holds a copy of the state in memory, on
+    every rank where ranks save together (16 MiB of state and more)."""
     saving_threads: int = 1
-    """CPU threads of rank 0 that encode checkpoints beside training; they give way to those of all ranks."""
+    """CPU threads of a rank that encode checkpoints beside training; they give way to those of all ranks."""
     spool_mib: int = 2048
     """MiB of this host's disk that keep checkpoints while the bucket is out; 0: an outage ends training."""
     validation_batches: int = 40

@@ -1,5 +1,7 @@
 """Commits of a run in training: every rank brings its part of the state, rank 0 saves it beside training.
 
+Where the state is large, the other ranks copy it too, and store shares of it that rank 0 orders.
+
 Which ranks say what to each other, and when, never depends on how long a save takes: what a save in the
 background has failed of is asked for at each step (`failure`), and told to all ranks with that step's losses.
 """
@@ -11,11 +13,10 @@ from typing import Any, Self
 import torch
 
 from lstm.training.arrays import to_plain
-from lstm.training.config import TrainingConfig
-from lstm.training.events import emit
 from lstm.training.learner import Learner
 from lstm.training.ranks import Ranks
-from storage.checkpoints import BackgroundWriter, Commit, LastSave, RunWriter, Spool, Tensor
+from lstm.training.stop import Stopped
+from storage.checkpoints import BackgroundWriter, Commit, Helper, Helpers, LastSave, Tensor
 
 
 class Recorder:
@@ -27,9 +28,22 @@ class Recorder:
         saver: BackgroundWriter[Tensor] | None,
         constant_tensors: Mapping[str, Tensor],
         constant_meta: Mapping[str, Any],
+        *,
+        helpers: Helpers | None = None,
+        helper: Helper | None = None,
     ) -> None:
-        """Take over `saver`, which saves on rank 0; None on others, and where nothing is to be saved."""
+        """Begin.
+
+        Args:
+            ranks: all that train.
+            saver: on rank 0, what saves; it is closed at the end. None where nothing is to be saved.
+            constant_tensors: in every commit.
+            constant_meta: in every commit.
+            helpers: on rank 0, those who help `saver`, if any; they are dismissed at the end.
+            helper: on each other rank, this rank as one of them.
+        """
         self.ranks, self._saver = ranks, saver
+        self._helpers, self._helper = helpers, helper
         self._constant_tensors, self._constant_meta = constant_tensors, constant_meta
 
     @property
@@ -43,8 +57,9 @@ class Recorder:
         return None if self._saver is None else self._saver.newest
 
     def failure(self) -> BaseException | None:
-        """What a save in the background has failed of; rank 0 only."""
-        return None if self._saver is None else self._saver.failed
+        """What a save in the background has failed of; where nothing but helping failed, on other ranks."""
+        worker = self._saver or self._helper
+        return None if worker is None else worker.failed
 
     def commit(self, learner: Learner, meta: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Take a copy of the state of all ranks, to be stored beside training.
@@ -59,7 +74,7 @@ class Recorder:
             full = {**self._constant_meta, **meta}
             saver.save(tensors, full, step=meta["step"], metrics=metrics, hints=learner.hints())
 
-        self._together(save)
+        self._together(save, lambda helper: helper.hold(tensors, step=meta["step"], hints=learner.hints()))
 
     def commit_now(self, learner: Learner, meta: Mapping[str, Any], deadline_s: float) -> str:
         """Make the state of all ranks durable before they are ended.
@@ -77,7 +92,7 @@ class Recorder:
             full = {**self._constant_meta, **meta}
             saved.append(saver.save_now(tensors, full, step=meta["step"], deadline_s=deadline_s))
 
-        self._together(save)
+        self._together(save, lambda helper: helper.hold(tensors, step=meta["step"]))
         return self.ranks.share(_told(saved[0]) if saved else None)
 
     def settle(self, timeout_s: float) -> None:
@@ -96,48 +111,34 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Bring what is under way to its end, whatever ends the block."""
-        if self._saver is not None:
-            self._saver.__exit__(kind, error, trace)
+        try:
+            if self._saver is not None:
+                self._saver.__exit__(kind, error, trace)
+        finally:
+            if self._helpers is not None:
+                self._helpers.dismiss()
+        if self._helper is not None and (error is None or isinstance(error, Stopped)):
+            self._helper.close()  # all ranks end here; where one alone fails, rank 0 stores its share
 
     def _state(self, learner: Learner) -> dict[str, Tensor]:
         generators = self.ranks.gather(torch.get_rng_state())
         tensors = {**self._constant_tensors, **learner.tensors()}
         return tensors | {f"rng/{rank}": to_plain(state) for rank, state in enumerate(generators)}
 
-    def _together(self, act: Callable[[BackgroundWriter[Tensor]], None]) -> None:
+    def _together(
+        self,
+        act: Callable[[BackgroundWriter[Tensor]], None],
+        help_: Callable[[Helper], None] = lambda helper: None,
+    ) -> None:
         error: Exception | None = None
-        if self._saver is not None:
-            try:
+        try:
+            if self._saver is not None:
                 act(self._saver)
-            except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
-                error = failed
+            if self._helper is not None:
+                help_(self._helper)
+        except Exception as failed:  # noqa: BLE001 - raised by `together`, on this rank as itself
+            error = failed
         self.ranks.together(error)
-
-
-def background(
-    writer: RunWriter, config: TrainingConfig, spool: Spool | None, state_bytes: int
-) -> BackgroundWriter[Tensor]:
-    """Rank 0's saver: it tells of each commit when that is durable, and of outages."""
-
-    def told(commit: Commit) -> None:
-        emit(
-            "checkpoint",
-            step=commit.step,
-            commit=commit.id,
-            metrics=dict(commit.metrics),
-            raw_bytes=commit.raw_bytes,
-            new_bytes=commit.new_bytes,
-        )
-
-    return BackgroundWriter(
-        writer,
-        in_flight=config.saves_in_flight,
-        state_bytes=state_bytes,
-        encoders=config.saving_threads,
-        spool=spool,
-        on_durable=told,
-        on_note=lambda text: emit("note", message=text),
-    )
 
 
 def _told(last: LastSave) -> str:

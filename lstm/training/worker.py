@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -22,7 +22,7 @@ from lstm.training.learner import Learner
 from lstm.training.lifeline import PARENT, die_with_parent
 from lstm.training.loop import Trainer
 from lstm.training.ranks import RankFailed, Ranks
-from lstm.training.recorder import Recorder, background
+from lstm.training.saving import recorder_of
 from lstm.training.start import (
     Start,
     begin,
@@ -59,7 +59,7 @@ def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resum
     )
     restored = repository.restore(job.run, commit)
     stop = StopSignal()
-    trainer = _trainer(job, data, ranks, restored, start, spool, stop)
+    trainer = _trainer(job, data, ranks, repository, restored, start, spool, stop)
     if ranks.first:
         notes = differences(restored.meta["environment"], environment(ranks.world))
         emit(
@@ -114,6 +114,7 @@ def _trainer(
     job: Job,
     data: Lake,
     ranks: Ranks,
+    repository: Repository,
     restored: Restored,
     start: Start | None,
     spool: Spool | None,
@@ -137,9 +138,16 @@ def _trainer(
     )
     if restored.meta["cursor"] is not None:
         training.load_state_dict(restored.meta["cursor"])
-    saver = background(start.writer, job.training, spool, learner.state_bytes) if start else None
-    recorder = Recorder(
-        ranks, saver, {"plan": plan_tensor(plan)}, constant_meta(job, task, plan, learner.model)
+    recorder = recorder_of(
+        ranks,
+        job.training,
+        learner,
+        start.writer if start else None,
+        spool,
+        repository,
+        restored,
+        {"plan": plan_tensor(plan)},
+        constant_meta(job, task, plan, learner.model),
     )
     trainer = Trainer(
         job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta, stop=stop
@@ -198,5 +206,18 @@ def run_rank(part: Callable[[Job, Lake, Lake, Ranks], None]) -> int:
     return 0
 
 
+def end(code: int) -> NoReturn:
+    """End this process.
+
+    One that fails ends at once: its thread that helps to save may wait for rank 0 inside gloo, which nothing
+    can interrupt, and Python's orderly end aborts when such a thread comes back.
+    """
+    if code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -12,8 +12,10 @@ from storage.checkpoints.errors import (
     CommitPinned,
     Damaged,
     FileTrouble,
+    HelperFailed,
     InvalidName,
     NotDurable,
+    RankGone,
     RepositoryMissing,
     RunExists,
     RunMissing,
@@ -25,6 +27,8 @@ from storage.checkpoints.errors import (
     WrongKey,
 )
 from storage.checkpoints.head import Commit, Head, Parent
+from storage.checkpoints.helper import Helper
+from storage.checkpoints.helpers import Channel, Helpers, worth_sharing
 from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
@@ -44,6 +48,7 @@ __all__ = [
     "EVERY_STEP",
     "AdamHint",
     "BackgroundWriter",
+    "Channel",
     "CheckpointError",
     "Collected",
     "Commit",
@@ -58,6 +63,9 @@ __all__ = [
     "FileTrouble",
     "Finding",
     "Head",
+    "Helper",
+    "HelperFailed",
+    "Helpers",
     "HostSlot",
     "InvalidName",
     "LastSave",
@@ -65,6 +73,7 @@ __all__ = [
     "OuterKey",
     "PackLists",
     "Parent",
+    "RankGone",
     "Repacked",
     "Report",
     "Repository",
@@ -86,4 +95,5 @@ __all__ = [
     "copy_commits",
     "recover",
     "spool_folder",
+    "worth_sharing",
 ]

@@ -40,8 +40,8 @@ def with_bases(
     return found
 
 
-def families(locations: Mapping[ChunkId, Location]) -> list[list[ChunkId]]:
-    """The chunks apart into groups that rest on nothing of each other; in each, bases come first."""
+def families(bases_of: Mapping[ChunkId, Iterable[ChunkId]]) -> list[list[ChunkId]]:
+    """The chunks apart into groups that rest on nothing of each other; bases come first, here and there."""
     leader: dict[ChunkId, ChunkId] = {}
 
     def find(chunk: ChunkId) -> ChunkId:
@@ -50,12 +50,12 @@ def families(locations: Mapping[ChunkId, Location]) -> list[list[ChunkId]]:
             chunk = leader[chunk]
         return chunk
 
-    for chunk, at in locations.items():
+    for chunk, bases in bases_of.items():
         leader[chunk] = chunk
-        for base in at.bases:
+        for base in bases:
             leader[find(base)] = chunk
     groups: dict[ChunkId, list[ChunkId]] = {}
-    for chunk in locations:
+    for chunk in bases_of:
         groups.setdefault(find(chunk), []).append(chunk)
     return list(groups.values())
 

@@ -212,7 +212,7 @@ def _batches(
     """Families that fit together. Raises TooLarge."""
     batch: list[ChunkId] = []
     filled = 0
-    for family in families(needed):
+    for family in families({chunk: at.bases for chunk, at in needed.items()}):
         _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds)
         size = sum(kinds[chunk][1] for chunk in family)
         if batch and filled + size > BATCH_BYTES:

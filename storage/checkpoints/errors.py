@@ -69,3 +69,11 @@ class NotDurable(CheckpointError):
 
 class SaveDropped(CheckpointError):
     """A save made room for newer ones before it could reach the bucket."""
+
+
+class HelperFailed(CheckpointError):
+    """Another rank could not store its share of a state. Its message says why."""
+
+
+class RankGone(Exception):
+    """The process at the other end of a channel has ended, or cannot be reached any more."""

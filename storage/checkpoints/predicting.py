@@ -16,6 +16,7 @@ from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.manifest import Manifest, StoredTensor
+from storage.checkpoints.tensor import Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Previous:
 
     step: int
     tensors: Mapping[str, StoredTensor]
-    raw: Mapping[ChunkId, bytes]
+    raw: Mapping[ChunkId, Buffer]
     """Bytes of every chunk that is not inlined: as much memory as the state itself."""
     hints: Mapping[str, AdamHint]
     """By weight; empty after a restore."""
@@ -85,6 +86,11 @@ class Predictor:
             self._roles[hint.first_moment] = _Role.FIRST, hint
             self._roles[hint.second_moment] = _Role.SECOND, hint
         self._places = dict(_places(draft))
+
+    @property
+    def step_before(self) -> int | None:
+        """Of the state before, if chunks may be predicted from one."""
+        return None if self._previous is None else self._previous.step
 
     def earlier(self) -> Collection[ChunkId]:
         """Chunks of the state before, which others may be predicted from."""

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
 from storage.checkpoints.closure import with_bases
-from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import Location, Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import pack_key
-from storage.checkpoints.packs import Job, PackWriter
 from storage.checkpoints.predicting import Predictor
+from storage.checkpoints.storing import Store, Stored, store_alone
 
 
 class State:
@@ -28,6 +27,7 @@ class State:
         predictor: Predictor | None = None,
         encoders: int | None = None,
         created: str | None = None,
+        store_chunks: Store = store_alone,
     ) -> None:
         """`created`: when the state was first saved, if that was not now."""
         self.id = draft.id
@@ -36,8 +36,7 @@ class State:
         self._claim, self._memory, self._draft = claim, memory, draft
         self._metrics, self._tags = metrics, tags
         self._predictor = predictor or Predictor(draft, (), None)
-        self._encoders = encoders
-        self._format = claim.shelf.format
+        self._encoders, self._store_chunks = encoders, store_chunks
         self._created = created or claim.shelf.clock()
         self._uploaded: dict[str, int] = {}
 
@@ -55,9 +54,10 @@ class State:
         self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
     ) -> Commit:
         draft, shelf, run = self._draft, self._claim.shelf, self._claim.run
-        located, packs = self._store_missing(known, generation)
-        self._uploaded |= packs
-        locations = with_bases(draft.chunks, {**known, **located})
+        stored = self._store_missing(known, generation)
+        packs = stored.packs
+        self._uploaded.update(packs)
+        locations = with_bases(draft.chunks, {**known, **stored.locations})
         needed = sorted({at.pack for at in locations.values()})
         manifest = Manifest(
             run=run,
@@ -85,38 +85,18 @@ class State:
             tags=self._tags,
         )
 
-    def _store_missing(
-        self, known: Mapping[ChunkId, Location], generation: int
-    ) -> tuple[dict[ChunkId, Location], dict[str, int]]:
-        """Store what is not known to lie anywhere; where, and the bytes of the new packs."""
-        draft, shelf, predictor = self._draft, self._claim.shelf, self._predictor
+    def _store_missing(self, known: Mapping[ChunkId, Location], generation: int) -> Stored:
+        """Store what is not known to lie anywhere."""
+        draft, predictor = self._draft, self._predictor
         depths: dict[ChunkId, int] = {}
         usable = with_bases([*draft.chunks, *predictor.earlier()], known, depths)
-        missing = {chunk for chunk in draft.chunks if chunk not in usable}
-        located: dict[ChunkId, Location] = {}
-        if not missing:
-            return located, {}
-
-        def job(chunk: ChunkId, stage: int) -> Job:
-            """With those offers whose bases are there already: so no circle can come about."""
-            offers = (it for it in predictor.offers(chunk) if all(base in depths for base in it.bases))
-            longest = chain_limit(len(draft.chunks[chunk][1]), stage)
-            near = tuple(it for it in offers if max(depths[base] for base in it.bases) < longest)
-            return Job(chunk, *draft.chunks[chunk], near)
-
-        raw_bytes = sum(len(draft.chunks[chunk][1]) for chunk in missing)
-        writer = PackWriter(
-            shelf.files,
-            lambda: shelf.new_name(generation),
-            raw_bytes=raw_bytes,
-            format_=self._format,
-            identity=shelf.identity,
+        missing = [chunk for chunk in draft.chunks if chunk not in usable]
+        return self._store_chunks(
+            self._claim.shelf,
+            draft,
+            predictor,
+            missing,
+            depths,
+            generation=generation,
             encoders=self._encoders,
         )
-        with writer:
-            for stage, chunks in enumerate(predictor.stages()):
-                stored = writer.store([job(chunk, stage) for chunk in chunks if chunk in missing])
-                for chunk, at in stored.items():
-                    depths[chunk] = max((depths[base] + 1 for base in at.bases), default=0)
-                located |= stored
-        return located, writer.packs

@@ -23,6 +23,7 @@ from storage.checkpoints.retention import Retention
 from storage.checkpoints.said import Retold, Said
 from storage.checkpoints.shelf import Retries
 from storage.checkpoints.state import State
+from storage.checkpoints.storing import Store, store_alone
 from storage.checkpoints.tensor import Tensor
 from storage.objects import Exists, OutcomeUnknown, TryAgain
 
@@ -47,6 +48,8 @@ class RunWriter:
         self.deltas = deltas
         self.encoders: int | None = None
         """Threads that encode chunks; None: one for each core, four at most. Can be set at any time."""
+        self.store_chunks: Store = store_alone
+        """Who stores the chunks of saved states; see `Helpers`. Can be set at any time."""
         self.likely: Sequence[str] = ()
         """Runs that are asked first for what the first save can reuse. Can be set at any time before it."""
         self._claim, self._memory = claim, memory
@@ -198,7 +201,15 @@ class RunWriter:
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
             predictor = self._predictor(draft, tuple(hints))
-            state = State(self._claim, self._reusable(draft), draft, *notes, predictor, self.encoders)
+            state = State(
+                self._claim,
+                self._reusable(draft),
+                draft,
+                *notes,
+                predictor,
+                self.encoders,
+                store_chunks=self.store_chunks,
+            )
             commit = self._land(state, *notes, retain)
             self._keep(draft, tuple(hints), state.written.get(commit.manifest))
             return commit

@@ -10,9 +10,11 @@ LEARNING_RATE, BETA1, BETA2, EPSILON, DECAY = 1e-3, 0.9, 0.999, 1e-8, 0.01
 _f = np.float32
 
 
-def states(steps: int, rows: int = 64) -> Iterator[tuple[dict[str, Tensor], tuple[AdamHint, ...]]]:
+def states(
+    steps: int, rows: int = 64, seed: int = 7
+) -> Iterator[tuple[dict[str, Tensor], tuple[AdamHint, ...]]]:
     """The state after each step of training `w`, [rows, 64], on noisy gradients."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     w = rng.standard_normal((rows, 64)).astype(_f)
     m, v = np.zeros_like(w), np.zeros_like(w)
     for step in range(1, steps + 1):

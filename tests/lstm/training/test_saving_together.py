@@ -1,0 +1,113 @@
+"""Ranks store shares of one state: each uploads, one commits, and what one of them meets all get to know."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lstm.training.events import Event
+from lstm.training.job import Job
+from lstm.training.launch import TrainingFailed
+from storage.errors import UserError
+
+from . import family, sharing_worker
+from .runner import Runner
+from .tripwire import Tripwire
+
+pytestmark = pytest.mark.timeout(900)  # several launches, on a machine that may be busy
+
+HIDDEN = 96  # some hundred kB a matrix: not inlined, and quickly trained
+
+
+@pytest.fixture
+def sharing(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    monkeypatch.setenv(sharing_worker.TRACE, str(tmp_path))
+    return replace(runner, worker=sharing_worker.__name__)
+
+
+@pytest.fixture
+def make_large_job(make_job: Callable[..., Job]) -> Callable[..., Job]:
+    def make(run: str, **training: int) -> Job:
+        job = make_job(run, **{"steps": 24, **training})
+        return replace(job, forecast=replace(job.forecast, hidden=HIDDEN))
+
+    return make
+
+
+def packs_of(folder: Path, attempt: str, rank: int) -> set[str]:
+    """Names of the packs that a rank has put."""
+    trace = folder / f"{attempt}.{rank}"
+    return set(trace.read_text().splitlines()) if trace.exists() else set()
+
+
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_in_the_upload_of_a_helper_it_ends_with_the_bits_of_a_run_that_rank_0_saves_alone(
+    runner: Runner, sharing: Runner, make_large_job: Callable[..., Job], tmp_path: Path, ranks: int
+) -> None:
+    alone = make_large_job(f"alone-{ranks}", ranks=ranks)
+    expected = runner.launch(alone)
+    job = make_large_job(f"together-{ranks}", ranks=ranks)
+    notes: list[Event] = []
+
+    killed_at_a_pack_of_rank_1(sharing, job, 2)
+    got = sharing.launch(job, lambda event: notes.append(event) if event["event"] == "note" else None)
+
+    assert runner.bits(job, got.commit) == runner.bits(alone, expected.commit)
+    assert notes == []
+    repository = runner.repository(job)
+    newest = [it for it in repository.commits(job.run) if it.attempt == f"{job.run}-2"]
+    assert newest
+    for commit in newest:
+        packs = repository.shelf.read_manifest(job.run, commit).packs.keys()
+        for rank in range(ranks):
+            assert packs & packs_of(tmp_path, commit.attempt, rank), f"rank {rank}, step {commit.step}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [1, 3])
+def test_killed_in_the_upload_of_a_helper_it_goes_on_with_other_ranks(
+    sharing: Runner, make_large_job: Callable[..., Job], others: int
+) -> None:
+    job = make_large_job(f"helper-killed-{others}")
+    killed_at_a_pack_of_rank_1(sharing, job, 2)
+    assert sharing.launch(job.with_ranks(others)).step == job.training.steps
+
+
+def killed_at_a_pack_of_rank_1(sharing: Runner, job: Job, nth: int) -> None:
+    """Launch; SIGKILL rank 1 once it sends its nth pack, which does not arrive."""
+    seen = 0
+
+    def trips(method: str, path: str) -> bool:
+        nonlocal seen
+        matches = method == "PUT" and "/packs/" in path
+        seen += matches
+        return matches and seen == nth
+
+    wire = Tripwire(sharing.lake.access.endpoint_url, trips, lambda: family.ranks()[1].kill())
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(sharing_worker.ENDPOINT, wire.endpoint)
+            with pytest.raises(TrainingFailed):
+                sharing.launch(job)
+    finally:
+        wire.close()
+    assert seen >= nth
+
+
+def test_what_one_rank_may_not_upload_ends_all_of_them_at_the_next_step(
+    sharing: Runner, make_large_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(sharing_worker.REFUSED, "2")
+    job = make_large_job("refused", steps=400, checkpoint_every=4)
+    steps: list[int] = []
+
+    def listen(event: Event) -> None:
+        if event["event"] == "progress":
+            steps.append(event["step"])
+
+    with pytest.raises(UserError, match="rank 1 could not store its share: rank 1 may not write there"):
+        sharing.launch(job, listen)
+    assert steps[-1] < 100
+    assert "RankFailed" not in sharing.log.read_text()
+    assert [commit.step for commit in sharing.repository(job).commits(job.run)] == [0, 4]
