@@ -8,7 +8,9 @@ them. What is freed goes with the second collection afterwards.
 Done by anybody, beside a trainer and collections. May be killed at any moment: each commit changes over in
 one change of the head, and what was uploaded for one that did not is garbage like any other.
 
-Memory: three states of the run, and all of its manifests. Packs that a fork names too are left as they are.
+Memory: three states of the run, and all of its manifests. Packs that another run names too, a fork or one
+that began with the same tensors, are left as they are: emptied for one run, they would stay for the other,
+and what both need would lie there twice.
 """
 
 from collections.abc import Mapping
@@ -21,9 +23,10 @@ from storage.checkpoints.head import Commit
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import manifest_key, pack_key
+from storage.checkpoints.others import packs_of_others
+from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
-from storage.checkpoints.relatives import packs_of_relatives
 from storage.checkpoints.restore import is_named
 from storage.checkpoints.rewriting import Rewriter
 from storage.checkpoints.shelf import Retries, Shelf
@@ -51,13 +54,21 @@ class _Outcome(Enum):
     CONDEMNED = auto()
 
 
-def repack(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repacked:
+def repack(
+    shelf: Shelf,
+    run: str,
+    *,
+    dry_run: bool = False,
+    lists: PackLists | None = None,
+    progress: Progress = silent,
+) -> Repacked:
     """Empty wasteful packs of a run.
 
     Args:
         shelf: the repository.
         run: whose commits.
         dry_run: only say which commits would be rewritten, and what that empties.
+        lists: what was read of manifests before. Other runs' are read only if there is something to do.
         progress: told how far it is.
 
     Raises:
@@ -69,7 +80,7 @@ def repack(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress 
     emptied: dict[str, int] = {}
     stored = 0
     while True:
-        work = _Repacking(shelf, run)
+        work = _Repacking(shelf, run, lists)
         emptied |= work.emptied
         if dry_run:
             return Repacked(len(work.commits), tuple(work.affected), emptied, 0)
@@ -84,12 +95,12 @@ def repack(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress 
 class _Repacking:
     """One go at it; the numbers are those of docs/checkpoint-format.md#writing."""
 
-    def __init__(self, shelf: Shelf, run: str) -> None:
+    def __init__(self, shelf: Shelf, run: str, lists: PackLists | None) -> None:
         self.shelf, self.run = shelf, run
         self.learned = shelf.newest_collection()  # (1), before anything is read that may be reused
         self.whole = read_whole(shelf, run)
         verdicts = Inspector(shelf, run).look_at(self.whole.commits)
-        spared = packs_of_relatives(shelf, run)
+        spared: set[str] = set()
         self.manifests: dict[str, Manifest] = {}
         self.commits: list[Commit] = []
         for verdict in sorted(verdicts, key=lambda it: it.commit.step):
@@ -99,7 +110,11 @@ class _Repacking:
             elif verdict.manifest is not None:
                 spared.update(verdict.manifest.packs)
         sizes = {pack: size for it in self.manifests.values() for pack, size in it.packs.items()}
-        self.emptied = {it: sizes[it] for it in wasteful_packs(list(self.manifests.values()), spared)}
+        manifests = list(self.manifests.values())
+        wasteful = wasteful_packs(manifests, spared)
+        if wasteful:
+            wasteful = wasteful_packs(manifests, spared | packs_of_others(shelf, run, lists))
+        self.emptied = {it: sizes[it] for it in wasteful}
         self.affected = [it for it in self.commits if self.manifests[it.id].packs.keys() & self.emptied]
         self.landed: list[Commit] = []
         self.stored_bytes = 0

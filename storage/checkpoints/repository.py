@@ -234,10 +234,17 @@ class Repository:
         """Drop what a policy does not keep; see `storage.checkpoints.dropping`."""
         return dropping.retain(self.shelf if dry_run else self.writable(), run, policy, dry_run=dry_run)
 
-    def repack(self, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repacked:
+    def repack(
+        self,
+        run: str,
+        *,
+        dry_run: bool = False,
+        lists: PackLists | None = None,
+        progress: Progress = silent,
+    ) -> Repacked:
         """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.repack`."""
         shelf = self.shelf if dry_run else self.writable()
-        return repack(shelf, run, dry_run=dry_run, progress=progress)
+        return repack(shelf, run, dry_run=dry_run, lists=lists, progress=progress)
 
     def drop(self, run: str, commits: Collection[str]) -> Dropped:
         """Drop these commits (ids, first digits, tags). Raises CommitPinned, CommitMissing."""

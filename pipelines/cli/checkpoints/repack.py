@@ -25,12 +25,14 @@ def repack(
     Commits keep their ids, tags, pins and notes. What is freed goes with the second `gc` after this.
     """
     from pipelines.display.waiting import told
+    from pipelines.surroundings.pack_lists import remembered
     from pipelines.surroundings.session import connected
 
-    with connected(storage_config(config, assign), settings(context).root) as connection:
+    root = settings(context).root
+    with connected(storage_config(config, assign), root) as connection, remembered(root) as lists:
         repository = connection.existing_repository()
         with told("repacking") as progress:
-            result = repository.repack(run, dry_run=dry_run, progress=progress)
+            result = repository.repack(run, dry_run=dry_run, lists=lists, progress=progress)
     if as_json:
         print_json({"run": run, "dry_run": dry_run, **plain(result)})
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter, pages
+from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter, borrowing, pages
 from storage.checkpoints.collector import _Collection
 
 from .collector import Watch
@@ -49,13 +49,23 @@ def forker(rng: random.Random) -> Work:
     return work
 
 
-def keeper(rng: random.Random) -> Work:
+def newcomer(rng: random.Random) -> Work:
+    """A run of its own that begins with tensors which others hold, as far as it finds them."""
+
+    def work(store: FakeStore) -> None:
+        writer = RunWriter.create(repository(store), "alone", "c1")
+        save_some(writer, rng, 20, rng.choice((1, 1, 2)))
+
+    return work
+
+
+def keeper(rng: random.Random, runs: tuple[str, ...]) -> Work:
     """Retention, drops, second thoughts, tags and pins, by somebody who trains nothing."""
 
     def work(store: FakeStore) -> None:
         opened = repository(store)
         for _ in range(rng.choice((1, 2, 4))):
-            run = rng.choice(("run", "run", "child"))
+            run = rng.choice(runs)
             with contextlib.suppress(CheckpointError):  # dropped by another, pinned, not begun, condemned
                 act(opened, run, rng)
 
@@ -84,13 +94,13 @@ def act(opened: Repository, run: str, rng: random.Random) -> None:
             opened.unpin(run, one.id, "me")
 
 
-def repacker(rng: random.Random) -> Work:
+def repacker(rng: random.Random, runs: tuple[str, ...]) -> Work:
     count = rng.choice((1, 2, 3))
 
     def work(store: FakeStore) -> None:
         opened = repository(store)
         for _ in range(count):
-            run = rng.choice(("run", "run", "child"))
+            run = rng.choice(runs)
             with contextlib.suppress(CheckpointError):  # not begun, or always condemned
                 opened.repack(run)
 
@@ -127,7 +137,7 @@ def faults(rng: random.Random) -> Callable[[str, Request], Fault | None]:
 class Played:
     """One schedule, played to its end."""
 
-    def __init__(self, seed: int, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, seed: int, patch: pytest.MonkeyPatch, *, alone: bool) -> None:
         rng = random.Random(seed)
         self.simulation = Simulation()
         self.watch = Watch(self.simulation.server)
@@ -137,6 +147,10 @@ class Played:
             patch.setattr(pages, "HEAD_COMMITS", 3)
             patch.setattr(pages, "STAY", 1)
             patch.setattr(pages, "JUST_WRITTEN", 1)
+        runs: tuple[str, ...] = ("run", "run", "child")
+        if alone:
+            patch.setattr(borrowing, "LEAST", 0)
+            runs = (*runs, "alone")
         writer = begun(FakeStore(self.simulation.server))
         save_some(writer, rng, 1, rng.choice((0, 2, 4)))
         self.simulation.fault = faults(random.Random(rng.random()))
@@ -144,14 +158,16 @@ class Played:
             "trainer": trainer("a2", random.Random(rng.random())),
             "successor": trainer("a3", random.Random(rng.random())),
             "fork": forker(random.Random(rng.random())),
-            "keeper": keeper(random.Random(rng.random())),
-            "repacker": repacker(random.Random(rng.random())),
+            "keeper": keeper(random.Random(rng.random()), runs),
+            "repacker": repacker(random.Random(rng.random()), runs),
             "collector": collector(random.Random(rng.random())),
             "second": collector(random.Random(rng.random())),
         }
         absent = rng.choice((0, 1, 2, 3, 4))
         for name in rng.sample(sorted(processes.keys() - {"collector"}), absent):
             del processes[name]
+        if alone:
+            processes["newcomer"] = newcomer(random.Random(seed))
         for name, work in processes.items():
             self.simulation.start(name, work)
         self.results = self.simulation.shuffle(seed)
@@ -166,6 +182,7 @@ class Played:
         }
 
 
-def play(seed: int) -> Played:
+def play(seed: int, *, alone: bool = False) -> Played:
+    """`alone`: a run that is nobody's fork is among them."""
     with pytest.MonkeyPatch.context() as patch:
-        return Played(seed, patch)
+        return Played(seed, patch, alone=alone)

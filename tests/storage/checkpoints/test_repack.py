@@ -7,7 +7,16 @@ from itertools import islice
 
 import pytest
 
-from storage.checkpoints import OuterKey, Repository, Retention, RunWriter, pages, repack
+from storage.checkpoints import (
+    OuterKey,
+    PackLists,
+    Repository,
+    Retention,
+    RunWriter,
+    borrowing,
+    pages,
+    repack,
+)
 from storage.checkpoints.collector import _Collection
 from storage.checkpoints.waste import WASTE_LIMIT, own_chunks
 
@@ -150,6 +159,46 @@ def test_packs_that_a_fork_needs_too_are_left_as_they_are(repo):
     repo.drop("child", [repo.commits("child")[0].id])
     assert repo.repack("run").rewritten != ()
     check(repo)
+
+
+def test_packs_that_a_run_of_its_own_needs_too_are_left_as_they_are_and_go_when_it_does(repo, monkeypatch):
+    monkeypatch.setattr(borrowing, "LEAST", 0)
+    trained(repo, 12)
+    newest = repo.restore("run")
+    stored = RunWriter.create(repo, "alone", "b1").save(newest.tensors, {}, step=0)
+    assert stored.new_bytes == stored.manifest_bytes
+    repo.retain("run", Retention(last=1))
+    before = repo.statistics().pack_bytes
+    assert repo.repack("run").rewritten == ()
+    assert repo.repack("alone").rewritten == ()
+    assert repo.statistics().pack_bytes == before
+    repo.drop("run", [it.id for it in repo.commits("run")])
+    repo.repack("alone")
+    two_collections(repo)
+    assert repo.statistics().pack_bytes < before
+    assert dead_share(repo, "alone") <= WASTE_LIMIT
+    assert repo.repack("alone").rewritten == ()
+    assert repo.restore("alone").tensors == newest.tensors
+    assert repo.verify(deep=True).findings == []
+
+
+def test_manifests_of_other_runs_are_read_only_if_something_is_to_do_and_once_ever(repo, store, tmp_path):
+    trained(repo, 12)
+    RunWriter.create(repo, "alone", "b1").save(state(w=0), {}, step=0)
+
+    def asked() -> int:
+        found = len([it for it in store.requests if "/alone/manifests/" in it.key])
+        store.requests.clear()
+        return found
+
+    with PackLists(tmp_path / "lists") as lists:
+        asked()
+        repo.repack("run", lists=lists)
+        assert asked() == 0
+        repo.retain("run", Retention(last=1))
+        for expected in (1, 0):
+            assert repo.repack("run", dry_run=True, lists=lists).rewritten
+            assert asked() == expected
 
 
 def test_a_trainer_goes_on_after_its_manifests_were_replaced_and_two_collections(repo, store):
