@@ -10,8 +10,8 @@ the worst of them; `peers` has all of them, and under `absent` why a peer was no
 
 `stored_over_best_peer`: worst cadence of 1, 10 and 100, of peers as shipped; `…_at_1000` has a limit of its
 own. `stored_over_best_peer_with_base`: against ZipNN that is given the state before.
-`restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: bytes
-of packs that tags, a fork, renamed tensors and frozen layers add. `stored_over_kept_raw`: the first trail at
+`restore_read_over_raw`: worst commit at cadence 1. `zero_copy_bytes`: of all
+cases of `benchmarks.nothing_twice`. `stored_over_kept_raw`: the first trail at
 cadence 1, of which the last 3 saves and every 10th are kept, repacked, and collected twice; all bytes below
 the prefix ÷ raw bytes of the kept commits. Speed: `benchmarks.checkpoint_speed`. `--quick`: one trail of each
 dtype, 10 saves, cadences 1 and 10. All of it takes hours, nearly all of them training: `--cadences 1,10` and
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoint_peers import compressors, connector, folders, setup
+from benchmarks.nothing_twice import zero_copy_bytes
 from benchmarks.report import Peak, print_result
 from benchmarks.trails import Kind, Save, Width, trail
 from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, Retention, RunWriter
@@ -118,25 +119,6 @@ def stored_over_kept_raw(bucket: Bucket, saves: int) -> float:
     return found.stored_bytes / found.raw_bytes
 
 
-def zero_copy_bytes(bucket: Bucket) -> int:
-    """Bytes of packs that are added where nothing is new."""
-    repository = Repository.create(bucket, "nothing-twice")
-    state = next(trail("forecast", cadence=1, saves=1, start=2))
-
-    def packs() -> int:
-        return repository.statistics().pack_bytes
-
-    writer = RunWriter.create(repository, "run", "a1")
-    writer.save(state.tensors, {}, step=0)
-    before = packs()
-    repository.tag("run", "newest", "best")
-    writer.save(state.tensors, {"again": True}, step=1)  # nothing has changed: all layers frozen
-    repository.fork("run", "newest", "fork", "a2")
-    renamed = {f"pretrained/{name}": tensor for name, tensor in state.tensors.items()}
-    RunWriter.take_over(repository, "fork", "a3").save(renamed, {}, step=2)
-    return packs() - before
-
-
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -174,6 +156,7 @@ def main() -> None:
                         reads.append(ours["carousel"].read_over_raw())
                     print(name, {it: round(value, 4) for it, value in results[name].items()}, flush=True)
             zero = zero_copy_bytes(bucket)
+            print("nothing twice", zero, flush=True)
             kept = stored_over_kept_raw(bucket, saves)
         finally:
             server.stop()
@@ -184,7 +167,7 @@ def main() -> None:
             **figures(results, cadences),
             **({"restore_read_over_raw": max(reads)} if reads else {}),
             "stored_over_kept_raw": kept,
-            "zero_copy_bytes": zero,
+            "zero_copy_bytes": sum(zero.values()),
             "saves": saves,
             "peak_rss_mb": round(peak.mb, 1),
         },
