@@ -40,6 +40,11 @@ def planned(snapshot=None, window=WINDOW, split=SPLIT, order=ORDER, max_gap=None
     return make_plan(index_snapshot(snapshot, entity=entity, time="t", max_gap=max_gap), window, split, order)
 
 
+def test_an_id_means_the_same_for_ever():
+    """A run resumes under a later version only if that one gives its plan the same id."""
+    assert planned().id == "d54cba4fb635c0735a77e61e6ac22e9901e447799f08ae860699bf1879a6b2ae"
+
+
 def test_the_same_table_and_specs_give_the_same_id():
     assert planned().id == planned().id
     assert len(planned().id) == 64
