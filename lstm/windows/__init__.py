@@ -9,6 +9,7 @@ Reads snapshots, yields arrays: no torch, no Prefect. Why it is so: ARCHITECTURE
 from lstm.windows.batch import Batch
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
+from lstm.windows.folds import rolling_origin
 from lstm.windows.index import SequenceIndex, index_snapshot
 from lstm.windows.open import TableWindows, open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
@@ -38,4 +39,5 @@ __all__ = [
     "make_plan",
     "open_stream",
     "open_windows",
+    "rolling_origin",
 ]

@@ -52,6 +52,22 @@ def say_time(time: int, *, ordinal: bool) -> str:
         return f"{time} microseconds since 1970"
 
 
+def read_time(text: str, *, ordinal: bool) -> int:
+    """The inverse of `say_time`; a time without a zone is UTC.
+
+    Raises:
+        WindowError: it is none.
+    """
+    try:
+        if ordinal:
+            return int(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        form = "a whole number, as the table's times are" if ordinal else "ISO 8601, as 2024-05-01T06:00"
+        raise WindowError(f"{text!r} is no time: write {form}") from None
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
 def keys_for(schema: pa.Schema, entity: str | None, time: str, max_gap: timedelta | int | None) -> Keys:
     """Check that the columns can serve as keys.
 

@@ -38,7 +38,7 @@ def freeze(plan: Plan) -> bytes:
             "column_identities": plan.column_identities,
             "keys": asdict(plan.keys),
             "window": asdict(plan.window),
-            "split": asdict(plan.split),
+            "split": plan.split.to_json(),
             "order": asdict(plan.order),
             "series": plan.series,
             "interval": plan.interval,

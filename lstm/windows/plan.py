@@ -56,7 +56,7 @@ class Plan:
     @cached_property
     def id(self) -> str:
         """64 hexadecimal digits: BLAKE3 of the canonical JSON of all that decides windows and their order."""
-        window, split, order = asdict(self.window), asdict(self.split), asdict(self.order)
+        window, split, order = asdict(self.window), self.split.to_json(), asdict(self.order)
         decides = {
             "format": FORMAT,
             "files": self.files,
@@ -219,7 +219,7 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
             "or raise max_gap"
         )
     first, last = int(pieces.first_time.min()), int(pieces.last_time.max())
-    splits = boundaries_of(split, first, last, index.interval)
+    splits = boundaries_of(split, first, last, index.interval, ordinal=index.keys.ordinal)
     times = sorted({time for bounds in splits.values() for time in bounds if time is not None})
     plan = Plan(
         table=index.snapshot.table,
@@ -242,16 +242,15 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
 
 
 def _refuse_empty_splits(plan: Plan) -> None:
-    shares: dict[Split, float] = {"train": 1, "validation": plan.split.validation, "test": plan.split.test}
-    for split, share in shares.items():
-        if share and not plan.windows(split):
+    for split in plan.split.wanted:
+        if not plan.windows(split):
             say = plan.keys.say
             first, end = (None if time is None else say(time) for time in plan.splits[split])
             raise EmptySplit(
                 f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "
                 f"from {first or 'the first row'} to before {end or 'the end'}; the table spans "
                 f"{say(int(plan.pieces.first_time.min()))} to {say(int(plan.pieces.last_time.max()))}); "
-                "change the shares of the splits, lower context or horizon, or ingest more rows"
+                "change the shares or times of the splits, lower context or horizon, or ingest more rows"
             )
 
 

@@ -1,8 +1,8 @@
 """What a user says about windows: their lengths, their splits by time, their order."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -36,6 +36,9 @@ class SplitSpec:
 
     A window belongs to the split that holds its whole horizon. Its context may reach back into earlier
     splits; a horizon that straddles a boundary belongs to no split.
+
+    Boundaries are shares of the span of time, or times: those are ISO 8601 (UTC where no zone is named), or
+    ordinals where the table's times are.
     """
 
     validation: float = 0.15
@@ -44,6 +47,12 @@ class SplitSpec:
     """Share of the span of time, at its end; 0: no test split."""
     embargo_rows: int = 0
     """Sampling intervals left out before each boundary, so that neighbours across it are less alike."""
+    validation_from: str | None = None
+    """Time at which validation begins; given, the shares are not read, and training ends here."""
+    test_from: str | None = None
+    """Time at which the test split begins; null beside `validation_from`: there is none."""
+    test_before: str | None = None
+    """Time at which the test split ends; null: with the table."""
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -57,6 +66,21 @@ class SplitSpec:
             )
         if self.embargo_rows < 0:
             raise ValueError(f"SplitSpec.embargo_rows must be >= 0, got {self.embargo_rows}")
+        for name, needed in (("test_from", "validation_from"), ("test_before", "test_from")):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ValueError(f"SplitSpec.{name} needs SplitSpec.{needed}; give both, or shares alone")
+
+    @property
+    def wanted(self) -> tuple[Split, ...]:
+        """The splits that must hold a window."""
+        dated = self.validation_from is not None
+        validation = dated or self.validation > 0
+        test = self.test_from is not None if dated else self.test > 0
+        return ("train", *(("validation",) if validation else ()), *(("test",) if test else ()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without times that are not given: plans from before there were any keep their ids."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,11 +7,14 @@ split if its first row is not before the split's first row and its last one befo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.columns import read_time
+from lstm.windows.errors import WindowError
 from lstm.windows.index import SequenceIndex
 from lstm.windows.segments import Segments
 from lstm.windows.spec import Split, SplitSpec, WindowSpec
@@ -29,11 +32,18 @@ class Cut:
     rows: NDArray[np.int64]
 
 
-def boundaries_of(spec: SplitSpec, first: int, last: int, interval: int) -> Boundaries:
-    """Divide the sampling times from `first` to `last`, `interval` apart, by their number.
+def boundaries_of(
+    spec: SplitSpec, first: int, last: int, interval: int, *, ordinal: bool = False
+) -> Boundaries:
+    """Divide the sampling times from `first` to `last`, `interval` apart: at times, or by their number.
 
-    The shares are taken as the decimal numbers that were written, so 0.15 of 8760 hours are 1314 of them.
+    Shares are taken as the decimal numbers that were written, so 0.15 of 8760 hours are 1314 of them.
+
+    Raises:
+        WindowError: times that cannot be read, or are not in order.
     """
+    if spec.validation_from is not None:
+        return _dated(spec, last, interval, ordinal)
     times = (last - first) // interval + 1
     test, validation = Fraction(repr(float(spec.test))), Fraction(repr(float(spec.validation)))
     test_first = first + ceil(times * (1 - test)) * interval
@@ -43,6 +53,25 @@ def boundaries_of(spec: SplitSpec, first: int, last: int, interval: int) -> Boun
         "train": (None, validation_first - embargo),
         "validation": (validation_first, test_first - embargo),
         "test": (test_first, None),
+    }
+
+
+def _dated(spec: SplitSpec, last: int, interval: int, ordinal: bool) -> Boundaries:
+    said = (spec.validation_from, spec.test_from, spec.test_before)
+    read = [None if text is None else read_time(text, ordinal=ordinal) for text in said]
+    times = [time for time in read if time is not None]
+    if any(one >= other for one, other in pairwise(times)):
+        raise WindowError(
+            f"the splits' times must follow each other, but they are {', '.join(filter(None, said))}; "
+            "validation_from comes before test_from, and test_before after it"
+        )
+    validation_first, test_first, end = read
+    assert validation_first is not None
+    embargo = spec.embargo_rows * interval
+    return {
+        "train": (None, validation_first - embargo),
+        "validation": (validation_first, None if test_first is None else test_first - embargo),
+        "test": (last + interval, None) if test_first is None else (test_first, end),
     }
 
 

@@ -105,7 +105,7 @@ class RunConfig(Section):
     @field_validator("split")
     @classmethod
     def _something_is_validated(cls, split: SplitSpec) -> SplitSpec:
-        if not split.validation:
+        if "validation" not in split.wanted:
             raise ValueError(
                 "SplitSpec.validation must be > 0, since it tells when to stop and which commit is best; "
                 "0.05 leaves nearly all rows for training"

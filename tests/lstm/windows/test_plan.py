@@ -51,6 +51,22 @@ def test_the_same_table_and_specs_give_the_same_id():
 
 
 @pytest.mark.parametrize(
+    ("split", "began"),
+    [
+        (SPLIT, "d54cba4fb635c0735a77e61e6ac22e9901e447799f08ae860699bf1879a6b2ae"),
+        (
+            SplitSpec(validation=0.1, test=0, embargo_rows=2),
+            "c164d2be61f52844b68b0ca12f0578c281ad7d242ac9511595a5f3409f3db996",
+        ),
+    ],
+)
+def test_plans_that_runs_have_frozen_keep_their_ids(split, began):
+    plan = planned(split=split)
+    assert plan.id == began
+    assert json.loads(plan.to_bytes())["split"].keys() == {"validation", "test", "embargo_rows"}
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"window": replace(WINDOW, context=5)},

@@ -9,6 +9,7 @@ import pytest
 from lstm.windows import (
     SPLITS,
     OrderSpec,
+    Plan,
     SplitSpec,
     WindowReader,
     WindowSpec,
@@ -16,8 +17,9 @@ from lstm.windows import (
     fit_scaling,
     index_snapshot,
     make_plan,
+    rolling_origin,
 )
-from lstm.windows.errors import EmptySplit
+from lstm.windows.errors import EmptySplit, WindowError
 from lstm.windows.splits import boundaries_of
 
 from .conftest import HOUR, in_groups, sorted_table
@@ -100,6 +102,68 @@ def test_poisoned_future_changes_nothing_before_it(two_series):
     assert all(poison in values for *_, values in validation)
 
 
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_no_fold_of_a_backtest_learns_from_its_future(fold):
+    window, order = WindowSpec(context=4, horizon=2), OrderSpec(lanes=4, pool=2)
+
+    def read(table):
+        snapshot = in_groups(table, 25)
+        index = index_snapshot(snapshot, entity="name", time="t")
+        spec = rolling_origin(index, folds=3, test_rows=6, validation_rows=5, embargo_rows=1)[fold]
+        plan = make_plan(index, window, spec, order)
+        reader = WindowReader(snapshot, plan, ("x", "y"))
+        train = drain(plan, reader, "train", ranks=2, seed=1, batch_size=7)
+        validation = drain(plan, reader, "validation", ranks=1, seed=1, batch_size=7)
+        return plan, train, validation, fit_scaling(snapshot, plan, ("x", "y"))
+
+    plan, train, validation, scaling = read(sorted_table())
+    ends = [22 + 6 * fold - 5, 22 + 6 * fold, 28 + 6 * fold]
+    assert plan.splits == {
+        "train": (None, (ends[0] - 1) * HOUR),
+        "validation": (ends[0] * HOUR, (ends[1] - 1) * HOUR),
+        "test": (ends[1] * HOUR, ends[2] * HOUR),
+    }
+    other, *same = read(poisoned(sorted_table(), plan.splits["test"][0]))
+    assert (other.splits, *same) == (plan.splits, train, validation, scaling)
+    other, *same = read(poisoned(sorted_table(), plan.splits["train"][1]))
+    assert (other.splits, same[0], same[2]) == (plan.splits, train, scaling)
+    assert same[1] != validation
+
+
+def test_folds_that_leave_nothing_to_train_on_are_refused():
+    index = index_snapshot(in_groups(sorted_table(), 25), entity="name", time="t")
+    with pytest.raises(WindowError, match="take 40 of the 40 sampling times"):
+        rolling_origin(index, folds=3, test_rows=10, validation_rows=10)
+
+
+def test_splits_begin_at_the_times_that_are_named(two_series):
+    named = {"validation_from": "1970-01-02T01:00+01:00", "test_from": "1970-01-02T08:00"}
+    plan, _ = two_series(split=SplitSpec(**named))
+    assert plan.splits["train"] == (None, 24 * HOUR)
+    assert plan.splits["test"] == (32 * HOUR, None)
+    assert Plan.from_bytes(plan.to_bytes()).id == plan.id
+    plan, _ = two_series(split=SplitSpec(validation_from="1970-01-02"))
+    assert (plan.splits["validation"], plan.windows("test")) == ((24 * HOUR, None), 0)
+    table = pa.table({"t": np.arange(20), "x": np.arange(20.0)})
+    index = index_snapshot(in_groups(table, 10), entity=None, time="t")
+    window = WindowSpec(context=1, horizon=1)
+    plan = make_plan(index, window, SplitSpec(validation_from="12", test_from="15"), OrderSpec(lanes=2))
+    assert [plan.windows(split) for split in SPLITS] == [11, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ({"validation_from": "yesterday"}, "'yesterday' is no time: write ISO 8601"),
+        ({"validation_from": "1970-01-03", "test_from": "1970-01-02"}, "must follow each other"),
+        ({"validation_from": "1990-01-03"}, "no window has its whole horizon"),
+    ],
+)
+def test_times_that_cannot_divide_the_table_are_refused(two_series, named, says):
+    with pytest.raises(WindowError, match=says):
+        two_series(split=SplitSpec(**named))
+
+
 def reader_snapshot(rows):
     return in_groups(sorted_table(), rows)
 
@@ -160,6 +224,8 @@ def test_specs_refuse_what_makes_no_sense():
     for wrong in ({"validation": 1.0}, {"test": -0.1}, {"validation": float("nan")}, {"embargo_rows": -1}):
         with pytest.raises(ValueError, match=r"SplitSpec\."):
             replace(SplitSpec(), **wrong)
+    with pytest.raises(ValueError, match=r"test_from needs SplitSpec\.validation_from"):
+        SplitSpec(test_from="2024-01-01")
     with pytest.raises(ValueError, match="leave a share for training"):
         SplitSpec(validation=0.5, test=0.5)
     for wrong in ({"lanes": 0}, {"pool": 0}, {"last": "half"}):
