@@ -1,9 +1,10 @@
 """Copy commits into another repository: another bucket, server, or key.
 
-Every tensor is read, checked by hash, and saved as a trainer would: in the order of steps, so what stores
-least is chosen anew, nothing rests on what is not copied, and under another key all names and bytes are of
-that key. Commits keep what is said of them. Their ids stay too, unless one of the repositories is encrypted:
-an id is a hash of what a commit holds, and a keyed hash there, so that it tells nothing to who lacks the key.
+Every tensor is read, checked by hash, and saved as a trainer would, in the order of steps: what stores least
+is chosen anew, what the source has taken among it. So nothing rests on what is not copied, and under another
+key all names and bytes are of that key. Commits keep what is said of them. Their ids stay too, unless one of
+the repositories is encrypted: an id is a hash of what a commit holds, and a keyed hash there, so that it
+tells nothing to who lacks the key.
 
 Each commit lands by itself. A copy that was cut short goes on when it is asked for again, and one that is
 done adds nothing. Memory: two commits of the run.
@@ -17,6 +18,7 @@ from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import CommitMissing, Damaged, RunExists, RunMissing, SameRepository
 from storage.checkpoints.fork import parent_commit
 from storage.checkpoints.head import Commit, Parent
+from storage.checkpoints.inherited import Inheritance
 from storage.checkpoints.names import checked_word
 from storage.checkpoints.pages import WholeRun, read_whole
 from storage.checkpoints.progress import Progress, silent
@@ -95,6 +97,7 @@ def copy_commits(
     missing = [it for it in wanted if not known.has(it)]
     copied: list[tuple[Commit, Commit]] = []
     writer: RunWriter | None = None
+    inheritance: Inheritance | None = None
     for number, one in enumerate(missing):
         progress("copying commits", number, len(missing))
         try:
@@ -107,8 +110,15 @@ def copy_commits(
         if writer is None:
             parent = _parent_at(target.shelf, source, run, theirs)
             writer = _begin(target, name, ours, parent)
-        said = Said.of(restored.commit)
-        new = writer.save_said(restored.tensors, restored.meta, step=one.step, said=said)
+        assert restored.manifest is not None
+        inheritance = Inheritance(restored.manifest, inheritance)
+        new = writer.save_said(
+            restored.tensors,
+            restored.meta,
+            step=one.step,
+            said=Said.of(restored.commit),
+            inheritance=inheritance,
+        )
         copied.append((restored.commit, new))
         del restored  # the next one is read into memory before the name is bound anew
     return Copied(name, tuple(copied), len(wanted) - len(missing), tuple(left_out))

@@ -12,6 +12,7 @@ from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import RunExists
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.hints import AdamHint
+from storage.checkpoints.inherited import Inheritance, InheritingPredictor
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.landing import Content, land
 from storage.checkpoints.manifest import Manifest
@@ -215,18 +216,25 @@ class RunWriter:
             return commit
 
     def save_said(
-        self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], *, step: int, said: Said
+        self,
+        tensors: Mapping[str, Tensor],
+        meta: Mapping[str, Any],
+        *,
+        step: int,
+        said: Said,
+        inheritance: Inheritance | None = None,
     ) -> Commit:
         """As `save`, of a commit that says what was said of it elsewhere (a copy, an import).
 
-        One that is there already gets metrics and tags only. Raises as `save`.
+        One that is there already gets metrics and tags only. `inheritance` says what it was predicted from
+        elsewhere. Raises as `save`.
         """
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)
             notes = said.metrics, checked_tags(said.tags)
             author = Claim(self._claim.shelf, self.run, said.attempt or self.attempt)
-            predictor = self._predictor(draft, ())
+            predictor = self._predictor(draft, (), inheritance)
             state = State(
                 author, self._reusable(draft), draft, *notes, predictor, self.encoders, said.created
             )
@@ -253,10 +261,14 @@ class RunWriter:
     def _keeps_states(self) -> bool:
         return self.deltas.read_limit > 0 and self._claim.shelf.format > 1
 
-    def _predictor(self, draft: Draft, hints: tuple[AdamHint, ...]) -> Predictor:
+    def _predictor(
+        self, draft: Draft, hints: tuple[AdamHint, ...], inheritance: Inheritance | None = None
+    ) -> Predictor:
         previous = self._previous if self._keeps_states else None
         if previous is not None and not previous.allows_deltas(self.deltas, draft.raw_bytes):
             previous = None
+        if inheritance is not None:
+            return InheritingPredictor(draft, previous, inheritance)
         return Predictor(draft, hints, previous)
 
     def _reusable(self, draft: Draft) -> Memory:

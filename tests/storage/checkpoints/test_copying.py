@@ -20,6 +20,7 @@ from storage.checkpoints import (
 )
 from storage.objects import Bucket
 
+from .adam import states
 from .fake_store import Crash, FakeStore, Fault, Request
 from .states import near, state
 
@@ -178,6 +179,21 @@ def test_what_rests_on_commits_that_are_gone_stands_alone_in_the_copy():
     manifest = target.shelf.read_manifest("run", target.commits("run")[0])
     theirs = source.shelf.read_manifest("run", kept)
     assert len(theirs.packs) > 1 == len(manifest.packs)
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+def test_a_copy_of_an_optimisers_steps_stores_as_little_as_the_source_without_knowing_the_optimiser(key):
+    source, target, _ = repositories(key)
+    writer = RunWriter.create(source, "run", "a1")
+    trail = list(states(6, rows=128))
+    for step, (tensors, hints) in enumerate(trail):
+        writer.save(tensors, {}, step=step, hints=hints)
+    copied = copy_commits(source, "run", target)
+    assert copied.stored_bytes < 1.05 * sum(it.new_bytes for it in source.commits("run"))
+    for commit, (tensors, _) in zip(target.commits("run"), trail, strict=True):
+        assert target.restore("run", commit.id).tensors == tensors
+        manifest = target.shelf.read_manifest("run", commit)
+        assert ("adam" in {it.codec for it in manifest.locations.values()}) == (commit.step > 0)
 
 
 def test_one_commit_can_be_copied_and_the_others_later():
