@@ -101,8 +101,10 @@ def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     places = np.cumsum(stored) - stored
     copies = plan.segments.copies(layout.part_first[parts], stored, places)
     block = layout.part_superblock[parts][np.searchsorted(places, copies.place, side="right") - 1]
-    pairs = np.unique(np.stack([block, copies.group], axis=1), axis=0)
-    return np.searchsorted(pairs[:, 0], np.arange(len(layout) + 1)), pairs[:, 1]
+    count = len(plan.pieces.group_rows)
+    pairs = np.sort(block.astype(np.int64) * count + copies.group)
+    pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]  # np.unique hashes: ten times as slow
+    return np.searchsorted(pairs, np.arange(len(layout) + 1) * count), pairs % count
 
 
 def _as_loaded(order: EpochOrder, rank: int, ranks: int) -> NDArray[np.int64]:

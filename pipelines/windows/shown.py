@@ -16,7 +16,7 @@ def lines(found: Inspection) -> Iterable[str | Table]:
     """What a person reads, from the whole to the parts."""
     yield f"{found.table}, snapshot {found.snapshot}; plan {found.plan_id[:12]}"
     yield (
-        f"windows of {found.context} + {found.horizon} rows, one from every {_nth(found.stride)}row on, "
+        f"windows of {found.context} + {found.horizon} rows, one beginning at every {_nth(found.stride)}row, "
         f"of {_listed(found.columns)}"
     )
     yield ""
