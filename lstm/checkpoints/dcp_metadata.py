@@ -1,5 +1,6 @@
 """What torch.distributed.checkpoint must know of a checkpoint, as JSON in a commit's meta: no pickle."""
 
+import os
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.distributed.checkpoint.metadata import (
 )
 
 from lstm.checkpoints.values import from_json, to_json
+from storage.checkpoints.errors import InvalidName
+from storage.checkpoints.names import checked_tags
 
 _KEY = "torch.distributed.checkpoint"
 
@@ -45,6 +48,15 @@ def of_commit(meta: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...
 def value_of(meta: dict[str, Any], name: str) -> object:
     """A value beside the tensors. Raises KeyError, ValueError."""
     return from_json(meta[_KEY]["values"][name])
+
+
+def is_tag(checkpoint_id: str | os.PathLike[str]) -> bool:
+    """Whether a commit can be tagged so."""
+    try:
+        checked_tags((os.fspath(checkpoint_id),))
+    except InvalidName:
+        return False
+    return True
 
 
 def _whole(dtype: str, shape: tuple[int, ...]) -> TensorStorageMetadata:

@@ -1,6 +1,6 @@
 """`torch.distributed.checkpoint` loads from a repository, into any world size and sharding.
 
-A rank reads whole tensors, but only those it needs some part of. Nothing from the bucket is unpickled: a
+A rank reads the rows that its shards lie in, and no others. Nothing from the bucket is unpickled: a
 value beside tensors is JSON there, and is handed to the planner in the form of `torch.save` that planners
 take.
 """
@@ -14,14 +14,15 @@ from typing import Any
 
 import torch
 from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex, StorageMeta
-from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, LoadPlanner
+from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, LoadPlanner, ReadItem
 from torch.distributed.checkpoint.storage import StorageReader
 from torch.futures import Future
 
-from lstm.checkpoints.dcp_metadata import of_commit, value_of
+from lstm.checkpoints.dcp_metadata import is_tag, of_commit, value_of
 from lstm.checkpoints.tensors import to_torch
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import NEWEST, Restored
+from storage.checkpoints.rows import Rows
 
 
 class CarouselReader(StorageReader):
@@ -48,6 +49,8 @@ class CarouselReader(StorageReader):
         self._old_names = {new: old for old, new in self._new_names.items()}
         self._found: Restored | None = None
         self._load_id = ""
+        self.read_bytes = 0
+        """Of packs, fetched by this rank in the last load."""
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
         """Begin a load."""
@@ -98,16 +101,19 @@ class CarouselReader(StorageReader):
         found = self._found
         if found is None:
             raise AssertionError("a load begins with its metadata")
-        names = {self._old(item.storage_index) for item in plan.items if item.type == LoadItemType.TENSOR}
-        tensors = self.repository.restore(self.run, found.commit.id, names=names).tensors
+        wanted = [item for item in plan.items if item.type == LoadItemType.TENSOR]
+        rows = [self._rows(item) for item in wanted]
+        tensors, self.read_bytes = self.repository.restore_rows(self.run, found.commit.id, rows)
+        parts = iter(tensors)
         for item in plan.items:
             name = self._old(item.storage_index)
             if item.type == LoadItemType.BYTE_IO:
                 planner.load_bytes(item, _in_torchs_form(value_of(found.meta, name)))
                 continue
-            part = to_torch(tensors[name])
+            part = to_torch(next(parts))
             for axis, (begin, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
-                part = part.narrow(axis, begin, length)
+                if axis:  # only these rows were read
+                    part = part.narrow(axis, begin, length)
             target = planner.resolve_tensor(item).detach()
             if target.shape != part.shape:
                 raise ValueError(
@@ -122,12 +128,19 @@ class CarouselReader(StorageReader):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Any text names a commit; but it does not say in which repository, so none is chosen by it alone."""
-        return False
+        """Whether it can be a commit's id or tag. In which repository, only a reader that is given says."""
+        return is_tag(checkpoint_id)
 
     def _find(self, commit: str) -> Restored:
         self._found = self.repository.restore(self.run, commit, names=())
         return self._found
+
+    def _rows(self, item: ReadItem) -> Rows:
+        name = self._old(item.storage_index)
+        if not item.lengths:
+            return Rows(name)
+        begin = item.storage_offsets[0]
+        return Rows(name, begin, begin + item.lengths[0])
 
     def _old(self, index: MetadataIndex) -> str:
         return self._old_names.get(index.fqn, index.fqn)

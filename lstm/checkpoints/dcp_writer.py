@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, WriteIte
 from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
 from torch.futures import Future
 
-from lstm.checkpoints.dcp_metadata import to_meta
+from lstm.checkpoints.dcp_metadata import is_tag, to_meta
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.values import NotStorable, to_json
 from storage.checkpoints.errors import CheckpointError, RunMissing
@@ -120,8 +120,8 @@ class CarouselWriter(StorageWriter):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Any text names a commit; but it does not say in which repository, so none is chosen by it alone."""
-        return False
+        """Whether it can be a commit's tag. In which repository, only a writer that is given says."""
+        return is_tag(checkpoint_id)
 
     def storage_meta(self) -> StorageMeta:
         """For planners that ask."""

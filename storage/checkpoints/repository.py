@@ -1,7 +1,7 @@
 """A repository: one prefix of a bucket that holds checkpoints of any number of runs."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Self
 
 from storage.checkpoints import canonical, dropping, fields, marks
@@ -33,11 +33,14 @@ from storage.checkpoints.restore import (
     nothing_complete,
     restore_newest,
     restore_one,
+    restore_rows,
 )
 from storage.checkpoints.retention import Retention
+from storage.checkpoints.rows import Rows
 from storage.checkpoints.shelf import FORMAT, Retries, Shelf, utc_now
 from storage.checkpoints.statistics import Statistics, count
 from storage.checkpoints.store import Below, ObjectStore
+from storage.checkpoints.tensor import Tensor
 from storage.checkpoints.undo import undo_drop
 from storage.checkpoints.verify import Report, verify
 from storage.checkpoints.writer import RunWriter
@@ -173,6 +176,19 @@ class Repository:
         if restored is None:
             raise nothing_complete(run, notes)
         return restored
+
+    def restore_rows(self, run: str, commit: str, rows: Sequence[Rows]) -> tuple[list[Tensor], int]:
+        """Read only some rows of some tensors, such as the shards of one rank.
+
+        Returns:
+            A tensor for each of `rows`, and the bytes that were fetched from packs.
+
+        Raises:
+            RunMissing, CommitMissing: there is no such run, commit or tensor.
+            ValueError: a tensor does not have these rows.
+            Damaged, TooLarge: as `restore`.
+        """
+        return restore_rows(self.shelf, run, commit, rows)
 
     def restore_newest(
         self, run: str, names: Collection[str] | None

@@ -1,17 +1,20 @@
 """Choose a commit and read it back, passing over damaged ones only where the newest was asked for."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from storage.checkpoints.errors import CommitMissing, Damaged, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.reading import read_tensors
+from storage.checkpoints.rows import Rows, read_rows
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.tensor import Tensor
+
+T = TypeVar("T")
 
 NEWEST = "newest"
 _PREFIX = 4
@@ -107,11 +110,26 @@ def by_age(shelf: Shelf, run: str) -> Iterator[Commit]:
         yield from (it for it in newest_first(whole.entries) if it.manifest not in known)
 
 
+def restore_rows(shelf: Shelf, run: str, wanted: str, rows: Sequence[Rows]) -> tuple[list[Tensor], int]:
+    """Rows of a commit, and the bytes fetched for them. Raises as `Repository.restore_rows`."""
+
+    def read(commit: Commit) -> tuple[list[Tensor], int]:
+        return read_rows(shelf.files, shelf.read_manifest(run, commit), rows, f"{run}/{commit.id}")
+
+    commit = locate(shelf, run, wanted)
+    with dropped_meanwhile(shelf, run, commit):
+        return _where_it_lies(shelf, run, commit, read)
+
+
 def _read(shelf: Shelf, run: str, commit: Commit, names: Collection[str] | None) -> Restored:
+    return _where_it_lies(shelf, run, commit, lambda now: _read_as_named(shelf, run, now, names))
+
+
+def _where_it_lies(shelf: Shelf, run: str, commit: Commit, read: Callable[[Commit], T]) -> T:
     """Raises Damaged. A commit that is repacked meanwhile is read again, from where it lies now."""
     while True:
         try:
-            return _read_as_named(shelf, run, commit, names)
+            return read(commit)
         except Damaged:
             now = next((it for it in _entries(shelf, run) if it.id == commit.id), None)
             if now is None or now.manifest == commit.manifest:

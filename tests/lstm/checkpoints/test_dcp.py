@@ -17,7 +17,9 @@ from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
+from lstm.checkpoints.tensors import from_torch
 from storage.checkpoints.repository import Repository
+from storage.checkpoints.rows import Rows
 from storage.objects import Access, Bucket
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of many things in a single process
@@ -110,6 +112,48 @@ def test_some_keys_are_loaded_and_renamed(bucket: Bucket) -> None:
     assert loaded["absent"].tolist() == [0]
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.tensor(2.5),
+        torch.empty(0, 3),
+        torch.arange(24.0).reshape(4, 6).t()[1:, ::2],
+        torch.tensor([True, False]),
+        torch.randn(5).bfloat16(),
+        torch.randn(5).to(torch.float8_e4m3fn),
+        torch.tensor([1 + 2j, 0.0]),
+    ],
+    ids=["scalar", "empty", "strided", "bool", "bf16", "fp8", "complex"],
+)
+def test_any_tensor_comes_back_bit_for_bit(bucket: Bucket, tensor: torch.Tensor) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    dcp.save({"a": [tensor, {"b": tensor}]}, storage_writer=CarouselWriter(repository, "run"), no_dist=True)
+    loaded = {"a": [torch.zeros_like(tensor), {"b": torch.zeros_like(tensor)}]}
+    dcp.load(loaded, storage_reader=CarouselReader(repository, "run"), no_dist=True)
+    for got in (loaded["a"][0], loaded["a"][1]["b"]):
+        assert from_torch(got) == from_torch(tensor)
+
+
+def test_a_shard_is_loaded_from_the_chunks_that_hold_it(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    whole = torch.randn(2**12, 2**10, generator=torch.Generator().manual_seed(2))
+    dcp.save({"a": whole}, storage_writer=CarouselWriter(repository, "run", step=1, tag="one"), no_dist=True)
+    read_bytes = repository.restore("run").read_bytes
+    for begin, end, share in [(0, 2**12, 1.01), (300, 500, 2 / 16), (0, 0, 0), (2**11, 2**11 + 1, 1 / 16)]:
+        (rows,), read = repository.restore_rows("run", "one", [Rows("a", begin, end)])
+        assert rows == from_torch(whole[begin:end])
+        assert read <= 1.01 * share * read_bytes
+    with pytest.raises(ValueError, match="has 4096 rows"):
+        repository.restore_rows("run", "one", [Rows("a", 1, 4097)])
+
+
+@pytest.mark.parametrize("storage", [CarouselReader, CarouselWriter])
+def test_what_can_be_a_tag_is_a_valid_checkpoint_id(storage: type[CarouselReader | CarouselWriter]) -> None:
+    assert storage.validate_checkpoint_id("epoch 3")
+    assert storage.validate_checkpoint_id(Path("a/b"))
+    assert not storage.validate_checkpoint_id("x" * 1025)
+
+
 def whole_state() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {name: torch.randn(301, 200, generator=generator) for name in ("rows", "columns", "copies")}
@@ -124,7 +168,9 @@ def rank_of_two(rank: int, port: int, name: str, access: Access) -> None:
     dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=2))
     others = {"rows": Shard(1), "columns": Replicate(), "copies": Shard(0)}
     zeros = {key: distribute_tensor(torch.zeros(301, 200), mesh, [others[key]]) for key in others}
-    dcp.load(zeros, storage_reader=CarouselReader(repository, "run", "one"))
+    reader = CarouselReader(repository, "run", "one")
+    dcp.load(zeros, storage_reader=reader)
+    assert reader.read_bytes > 0
     for key, it in whole_state().items():
         assert torch.equal(zeros[key].full_tensor(), it)
     dist.destroy_process_group()
