@@ -25,10 +25,11 @@ def darts(rows: Rows) -> Iterator[torch.Tensor]:
     yield from DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=_past_and_future)
 
 
-def _past_and_future(samples: list[tuple[Any, ...]]) -> torch.Tensor:
-    """The first and the last part of a sample are the target's past and future; the others are empty here."""
-    past = np.stack([sample[0] for sample in samples])
-    return torch.from_numpy(np.concatenate([past, np.stack([sample[-1] for sample in samples])], axis=1))
+def _past_and_future(samples: list[Any]) -> torch.Tensor:
+    """Of the parts of a sample, covariates are empty here."""
+    past = np.stack([sample.past_target for sample in samples])
+    future = np.stack([sample.future_target for sample in samples])
+    return torch.from_numpy(np.concatenate([past, future], axis=1))
 
 
 def pytorch_forecasting(rows: Rows) -> Iterator[torch.Tensor]:
