@@ -85,7 +85,7 @@ BEST_OF = ("dataloader", "huggingface", "darts", "neuralforecast")
 LIBRARIES = ("pytorch_forecasting", "gluonts", "mosaicml_streaming")
 MEASURED = ("dataloader", "dataloader_getitems", "huggingface", "darts", "pytorch_forecasting", "gluonts")
 NOT_WRITTEN = {
-    "neuralforecast": "it makes windows inside its models, so it needs an adapter of its own; not measured yet",
+    "neuralforecast": "makes windows inside its models and needs an adapter of its own; not measured yet",
     "mosaicml_streaming": "needs its samples written in its own format first; not measured yet",
 }
 HOUR_US = 3_600_000_000

@@ -1,7 +1,10 @@
-"""What the blocks of a stream take, in closed form: before anything is read, and for any number of ranks."""
+"""What a stream holds, in closed form: before anything is read, and for any number of ranks."""
+
+import numpy as np
 
 from lstm.windows.plan import Plan
 from lstm.windows.spec import Split
+from lstm.windows.superblocks import SplitWindows
 
 
 def slots(superblocks: int, lanes: int, ranks: int, pool: int) -> int:
@@ -15,8 +18,26 @@ def block_rows(plan: Plan, split: Split) -> int:
     return int(plan.superblocks.block_rows[held].max()) if len(held) else 0
 
 
-def rank_bytes(plan: Plan, split: Split, ranks: int, row_bytes: int, *, ordered: bool = False) -> int:
-    """Bytes that a stream sets aside for its blocks on each of `ranks` ranks.
+def pool_windows(windows: SplitWindows, pool: int) -> int:
+    """Windows that `pool` superblocks hold at most."""
+    return int(np.sort(windows.counts)[-pool:].sum())
+
+
+def number_type(most: int) -> type[np.signedinteger]:
+    """Of numbers up to `most` of which there is one per window: half the memory where they fit."""
+    return np.int32 if most < 2**31 else np.int64
+
+
+def rank_bytes(
+    plan: Plan,
+    split: Split,
+    ranks: int,
+    row_bytes: int,
+    *,
+    ordered: bool = False,
+    pool: int | None = None,
+) -> int:
+    """Bytes that a stream sets aside on each of `ranks` ranks: its blocks, and where their windows lie.
 
     Args:
         plan: which windows there are.
@@ -24,7 +45,13 @@ def rank_bytes(plan: Plan, split: Split, ranks: int, row_bytes: int, *, ordered:
         ranks: ranks in all.
         row_bytes: of a decoded row, as `WindowReader.row_bytes` says.
         ordered: as the stream's.
+        pool: superblocks of a pool; None: the plan's.
     """
-    held = len(plan.split_windows(split).superblocks)
-    pool = 1 if ordered else plan.order.pool
-    return slots(held, plan.order.lanes, ranks, pool) * block_rows(plan, split) * row_bytes
+    windows, lanes = plan.split_windows(split), plan.order.lanes
+    if not len(windows.superblocks):
+        return 0
+    pool = 1 if ordered else pool or plan.order.pool
+    rows = slots(len(windows.superblocks), lanes, ranks, pool) * block_rows(plan, split)
+    places = 2 * min(-(-lanes // ranks) * pool_windows(windows, pool), windows.total)  # of two epochs at most
+    place = 3 * np.dtype(number_type(max(rows, plan.rows))).itemsize
+    return rows * row_bytes + places * place

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.memory import number_type, pool_windows
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
 from lstm.windows.shelf import Shelf
@@ -44,7 +45,9 @@ class Found:
 
 
 class Pools:
-    """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank. Used by one thread.
+    """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank, and three numbers for each window in them.
+
+    Used by one thread.
 
     What is to be known of a window is worked out pool by pool on the executor, so that a batch only looks it
     up, whatever the number of lanes.
@@ -78,11 +81,10 @@ class Pools:
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
         lanes = plan.order.lanes
-        self._width = int(np.sort(windows.counts)[-pool:].sum())
+        self._width = pool_windows(windows, pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
-        self._rows = np.empty(places, _narrow(len(shelf.times)))
-        self._series = np.empty(places, _narrow(len(plan.series)))
-        self._starts = np.empty(places, _narrow(plan.rows))
+        number = number_type(max(len(shelf.times), plan.rows))
+        self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
         self._order: EpochOrder | None = None
         self._first, self._size, self._origin = (np.zeros(lanes, np.int64) for _ in range(3))
 
@@ -183,8 +185,3 @@ class Pools:
             if order.pools(lane):
                 return order, lane, 0
         return None
-
-
-def _narrow(most: int) -> type[np.signedinteger]:
-    """Numbers up to `most` in half the memory, where they fit: there is one per window."""
-    return np.int32 if most < 2**31 else np.int64

@@ -13,7 +13,7 @@ from typing import Any, Self
 from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
-from lstm.windows.memory import block_rows, slots
+from lstm.windows.memory import block_rows, rank_bytes, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
 from lstm.windows.prefetch import Prefetcher
@@ -295,30 +295,29 @@ class WindowStream:
         """Slots, rows per slot and bytes of this rank's blocks, set aside from the reader's budget."""
         order, held = self._plan.order, len(self._schedule.windows.superblocks)
         slot_rows = block_rows(self._plan, self._split)
-        slot = slot_rows * self._reader.row_bytes
         pool = 1 if self._ordered else order.pool
-        count = slots(held, order.lanes, ranks, pool)
-        need = count * slot
+
+        def needed(ranks: int, pool: int) -> int:
+            return rank_bytes(
+                self._plan, self._split, ranks, self._reader.row_bytes, ordered=self._ordered, pool=pool
+            )
+
+        need = needed(ranks, pool)
         if not self._reader.reserve(need):
             free = self._reader.unreserved
             enough_bytes = self._reader.budget_bytes - free + need
             fits = [f"a budget of {enough_bytes:,} bytes (training.memory_mib {-(-enough_bytes >> 20)})"]
-            if smaller := [p for p in range(1, pool) if slots(held, order.lanes, ranks, p) * slot <= free]:
+            if smaller := [p for p in range(1, pool) if needed(ranks, p) <= free]:
                 fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
-            enough = [
-                r
-                for r in range(ranks + 1, order.lanes + 1)
-                if slots(held, order.lanes, r, pool) * slot <= free
-            ]
-            if enough:
+            if enough := [r for r in range(ranks + 1, order.lanes + 1) if needed(r, pool) <= free]:
                 fits.append(f"{enough[0]} ranks with this budget each")
             raise BudgetTooSmall(
                 f"the {self._split} split needs {need:,} bytes on each of {ranks} ranks: 2 pools of {pool} "
-                f"superblocks in each of {-(-order.lanes // ranks)} lanes, {slot_rows} rows "
-                f"of {self._reader.row_bytes} bytes each; {free:,} bytes of the budget are free. What would "
-                "fit: " + "; or ".join(fits)
+                f"superblocks in each of {-(-order.lanes // ranks)} lanes, {slot_rows} rows of "
+                f"{self._reader.row_bytes} bytes each, and where their windows lie; {free:,} bytes of the "
+                "budget are free. What would fit: " + "; or ".join(fits)
             )
-        return count, slot_rows, need
+        return slots(held, order.lanes, ranks, pool), slot_rows, need
 
 
 def _whole(state: dict[str, Any], name: str) -> int:

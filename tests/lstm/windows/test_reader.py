@@ -19,6 +19,7 @@ from lstm.windows import (
 )
 from lstm.windows.errors import InfiniteValues
 from lstm.windows.gather import gather
+from lstm.windows.memory import rank_bytes
 from lstm.windows.row_groups import RowGroups, Rows
 from lstm.windows.shelf import Shelf
 from storage.tables.errors import SnapshotDamaged
@@ -92,22 +93,21 @@ def test_the_default_budget_fetches_the_demos_row_groups_once():
 def test_fetching_again_is_told_and_does_not_grow_with_epochs(group_rows):
     snapshot = in_groups(sorted_table(), group_rows)
     plan = planned(snapshot, lanes=4, pool=2)
-    block = int(plan.superblocks.block_rows.max()) * 16
 
-    def just_enough(pool):
-        """A budget for the blocks alone: no row group is kept."""
-        slots = min(len(plan.split_windows("train").superblocks), 2 * 4 * pool)
-        return WindowReader(snapshot, plan, ("x", "y"), budget_bytes=slots * block)
+    def just_enough(*, ordered):
+        """A budget that keeps no row group."""
+        held = rank_bytes(plan, "train", 1, 16, ordered=ordered)
+        return WindowReader(snapshot, plan, ("x", "y"), budget_bytes=held)
 
     needed = -(-80 // group_rows)
-    reader = just_enough(pool=1)
+    reader = just_enough(ordered=True)
     with WindowStream(plan, reader, "train", seed=0, batch_size=4, ordered=True) as stream:
         for epoch in range(1, 4):  # nothing is loaded beyond an epoch, so each can be counted by itself
             list(stream)
             assert stream.read_amplification == pytest.approx(reader.loads / (epoch * needed))
             assert 1.5 < stream.read_amplification < 20
     after = []
-    with WindowStream(plan, just_enough(pool=2), "train", seed=0, batch_size=4) as stream:
+    with WindowStream(plan, just_enough(ordered=False), "train", seed=0, batch_size=4) as stream:
         for _ in range(6):
             list(stream)
             after.append(stream.read_amplification)
@@ -130,12 +130,14 @@ def test_ranks_fetch_only_what_their_lanes_need():
 def test_memory_stays_within_the_budget():
     snapshot = in_groups(sorted_table(hours=2000), 20)
     plan = planned(snapshot, lanes=2, pool=1)
-    slot = int(plan.superblocks.block_rows.max()) * (4 * 2 + 8)
-    reader = WindowReader(snapshot, plan, ("x", "y"), budget_bytes=2 * 2 * slot + 20 * 16)
+    held = rank_bytes(plan, "train", 1, 4 * 2 + 8)
+    reader = WindowReader(snapshot, plan, ("x", "y"), budget_bytes=held + 20 * 16)
     with WindowStream(plan, reader, "train", seed=0, batch_size=32) as stream:
         for _ in stream:
             assert reader._groups._held <= 20 * 16
-        assert stream._shelf.values.nbytes + stream._shelf.times.nbytes <= 2 * 2 * slot
+        pools, shelf = stream._pools, stream._shelf
+        arrays = (shelf.values, shelf.times, pools._rows, pools._series, pools._starts)
+        assert sum(array.nbytes for array in arrays) <= held
     assert reader.unreserved == reader.budget_bytes
 
 
