@@ -142,12 +142,13 @@ def test_entities_may_stand_in_any_order_as_long_as_each_stands_together():
 
 
 def test_a_budget_that_is_too_small_says_what_would_fit(two_series):
-    plan, reader = two_series(lanes=4, pool=2, group_rows=2, budget=1000)
+    plan, reader = two_series(lanes=4, pool=2, group_rows=2, budget=1100)
     with pytest.raises(BudgetTooSmall) as refused:
         WindowStream(plan, reader, "train", seed=0, batch_size=4)
     message = str(refused.value)
     slot_rows = int(plan.superblocks.block_rows.max())
-    need = 2 * 4 * 2 * slot_rows * reader.row_bytes
+    pool_windows = sum(sorted(plan.split_windows("train").counts.tolist())[-2:])
+    need = 2 * 4 * 2 * slot_rows * reader.row_bytes + 2 * 4 * pool_windows * 3 * 4
     assert f"needs {need:,} bytes on each of 1 ranks" in message
     assert f"a budget of {need:,} bytes" in message
     assert "order.pool 1 (now 2)" in message

@@ -18,6 +18,7 @@ from lstm.windows import (
     make_plan,
 )
 from lstm.windows.errors import EmptySplit, TooFewRows
+from lstm.windows.memory import rank_bytes
 
 from .drain import drain
 from .reference_order import epoch_order
@@ -112,9 +113,8 @@ def test_batches_are_the_same_with_any_prefetch_and_budget(sample, window, data)
     options = {"seed": 1, "batch_size": data.draw(st.integers(1, 20)), "ranks": 2, "epochs": 2}
     generous = WindowReader(sample.snapshot, plan, COLUMNS, 2**30)
     expected = drain(plan, generous, "train", prefetch=0, **options)
-    slot = int(plan.superblocks.block_rows.max()) * generous.row_bytes
-    count = min(len(plan.split_windows("train").superblocks), 2 * 2 * 2)
-    tight = WindowReader(sample.snapshot, plan, COLUMNS, 2 * slot * count)  # two ranks, no row group is kept
+    held = rank_bytes(plan, "train", 2, generous.row_bytes)
+    tight = WindowReader(sample.snapshot, plan, COLUMNS, 2 * held)  # two ranks, no row group is kept
     for prefetch in (1, 5):
         assert drain(plan, tight, "train", prefetch=prefetch, **options) == expected
 
