@@ -29,7 +29,7 @@ def sharing(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def make_large_job(make_job: Callable[..., Job]) -> Callable[..., Job]:
     def make(run: str, **training: int) -> Job:
-        job = make_job(run, **{"steps": 24, **training})
+        job = make_job(run, **{"steps": 64, **training})  # twice what saves in flight let training run ahead
         return replace(job, forecast=replace(job.forecast, hidden=HIDDEN))
 
     return make
@@ -50,7 +50,7 @@ def test_killed_in_the_upload_of_a_helper_it_ends_with_the_bits_of_a_run_that_ra
     job = make_large_job(f"together-{ranks}", ranks=ranks)
     notes: list[Event] = []
 
-    killed_at_a_pack_of_rank_1(sharing, job, 2)
+    killed_at_a_pack_of_rank_1(sharing, job, 1)
     got = sharing.launch(job, lambda event: notes.append(event) if event["event"] == "note" else None)
 
     assert runner.bits(job, got.commit) == runner.bits(alone, expected.commit)
@@ -70,7 +70,7 @@ def test_killed_in_the_upload_of_a_helper_it_goes_on_with_other_ranks(
     sharing: Runner, make_large_job: Callable[..., Job], others: int
 ) -> None:
     job = make_large_job(f"helper-killed-{others}")
-    killed_at_a_pack_of_rank_1(sharing, job, 2)
+    killed_at_a_pack_of_rank_1(sharing, job, 1)
     assert sharing.launch(job.with_ranks(others)).step == job.training.steps
 
 
