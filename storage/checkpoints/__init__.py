@@ -15,6 +15,7 @@ from storage.checkpoints.errors import (
     HelperFailed,
     InvalidName,
     NotDurable,
+    NothingToRepair,
     RankGone,
     RepositoryMissing,
     RunExists,
@@ -34,6 +35,7 @@ from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover
 from storage.checkpoints.repack import Repacked
+from storage.checkpoints.repairing import Lost, Repaired
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
@@ -69,12 +71,15 @@ __all__ = [
     "HostSlot",
     "InvalidName",
     "LastSave",
+    "Lost",
     "NotDurable",
+    "NothingToRepair",
     "OuterKey",
     "PackLists",
     "Parent",
     "RankGone",
     "Repacked",
+    "Repaired",
     "Report",
     "Repository",
     "RepositoryMissing",

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from storage.checkpoints.claim import UNDECIDED
 from storage.checkpoints.collected import Collected, Doomed, Ending, Tally
 from storage.checkpoints.errors import Damaged
+from storage.checkpoints.head import Head
 from storage.checkpoints.inventory import Folder, Inventory
 from storage.checkpoints.marking import Marker
 from storage.checkpoints.names import Kind, generation
@@ -99,7 +100,8 @@ class _Collection:
         if lost := self.inventory.headless:
             raise Damaged(
                 f"run {lost[0]!r} has manifests or pages but no head ({len(lost)} such runs); nothing was"
-                " deleted. Restore its head, or remove the run's objects if it is not wanted any more"
+                f" deleted. `carousel checkpoints repair {lost[0]}` rebuilds its head; or remove the run's"
+                " objects if nobody wants it any more"
             )
 
     def mark(self) -> None:
@@ -109,7 +111,7 @@ class _Collection:
             self.progress("reading heads", number, len(runs))
             retries = 0
             while True:
-                head, _ = self.shelf.read_head(run)
+                head = self.head_of(run)
                 try:
                     self.marker.mark(run, head)
                     break
@@ -121,6 +123,14 @@ class _Collection:
                             f"{error}; nothing was deleted. If it is beyond repair, drop that commit and"
                             " collect again"
                         ) from error
+
+    def head_of(self, run: str) -> Head:
+        try:
+            return self.shelf.read_head(run)[0]
+        except Damaged as error:
+            raise Damaged(
+                f"{error}; nothing was deleted. `carousel checkpoints repair {run}` rebuilds it"
+            ) from error
 
     def choose(self) -> tuple[Doomed, ...]:
         """(3): what is named by nothing and was not written by a save that may be under way."""

@@ -39,6 +39,10 @@ class RunMissing(CheckpointError):
     """The repository has no such run."""
 
 
+class NothingToRepair(CheckpointError):
+    """The run's head is in order, or somebody else has mended it meanwhile."""
+
+
 class CommitMissing(CheckpointError):
     """The run has no such commit (any more), or none that is complete."""
 

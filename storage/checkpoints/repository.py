@@ -27,6 +27,7 @@ from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.repack import Repacked, repack
+from storage.checkpoints.repairing import Repaired, broken_runs, repair
 from storage.checkpoints.restore import (
     NEWEST,
     Restored,
@@ -245,6 +246,19 @@ class Repository:
     def verify(self, run: str | None = None, *, deep: bool = False, progress: Progress = silent) -> Report:
         """Look for damage; see `storage.checkpoints.verify`."""
         return verify(self.shelf, run, deep=deep, progress=progress)
+
+    def broken_runs(self) -> list[str]:
+        """Runs whose head is lost or cannot be read: `repair` gives them one."""
+        return broken_runs(self.shelf)
+
+    def repair(self, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repaired:
+        """Rebuild a head that is lost or cannot be read; see `storage.checkpoints.repairing`.
+
+        Raises:
+            NothingToRepair: it is in order, or was mended meanwhile.
+            RunMissing, CommitMissing: nothing is left that could be saved.
+        """
+        return repair(self.shelf if dry_run else self.writable(), run, dry_run=dry_run, progress=progress)
 
     def retain(self, run: str, policy: Retention, *, dry_run: bool = False) -> Dropped:
         """Drop what a policy does not keep; see `storage.checkpoints.dropping`."""

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from storage.checkpoints.errors import CheckpointError, RunMissing
+from storage.checkpoints.errors import CheckpointError, Damaged, RunMissing
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inventory import Inventory
 from storage.checkpoints.manifest import Manifest
@@ -30,6 +30,7 @@ from storage.checkpoints.pages import each_page, read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.scrubbing import Scrubber
 from storage.checkpoints.shelf import Shelf, parse_collection
+from storage.checkpoints.survivors import remains
 from storage.objects import NotFound
 
 TOLD = 1000
@@ -108,23 +109,69 @@ class _Check:
         """Sizes of packs that were not as expected in the inventory: many commits may share a lost one."""
 
     def run(self, only: str | None) -> Report:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+            return self.check_all(only, pool)
+
+    def check_all(self, only: str | None, pool: ThreadPoolExecutor) -> Report:
         report = self.report
+        if only in self.inventory.headless:
+            self.check_headless(only, pool)
+            report.runs = 1
+            return report
         if only is not None and only not in self.inventory.heads:
             self.shelf.read_head(only)  # begun since the listing, or missing
         runs = sorted(self.inventory.heads) if only is None else [only]
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
-            for run in runs:
-                self.check_run(run, pool)
+        for run in runs:
+            self.check_run(run, pool)
         report.runs = len(runs)
         if only is None:
             for run in self.inventory.headless:
-                self.found("it has manifests or pages but no head", run)
+                self.check_headless(run, pool)
             self.check_collections()
             self.count_unreferenced()
             report.strangers = self.inventory.strangers
         return report
 
+    def check_headless(self, run: str, pool: ThreadPoolExecutor) -> None:
+        try:
+            self.shelf.read_head(run)
+        except RunMissing:
+            self.tell_headless(run, "its head is lost")
+        except CheckpointError as error:
+            self.tell_headless(run, str(error))
+        else:
+            self.check_run(run, pool)  # begun since the listing, or repaired
+
+    def tell_headless(self, run: str, why: str) -> None:
+        """Which checkpoints a run has that no head names, and how they come back."""
+        left = remains(self.shelf, run, self.progress).survivors
+        commits = [(it.commit, it.trouble) for it in left if it.commit is not None]
+        self.found(
+            f"{why}: none of its {len({commit.id for commit, _ in commits})} checkpoints can be used until"
+            f" `carousel checkpoints repair {run}` has rebuilt it",
+            run,
+        )
+        for it in left:
+            self.mark(Kind.MANIFEST, run, it.name)  # nobody can say that it is garbage
+            for pack in it.packs:
+                self.mark(Kind.PACK, "", pack)
+            if it.commit is None:
+                self.found(f"{it.trouble}; a repair cannot save it", run)
+        for commit, trouble in commits:
+            self.report.commits += 1
+            self.found("its run's head is lost" + (f", and {trouble}" if trouble else ""), run, commit)
+
     def check_run(self, run: str, pool: ThreadPoolExecutor) -> None:
+        try:
+            self.shelf.read_head(run)
+        except Damaged as error:
+            self.tell_headless(run, str(error))
+        except CheckpointError as error:
+            self.found(str(error), run)
+        else:
+            self.check_pages(run, pool)
+
+    def check_pages(self, run: str, pool: ThreadPoolExecutor) -> None:
         troubled: list[tuple[Commit, list[str]]] = []
         try:
             number = 0

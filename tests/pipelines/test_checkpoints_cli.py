@@ -185,3 +185,19 @@ def test_an_encrypted_repository_needs_its_key_and_takes_a_new_one(carousel, roo
     shown = call("show", "r/newest")
     assert shown.code == 0
     assert old not in shown.out + shown.err + refused.err
+
+
+def test_a_lost_head_is_told_and_repaired(checkpoints, repository):
+    repository.shelf.files.delete("runs/r/head")
+    found = checkpoints("verify")
+    assert (found.code, "carousel checkpoints repair r" in found.out) == (1, True)
+    said = checkpoints("repair", "--dry-run")
+    assert said.code == 0
+    assert "6 commits would be named again" in said.out
+    assert checkpoints("repair", "r").code == 2  # nobody is there to be asked
+    done = json.loads(checkpoints("repair", "r", "--yes", "--json").out)
+    assert [len(done["repaired"][0][name]) for name in ("named", "copied", "lost")] == [6, 0, 0]
+    assert "6 commits of 1 runs: intact" in checkpoints("verify", "--read-data").out
+    assert "no run has lost its head" in checkpoints("repair").out
+    again = checkpoints("repair", "r")
+    assert (again.code, "nothing to repair" in again.err) == (2, True)

@@ -2,7 +2,7 @@
 
 import typer
 
-from pipelines.cli.checkpoints import copy, files, health, keys, look, marks, repack, tidy
+from pipelines.cli.checkpoints import copy, files, health, keys, look, marks, repack, repair, tidy
 
 commands = typer.Typer(
     help="Checkpoints of the repository: look at them, mark them, check them, drop them.",
@@ -14,6 +14,7 @@ for name, function, example in (
     ("diff", look.diff, "diff flights/start flights/newest"),
     ("stats", health.stats, "stats --json"),
     ("verify", health.verify, "verify flights --read-data"),
+    ("repair", repair.repair, "repair flights --dry-run"),
     ("tag", marks.tag, "tag flights/newest released"),
     ("untag", marks.untag, "untag flights released"),
     ("pin", marks.pin, 'pin flights/3f2a91c0 --for "the model in production"'),

@@ -14,12 +14,14 @@ import pytest
 from storage.checkpoints import (
     CommitFailed,
     Damaged,
+    NothingToRepair,
     Repository,
     RunExists,
     RunWriter,
     TakenOver,
     Tensor,
 )
+from storage.checkpoints.names import head_key
 from storage.objects import Bucket
 
 from .fake_store import FakeStore
@@ -75,6 +77,33 @@ class RepositoryContract:
             older.save(state(w=1), {}, step=1)
         younger.save(state(w=2), {}, step=1)
         assert [commit.attempt for commit in repository.head("run").commits] == ["a1", "a2"]
+
+    @pytest.mark.parametrize("lose", ["delete", "overwrite", "truncate"])
+    def test_a_lost_head_is_rebuilt_from_what_is_left(self, store, lose):
+        repository = Repository.create(store, PREFIX)
+        writer = RunWriter.create(repository, "run", "a1")
+        for step in range(3):
+            writer.save(state(w=step, m=0), {"step": step}, step=step)
+        files, key = repository.shelf.files, head_key("run")
+        match lose:
+            case "delete":
+                files.delete(key)
+            case "overwrite":
+                files.put(key, b"\x00 no head")
+            case "truncate":
+                files.put(key, files.get(key).data[:-10])
+        before = [it.id for it in writer.head.commits]
+        with pytest.raises(Damaged, match="carousel checkpoints repair run"):
+            repository.collect()
+        assert [it.id for it in repository.repair("run").named] == before
+        with pytest.raises(NothingToRepair):
+            repository.repair("run")
+        RunWriter.take_over(repository, "run", "a2").save(state(w=3, m=0), {"step": 3}, step=3)
+        for _ in range(2):
+            repository.collect()
+        assert repository.verify(deep=True).findings == []
+        for commit in repository.commits("run"):
+            assert repository.restore("run", commit.id).tensors == state(w=commit.step, m=0)
 
     def test_fork_stores_no_tensor_bytes(self, store):
         repository = Repository.create(store, PREFIX)

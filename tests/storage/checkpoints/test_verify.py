@@ -93,12 +93,14 @@ def test_heads_and_manifests_and_lists_that_cannot_be_read_are_found(store, writ
     assert [(it.run, it.step) for it in report.findings] == [
         ("child", 2),
         ("run", None),
+        *[("run", step) for step in range(3)],
+        ("lost", None),
         ("lost", None),
         ("", None),
         ("", None),
     ]
-    assert "collections/00000002 is missing" in report.findings[3].what
-    assert "runs/run/head" in report.findings[4].what
+    assert "collections/00000002 is missing" in report.findings[-2].what
+    assert "runs/run/head" in report.findings[-1].what
     assert report.strangers == ["packs/readme"]
 
 
@@ -159,5 +161,14 @@ def test_many_commits_that_share_a_lost_pack_cost_a_request_each(count, store, m
     store.requests.clear()
     report = opened.verify()
     assert {it.step for it in report.findings} == set(range(count))
-    listings, sizes, heads = 3, 1, 2
+    listings, sizes, heads = 3, 1, 3
     assert len(store.requests) == listings + sizes + heads + 2 * len(head.pages) + count
+
+
+def test_a_lost_head_is_told_with_its_remedy_and_every_checkpoint_it_affects(store, writer):
+    del store.server.objects[PREFIX + "runs/run/head"]
+    for report in (repository(store).verify("run"), repository(store).verify()):
+        first, *others = (it for it in report.findings if it.run == "run")
+        assert "`carousel checkpoints repair run`" in first.what
+        assert [it.commit for it in others] == [it.id for it in writer.head.commits]
+        assert report.unreferenced == 0
