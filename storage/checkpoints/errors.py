@@ -39,6 +39,10 @@ class RunMissing(CheckpointError):
     """The repository has no such run."""
 
 
+class HeadLost(CheckpointError):
+    """The run has checkpoints, and no head that names them. Repair it, or choose another name."""
+
+
 class NothingToRepair(CheckpointError):
     """The run's head is in order, or somebody else has mended it meanwhile."""
 

@@ -87,9 +87,14 @@ def head_key(run: str) -> str:
     return f"{RUNS}{checked_word(run, 'run')}/head"
 
 
+def manifests_below(run: str) -> str:
+    """What the keys of a run's manifests begin with."""
+    return f"{RUNS}{checked_word(run, 'run')}/manifests/"
+
+
 def manifest_key(run: str, name: str) -> str:
     """Key of a manifest."""
-    return f"{RUNS}{checked_word(run, 'run')}/manifests/{checked_object_name(name, 'manifest')}"
+    return manifests_below(run) + checked_object_name(name, "manifest")
 
 
 def page_key(run: str, name: str) -> str:

@@ -22,6 +22,7 @@ from storage.checkpoints.names import (
     head_key,
     is_word,
     manifest_key,
+    manifests_below,
     object_name,
     page_key,
     parse_key,
@@ -69,6 +70,16 @@ class Shelf:
     def run_names(self) -> list[str]:
         """Names of runs, with or without a head, in any order: a request for 1,000, whatever they hold."""
         return [name for name in self.files.folders(RUNS) if is_word(name)]
+
+    def has_lost_head(self, run: str) -> bool:
+        """Whether the run has manifests and no head: a run's head is there before its first manifest."""
+        if next(iter(self.files.list(manifests_below(run))), None) is None:
+            return False
+        try:
+            self.read_head(run)
+        except RunMissing:
+            return True
+        return False
 
     def read_head(self, run: str) -> tuple[Head, str]:
         """A run's head and its ETag. Raises RunMissing, Damaged."""

@@ -9,7 +9,7 @@ from storage.checkpoints.borrowing import borrow
 from storage.checkpoints.claim import UNDECIDED, Claim
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
-from storage.checkpoints.errors import RunExists
+from storage.checkpoints.errors import HeadLost, RunExists
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.inherited import Inheritance, InheritingPredictor
@@ -71,9 +71,15 @@ class RunWriter:
 
         Raises:
             RunExists, InvalidName, UnsafeServer.
+            HeadLost: a new head would leave the checkpoints that are there to the next collection.
         """
         checked_word(run, "run")
         shelf = repository.writable()
+        if shelf.has_lost_head(run):
+            raise HeadLost(
+                f"run {run!r} has checkpoints, but its head, which names them, is lost: `carousel checkpoints"
+                f" repair {run}` rebuilds it; or choose another name"
+            )
         newest = shelf.newest_collection()
         head = Head(version=0, nonce=shelf.nonce(), writer=checked_word(attempt, "attempt"), parent=parent)
         retries, sent = Retries(shelf, f"creating run {run!r}"), False

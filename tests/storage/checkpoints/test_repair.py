@@ -8,6 +8,7 @@ from storage.checkpoints import (
     CommitMissing,
     Damaged,
     Ending,
+    HeadLost,
     NothingToRepair,
     Repository,
     RunMissing,
@@ -321,3 +322,12 @@ def repair_too(store: FakeStore) -> None:
 def test_whatever_others_do_at_any_moment_of_a_repair_loses_nothing(begin, lose, act, monkeypatch):
     monkeypatch.setattr(_Collection, "is_old", lambda self, name: True)
     assert each_pause(begin, lose, act) > 10
+
+
+def test_no_run_is_begun_where_checkpoints_wait_for_a_repair(store):
+    """A new head would name none of them, and the next collections would delete them."""
+    run_of(store, 3)
+    del store.server.objects[HEAD]
+    with pytest.raises(HeadLost, match="carousel checkpoints repair run"):
+        begun(store)
+    assert HEAD not in store.server.objects
