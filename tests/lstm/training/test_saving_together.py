@@ -110,4 +110,6 @@ def test_what_one_rank_may_not_upload_ends_all_of_them_at_the_next_step(
         sharing.launch(job, listen)
     assert steps[-1] < 100
     assert "RankFailed" not in sharing.log.read_text()
-    assert [commit.step for commit in sharing.repository(job).commits(job.run)] == [0, 4]
+    saved = [commit.step for commit in sharing.repository(job).commits(job.run)]
+    assert saved[:2] == [0, 4]
+    assert 8 not in saved  # later ones may be there: rank 0 brings alone to an end what is under way
