@@ -98,6 +98,18 @@ def waves(series: int = SERIES, hours: int = HOURS) -> pa.Table:
     )
 
 
+@pytest.fixture
+def checkpoints(carousel, repository, tmp_path, monkeypatch):
+    """`carousel checkpoints …` on the repository of the module's own fixture."""
+    monkeypatch.chdir(tmp_path)  # no settings file
+
+    def call(*arguments):
+        prefix = repository.shelf.place.rstrip("/")
+        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
+
+    return call
+
+
 def write(rows: pa.Table, path: Path) -> Path:
     parquet.write_table(rows, path)
     return path

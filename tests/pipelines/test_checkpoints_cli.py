@@ -32,17 +32,6 @@ def repository(root) -> Repository:
     return made
 
 
-@pytest.fixture
-def checkpoints(carousel, repository, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # no settings file
-
-    def call(*arguments):
-        prefix = repository.shelf.place.rstrip("/")
-        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
-
-    return call
-
-
 def steps(repository: Repository) -> list[int]:
     return [commit.step for commit in repository.commits("r")]
 

@@ -29,17 +29,6 @@ def repository(root) -> Repository:
     return made
 
 
-@pytest.fixture
-def checkpoints(carousel, repository, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # no settings file
-
-    def call(*arguments):
-        prefix = repository.shelf.place.rstrip("/")
-        return carousel("checkpoints", *arguments, "--set", f"storage.repository={prefix}")
-
-    return call
-
-
 def test_a_commit_goes_to_a_folder_and_comes_back_as_the_same_commit_once(checkpoints, repository, tmp_path):
     done = checkpoints("restore", "r/newest", "--into", "out")
     assert "3 of 3 tensors" in done.out
