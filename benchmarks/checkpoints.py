@@ -14,8 +14,8 @@ own. `stored_over_best_peer_with_base`: against ZipNN that is given the state be
 cases of `benchmarks.nothing_twice`. `stored_over_kept_raw`: the first trail at
 cadence 1, of which the last 3 saves and every 10th are kept, repacked, and collected twice; all bytes below
 the prefix ÷ raw bytes of the kept commits. Speed: `benchmarks.checkpoint_speed`. `--quick`: one trail of each
-dtype, 10 saves, cadences 1 and 10. All of it takes hours, nearly all of them training: `--cadences 1,10` and
-such give one result each.
+dtype, 10 saves, cadences 1 and 10. All of it takes hours, nearly all of them training, which is done once
+(`benchmarks.kept_trails`); `--cadences 1,10` and such give one result each.
 """
 
 import argparse
@@ -27,19 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoint_peers import compressors, connector, folders, setup
+from benchmarks.kept_trails import kept_trail
 from benchmarks.nothing_twice import zero_copy_bytes
 from benchmarks.report import Peak, print_result
-from benchmarks.trails import Kind, Save, Width, trail
+from benchmarks.trails import TRAILS, Save
 from storage.checkpoints import EVERY_STEP, DeltaPolicy, Repository, Retention, RunWriter
 from storage.local import LocalServer
 from storage.objects import Bucket
 
-TRAILS: tuple[tuple[Kind, Width], ...] = (
-    ("forecast", "float32"),
-    ("language", "bfloat16"),
-    ("language", "float32"),
-    ("forecast", "bfloat16"),
-)
 WITH_BASE = "zipnn with the previous"
 
 
@@ -109,7 +104,7 @@ def stored_over_kept_raw(bucket: Bucket, saves: int) -> float:
     """After retention, a repack and two collections."""
     kind, width = TRAILS[0]
     ours = Ours(bucket, "kept", DeltaPolicy())
-    for state in trail(kind, width, cadence=1, saves=saves):
+    for state in kept_trail(kind, width, cadence=1, saves=saves):
         ours.save(state)
     ours.repository.retain("run", Retention(last=3, every=10))
     ours.repository.repack("run")
@@ -148,7 +143,7 @@ def main() -> None:
                         "carousel": Ours(bucket, f"{name}/usual", DeltaPolicy()),
                         "carousel every-step": Ours(bucket, f"{name}/deep", EVERY_STEP),
                     }
-                    states = trail(kind, width, cadence=cadence, saves=saves)
+                    states = kept_trail(kind, width, cadence=cadence, saves=saves)
                     makers, absent = peers(bucket, name)
                     stores = {**ours, **{it: make() for it, make in makers.items()}}
                     results[name] = stored_over_raw(states, stores, peak)

@@ -24,6 +24,12 @@ from storage.checkpoints.hints import AdamHint
 
 Kind = Literal["forecast", "language"]
 Width = Literal["float32", "bfloat16"]
+TRAILS: tuple[tuple[Kind, Width], ...] = (
+    ("forecast", "float32"),
+    ("language", "bfloat16"),
+    ("language", "float32"),
+    ("forecast", "bfloat16"),
+)
 
 DATA = Path(os.environ.get("CAROUSEL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 LEARNING_RATE, BETAS, EPSILON, WEIGHT_DECAY = 1e-3, (0.9, 0.999), 1e-8, 0.01

@@ -63,6 +63,10 @@ class TooLarge(CheckpointError):
     """More than a limit of the format or this host's memory allows."""
 
 
+class InexactArithmetic(CheckpointError):
+    """This thread does not compute as IEEE 754 says. Its message says how it would."""
+
+
 class TakenOver(CheckpointError):
     """Another attempt trains this run now: this trainer must stop."""
 

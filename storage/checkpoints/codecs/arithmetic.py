@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.codecs.bits import Words
+from storage.checkpoints.codecs.float_environment import ieee_754
+from storage.checkpoints.codecs.loops import Words
 
 Floats: TypeAlias = NDArray[Any]
 
@@ -23,9 +24,12 @@ DTYPES = frozenset({"bfloat16", "float16", "float32", "float64"})
 def predicted(
     dtype: str, bases: tuple[Words, ...], scalars: tuple[float, ...], formula: Callable[..., Floats]
 ) -> Words:
-    """The bits of `formula(*bases, *scalars)`, computed in float64 for float64, else in float32."""
+    """The bits of `formula(*bases, *scalars)`, computed in float64 for float64, else in float32.
+
+    Raises InexactArithmetic.
+    """
     kind = np.float64 if dtype == "float64" else np.float32
-    with np.errstate(all="ignore"):
+    with ieee_754(), np.errstate(all="ignore"):
         outcome = formula(*(_widened(bits, dtype) for bits in bases), *map(kind, scalars))
         outcome = np.where(np.isnan(outcome), kind(0), outcome)
         return _narrowed(outcome, dtype)

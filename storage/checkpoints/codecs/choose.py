@@ -47,7 +47,7 @@ def encode(dtype: str, raw: Buffer, predictions: Sequence[Prediction] = (), *, f
     stored = CODECS[name].encode(raw, dtype, bases, scalars)
     if len(stored) >= len(raw) * _WORTH_IT:
         return Encoded("raw", raw)
-    if CODECS[name].decode(stored, dtype, len(raw), bases, scalars) != raw:
+    if CODECS[name].decode(stored, dtype, len(raw), bases, scalars) != bytes(raw):
         raise AssertionError(f"codec {name} does not give back what it was given")
     return Encoded(name, stored, number)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.codecs.alone import number_width
 from storage.checkpoints.codecs.arithmetic import Floats, predicted
-from storage.checkpoints.codecs.bits import Words, exponents, folded, ordered, unfolded, unordered, words
+from storage.checkpoints.codecs.bits import exponents, words
 from storage.checkpoints.codecs.classes import pack, unpack
 from storage.checkpoints.codecs.codec import Scalars
+from storage.checkpoints.codecs.loops import Words
 from storage.checkpoints.tensor import Buffer
 
 
@@ -34,15 +34,14 @@ class Residual:
     def encode(self, raw: Buffer, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars) -> bytes:
         """See `Codec`."""
         prediction, contexts = self._predict(dtype, bases, scalars)
-        return pack(folded(ordered(words(raw, dtype), dtype) - ordered(prediction, dtype)), contexts)
+        return pack(words(raw, dtype), prediction, contexts, dtype)
 
     def decode(
         self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
     ) -> bytes:
         """See `Codec`."""
         prediction, contexts = self._predict(dtype, bases, scalars)
-        difference = unfolded(unpack(stored, contexts, number_width(dtype)))
-        return unordered(ordered(prediction, dtype) + difference, dtype).tobytes()
+        return unpack(stored, prediction, contexts, dtype).tobytes()
 
     def _predict(
         self, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars

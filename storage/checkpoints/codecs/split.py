@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.checkpoints.codecs.alone import number_width
-from storage.checkpoints.codecs.bits import Words, exponents, words
+from storage.checkpoints.codecs.bits import exponents, words
 from storage.checkpoints.codecs.classes import pack_grouped, unpack_grouped
 from storage.checkpoints.codecs.codec import Scalars
+from storage.checkpoints.codecs.compiled import LOOPS
+from storage.checkpoints.codecs.loops import Words
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.tensor import Buffer
 
@@ -26,9 +28,8 @@ class Split:
     def encode(self, raw: Buffer, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars) -> bytes:
         """See `Codec`."""
         bits = words(raw, dtype)
-        planes = _turned(bits, 1).view(np.uint8).reshape(len(bits), bits.itemsize)
-        grouped = pack_grouped(np.ascontiguousarray(planes[:, -1]), self._contexts(bits, dtype, bases))
-        return grouped + planes[:, :-1].T.tobytes()
+        planes = LOOPS.planes(_turned(bits, 1)).reshape(bits.itemsize, len(bits))
+        return pack_grouped(planes[-1], self._contexts(bits, dtype, bases)) + planes[:-1].tobytes()
 
     def decode(
         self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
@@ -40,10 +41,8 @@ class Split:
         symbols, at = unpack_grouped(view, self._contexts(blank, dtype, bases))
         if len(view) - at != count * (width - 1):
             raise Damaged(f"{len(view) - at} bytes do not hold {width - 1} planes of {count} numbers")
-        planes = blank.view(np.uint8).reshape(count, width)
-        planes[:, :-1] = np.frombuffer(view[at:], np.uint8).reshape(width - 1, count).T
-        planes[:, -1] = symbols
-        return _turned(blank, 8 * width - 1).tobytes()
+        planes = np.concatenate([np.frombuffer(view[at:], np.uint8), symbols])
+        return _turned(LOOPS.from_planes(planes, width), 8 * width - 1).tobytes()
 
     def _contexts(self, bits: Words, dtype: str, bases: tuple[Buffer, ...]) -> NDArray[np.uint8]:
         if not self.bases:

@@ -1,0 +1,150 @@
+"""The loops over a chunk's numbers as words.c has them, which the installation compiles where it can."""
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from storage.checkpoints.codecs.loops import Bytes, Loops, Words, low_sizes
+from storage.checkpoints.codecs.plain import Plain
+from storage.checkpoints.errors import Damaged
+
+_SIGNATURES = {
+    "residuals": "ppppni",
+    "restored": "pppni",
+    "low_bits": "ppnppp",
+    "from_low_bits": "ppnppp",
+    "planes": "ppn",
+    "from_planes": "ppn",
+}
+_OF_BYTES = {"histogram": "pnp", "by_context": "ppnpp", "from_context": "ppnpp"}
+_TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}
+
+
+class Compiled:
+    """See `Loops`. Sizes are checked here, as the library trusts its caller."""
+
+    name = "compiled"
+
+    def __init__(self, path: Path) -> None:
+        """Load the library. Raises OSError, AttributeError: it is not ours, or of another version."""
+        library = ctypes.CDLL(str(path))
+        self._functions = {}
+        widths = {f"{name}_{width}": types for name, types in _SIGNATURES.items() for width in (1, 2, 4, 8)}
+        for name, types in (widths | _OF_BYTES).items():
+            function = getattr(library, name)
+            function.argtypes = [_TYPES[it] for it in types]
+            function.restype = ctypes.c_int if name.startswith("from_low_bits") else None
+            self._functions[name] = function
+
+    @classmethod
+    def installed(cls) -> Self | None:
+        """The library beside this module; None where there is none, or it does not fit this host."""
+        if sys.byteorder != "little":
+            return None
+        for path in sorted(Path(__file__).parent.glob("_words.*")):
+            try:
+                return cls(path)
+            except (OSError, AttributeError):
+                continue
+        return None
+
+    def residuals(self, bits: Words, prediction: Words, *, floats: bool) -> tuple[Words, Bytes]:
+        """See `Loops`."""
+        _check_alike(bits, prediction)
+        residuals, lengths = np.empty(len(bits), bits.dtype), np.empty(len(bits), np.uint8)
+        self._call("residuals", bits.itemsize, bits, prediction, residuals, lengths, len(bits), floats)
+        return residuals, lengths
+
+    def restored(self, residuals: Words, prediction: Words, *, floats: bool) -> Words:
+        """See `Loops`."""
+        _check_alike(residuals, prediction)
+        bits = np.empty(len(residuals), residuals.dtype)
+        self._call("restored", bits.itemsize, residuals, prediction, bits, len(bits), floats)
+        return bits
+
+    def low_bits(self, residuals: Words, lengths: Bytes) -> bytes:
+        """See `Loops`."""
+        _check_as_many(residuals, lengths)
+        counts = self.histogram(lengths)
+        _check_lengths(counts, residuals.itemsize)
+        stored = np.empty(sum(low_sizes(counts.tolist())), np.uint8)
+        room = np.empty_like(residuals)
+        self._call("low_bits", residuals.itemsize, residuals, lengths, len(residuals), counts, room, stored)
+        return stored.tobytes()
+
+    def from_low_bits(self, stored: memoryview, lengths: Bytes, width: int) -> Words:
+        """See `Loops`."""
+        counts = self.histogram(lengths)
+        _check_lengths(counts, width)
+        data = np.frombuffer(stored, np.uint8)
+        if len(data) != (size := sum(low_sizes(counts.tolist()))):
+            raise ValueError(f"{len(data)} bytes are not the {size} that residuals of these lengths take")
+        residuals = np.empty(len(lengths), np.dtype(f"<u{width}"))
+        room = np.empty_like(residuals)
+        if self._call("from_low_bits", width, data, lengths, len(lengths), counts, room, residuals):
+            raise Damaged("bits are set behind the last residual")
+        return residuals
+
+    def planes(self, bits: Words) -> Bytes:
+        """See `Loops`."""
+        planes = np.empty(bits.nbytes, np.uint8)
+        self._call("planes", bits.itemsize, bits, planes, len(bits))
+        return planes
+
+    def from_planes(self, planes: Bytes, width: int) -> Words:
+        """See `Loops`."""
+        bits = np.empty(len(planes) // width, np.dtype(f"<u{width}"))
+        if bits.nbytes != len(planes):
+            raise ValueError(f"{len(planes)} bytes are no planes of numbers of {width} bytes")
+        self._call("from_planes", width, planes, bits, len(bits))
+        return bits
+
+    def by_context(self, symbols: Bytes, contexts: Bytes) -> Bytes:
+        """See `Loops`."""
+        _check_as_many(symbols, contexts)
+        ordered = np.empty(len(symbols), np.uint8)
+        self._call("by_context", 0, symbols, contexts, len(symbols), self.histogram(contexts), ordered)
+        return ordered
+
+    def from_context(self, symbols: Bytes, contexts: Bytes) -> Bytes:
+        """See `Loops`."""
+        _check_as_many(symbols, contexts)
+        back = np.empty(len(symbols), np.uint8)
+        self._call("from_context", 0, symbols, contexts, len(symbols), self.histogram(contexts), back)
+        return back
+
+    def histogram(self, values: Bytes) -> Words:
+        """See `Loops`."""
+        counts = np.empty(256, np.uint64)
+        self._call("histogram", 0, values, len(values), counts)
+        return counts
+
+    def _call(self, name: str, width: int, *arguments: "Words | int") -> int | None:
+        for it in arguments:
+            if isinstance(it, np.ndarray) and not it.flags.c_contiguous:
+                raise ValueError(f"an array of strides {it.strides} is not contiguous")
+        passed = [it.ctypes.data if isinstance(it, np.ndarray) else it for it in arguments]
+        outcome: int | None = self._functions[f"{name}_{width}" if width else name](*passed)
+        return outcome
+
+
+def _check_alike(one: Words, other: Words) -> None:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        raise ValueError(f"{one.shape} {one.dtype} and {other.shape} {other.dtype} are not alike")
+
+
+def _check_as_many(one: Words, other: Words) -> None:
+    if one.shape != other.shape:
+        raise ValueError(f"{one.shape} and {other.shape} are not alike")
+
+
+def _check_lengths(counts: Words, width: int) -> None:
+    if counts[8 * width + 1 :].any():
+        raise ValueError(f"numbers of {width} bytes have no more than {8 * width} bits")
+
+
+LOOPS: Loops = Compiled.installed() or Plain()
+"""Those that this host has."""

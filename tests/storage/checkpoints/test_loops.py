@@ -1,0 +1,83 @@
+"""The compiled loops and those in NumPy give the same bits, and refuse buffers that do not fit each other."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.checkpoints import Damaged
+from storage.checkpoints.codecs.compiled import Compiled
+from storage.checkpoints.codecs.plain import Plain
+
+PLAIN, COMPILED = Plain(), Compiled.installed()
+EITHER = pytest.mark.parametrize("loops", [it for it in (PLAIN, COMPILED) if it], ids=lambda it: it.name)
+needs_compiler = pytest.mark.skipif(COMPILED is None, reason="no C compiler was there at installation")
+
+
+@st.composite
+def numbers(draw):
+    """Words of some width, and others like them: equal, near, or noise."""
+    width, count = draw(st.sampled_from((1, 2, 4, 8))), draw(st.sampled_from((0, 1, 7, 8, 9, 100, 5000)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    bits = np.frombuffer(rng.bytes(width * count), f"<u{width}")
+    near = bits + rng.geometric(draw(st.sampled_from((0.01, 0.5, 1.0))), count).astype(bits.dtype)
+    others = draw(st.sampled_from((bits, near, np.frombuffer(rng.bytes(width * count), f"<u{width}"))))
+    contexts = rng.integers(0, draw(st.sampled_from((1, 3, 256))), count)
+    return bits, others, contexts.astype(np.uint8)
+
+
+def all_of(loops, bits, others, contexts, floats):
+    """What each loop makes of the same numbers, and that its inverse undoes it."""
+    residuals, lengths = loops.residuals(bits, others, floats=floats)
+    low = loops.low_bits(residuals, lengths)
+    assert (loops.from_low_bits(memoryview(low), lengths, bits.itemsize) == residuals).all()
+    assert (loops.restored(residuals, others, floats=floats) == bits).all()
+    planes = loops.planes(bits)
+    assert (loops.from_planes(planes, bits.itemsize) == bits).all()
+    ordered = loops.by_context(lengths, contexts)
+    assert (loops.from_context(ordered, contexts) == lengths).all()
+    return residuals.tobytes(), lengths.tobytes(), low, planes.tobytes(), ordered.tobytes()
+
+
+@given(numbers(), st.booleans())
+@settings(deadline=None)
+def test_loops_in_numpy_undo_themselves(those, floats):
+    all_of(PLAIN, *those, floats)
+
+
+@needs_compiler
+@given(numbers(), st.booleans())
+@settings(deadline=None)
+def test_compiled_loops_give_the_bits_of_those_in_numpy(those, floats):
+    assert all_of(COMPILED, *those, floats) == all_of(PLAIN, *those, floats)
+
+
+@EITHER
+def test_bits_behind_the_last_residual_are_damage(loops):
+    residuals = np.array([5, 6, 7], "<u4")
+    lengths = np.full(3, 3, np.uint8)
+    low = bytearray(loops.low_bits(residuals, lengths))
+    low[-1] |= 1
+    with pytest.raises(Damaged, match="behind the last"):
+        loops.from_low_bits(memoryview(low), lengths, 4)
+
+
+@needs_compiler
+def test_compiled_loops_refuse_buffers_that_do_not_fit_each_other():
+    four, three = np.arange(4, dtype="<u4"), np.arange(3, dtype="<u4")
+    few, bytes_ = np.zeros(3, np.uint8), np.zeros(4, np.uint8)
+    for call in (
+        lambda: COMPILED.residuals(four, three, floats=True),
+        lambda: COMPILED.residuals(four, four.astype("<u8"), floats=True),
+        lambda: COMPILED.restored(four, three, floats=False),
+        lambda: COMPILED.low_bits(four, few),
+        lambda: COMPILED.low_bits(four, np.full(4, 33, np.uint8)),
+        lambda: COMPILED.from_low_bits(memoryview(b"12"), np.full(3, 9, np.uint8), 4),
+        lambda: COMPILED.from_low_bits(memoryview(bytes(99)), np.full(3, 65, np.uint8), 8),
+        lambda: COMPILED.from_planes(np.zeros(7, np.uint8), 4),
+        lambda: COMPILED.by_context(bytes_, few),
+        lambda: COMPILED.from_context(few, bytes_),
+        lambda: COMPILED.planes(np.arange(8, dtype="<u4")[::2]),
+    ):
+        with pytest.raises(ValueError, match=r"alike|bits|bytes|contiguous"):
+            call()
