@@ -20,6 +20,8 @@ _SIGNATURES = {
     "from_planes": "ppn",
 }
 _OF_BYTES = {"histogram": "pnp", "by_context": "ppnpp", "from_context": "ppnpp"}
+_VERSION = 2
+"""Of these signatures: words.c has the same number."""
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}
 
 
@@ -31,6 +33,8 @@ class Compiled:
     def __init__(self, path: Path) -> None:
         """Load the library. Raises OSError, AttributeError: it is not ours, or of another version."""
         library = ctypes.CDLL(str(path))
+        if library.words_version() != _VERSION:
+            raise AttributeError(f"{path} was compiled for another version; install the project anew")
         self._functions = {}
         widths = {f"{name}_{width}": types for name, types in _SIGNATURES.items() for width in (1, 2, 4, 8)}
         for name, types in (widths | _OF_BYTES).items():
