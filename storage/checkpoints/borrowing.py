@@ -17,7 +17,7 @@ from itertools import takewhile
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.closure import with_bases
-from storage.checkpoints.draft import Draft
+from storage.checkpoints.draft import Outline
 from storage.checkpoints.errors import Damaged, RunMissing, UnsupportedRepository
 from storage.checkpoints.head import Commit, Head, newest_first
 from storage.checkpoints.manifest import Location
@@ -43,7 +43,9 @@ class Borrowed:
     """Of every pack in `locations`."""
 
 
-def borrow(shelf: Shelf, run: str, draft: Draft, read_limit: float, likely: Sequence[str] = ()) -> Borrowed:
+def borrow(
+    shelf: Shelf, run: str, outline: Outline, read_limit: float, likely: Sequence[str] = ()
+) -> Borrowed:
     """Look for a state's chunks in other runs.
 
     The caller must know the newest collection from before, and look at all lists from that one on before a
@@ -52,12 +54,12 @@ def borrow(shelf: Shelf, run: str, draft: Draft, read_limit: float, likely: Sequ
     Args:
         shelf: the repository.
         run: which run asks.
-        draft: its state.
+        outline: its state.
         read_limit: bytes that a restore of what is reused may read ÷ its raw bytes; beyond that, only what
             rests on nothing is reused.
         likely: runs to look at first.
     """
-    sizes = {chunk: len(view) for chunk, (_, view) in draft.chunks.items()}
+    sizes = outline.sizes
     left = sum(sizes.values())
     found = Borrowed()
     if left < LEAST:

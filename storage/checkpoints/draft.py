@@ -14,25 +14,48 @@ from storage.checkpoints.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What a commit will hold; its chunks are views of the caller's bytes."""
+class Outline:
+    """What a commit will hold, without the bytes of its chunks: these may be in other processes."""
 
     id: str
     step: int
     meta: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
+    sizes: Mapping[ChunkId, int]
+    """Raw bytes of every chunk that is not inlined, each once, in the order of tensor names."""
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def outlined(
+    tensors: Mapping[str, StoredTensor], meta: Mapping[str, Any], step: int, identity: Identity = CLEAR
+) -> Outline:
+    """The outline of tensors whose chunks are hashed. Raises as `Draft.of`."""
+    step, plain_meta = _checked(step, meta)
+    sizes: dict[ChunkId, int] = {}
+    named = {name: tensors[checked_tensor_name(name)] for name in sorted(tensors)}
+    for tensor in named.values():
+        if tensor.inline is None:
+            sizes.update(zip(tensor.chunks, cut(tensor.dtype, tensor.shape, tensor.block_rows), strict=True))
+    return Outline(commit_id(step, named, plain_meta, identity), step, plain_meta, named, sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft(Outline):
+    """What a commit will hold; its chunks are views of the caller's bytes."""
+
     chunks: Mapping[ChunkId, tuple[str, memoryview]]
-    """Dtype and raw bytes of every chunk that is not inlined, each once, in the order of tensor names."""
+    """Dtype and raw bytes of every chunk of `sizes`."""
 
     @classmethod
     def of(
         cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], step: int, identity: Identity = CLEAR
     ) -> Self:
         """Raises InvalidName, ValueError (meta that JSON cannot hold, a step below 0 or above 2^62)."""
-        step = operator.index(step)
-        if not 0 <= step <= COUNT_LIMIT:
-            raise ValueError(f"a step is from 0 to 2^62, got {step}")
-        plain_meta = canonical.loads(canonical.dumps(dict(meta)), "meta")  # as a restore will give it back
+        step, plain_meta = _checked(step, meta)
         stored: dict[str, StoredTensor] = {}
         chunks: dict[ChunkId, tuple[str, memoryview]] = {}
         for name in sorted(tensors):
@@ -42,12 +65,16 @@ class Draft:
             if inline is None:
                 chunks.update(_views(tensor, ids))
             stored[name] = StoredTensor(tensor.dtype, tensor.shape, tensor.block_rows, tuple(ids), inline)
-        return cls(commit_id(step, stored, plain_meta, identity), step, plain_meta, stored, chunks)
+        sizes = {chunk: len(view) for chunk, (_, view) in chunks.items()}
+        return cls(commit_id(step, stored, plain_meta, identity), step, plain_meta, stored, sizes, chunks)
 
-    @property
-    def raw_bytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+def _checked(step: int, meta: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
+    """The step, and meta as a restore will give it back."""
+    step = operator.index(step)
+    if not 0 <= step <= COUNT_LIMIT:
+        raise ValueError(f"a step is from 0 to 2^62, got {step}")
+    return step, canonical.loads(canonical.dumps(dict(meta)), "meta")
 
 
 def _views(tensor: Tensor, ids: list[ChunkId]) -> dict[ChunkId, tuple[str, memoryview]]:

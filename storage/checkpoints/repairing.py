@@ -249,7 +249,7 @@ class _Repair:
         }
         memory.pack_bytes = {**self.pack_bytes, **old.packs}
         claim = Claim(self.shelf, self.name, old.attempt)
-        state = State(claim, memory, draft, commit.metrics, commit.tags, created=old.created)
+        state = State.of(claim, memory, draft, commit.metrics, commit.tags, created=old.created)
         new = state.store()
         manifest = state.written[new.manifest]
         self.locations.update(manifest.locations)

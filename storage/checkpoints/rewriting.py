@@ -116,7 +116,7 @@ class Rewriter:
         )
         claim = Claim(self._shelf, self._run, old.attempt)
         predictor = Predictor(draft, (), previous)
-        state = State(claim, memory, draft, commit.metrics, commit.tags, predictor, created=old.created)
+        state = State.of(claim, memory, draft, commit.metrics, commit.tags, predictor, created=old.created)
         new = state.store()
         return new.manifest, new, state.written[new.manifest]
 

@@ -1,11 +1,12 @@
 """A trainer's state as the content of a commit: stored as far as the repository lacks it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Protocol, Self
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
 from storage.checkpoints.closure import with_bases
-from storage.checkpoints.draft import Draft
+from storage.checkpoints.draft import Draft, Outline
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import Location, Manifest
 from storage.checkpoints.memory import Memory
@@ -14,11 +15,52 @@ from storage.checkpoints.predicting import Predictor
 from storage.checkpoints.storing import Store, Stored, store_alone
 
 
+class StoreMissing(Protocol):
+    """Stores chunks of the state, wherever their bytes are."""
+
+    def __call__(
+        self, missing: Collection[ChunkId], depths: Mapping[ChunkId, int], generation: int
+    ) -> Stored:
+        """See `store_alone`."""
+        ...
+
+
 class State:
-    """A `Content` whose bytes are in this process's memory."""
+    """A `Content` whose bytes are in the memory of this process, or of those that store with it."""
 
     def __init__(
         self,
+        claim: Claim,
+        memory: Memory,
+        outline: Outline,
+        metrics: Mapping[str, float],
+        tags: tuple[str, ...],
+        store_missing: StoreMissing,
+        earlier: Collection[ChunkId] = (),
+        created: str | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            claim, memory: of the run.
+            outline: what the commit will hold.
+            metrics, tags: of the commit.
+            store_missing: stores what the repository lacks.
+            earlier: chunks that others may be predicted from, if the repository has them.
+            created: when the state was first saved, if that was not now.
+        """
+        self.id = outline.id
+        self.learned = memory.newest
+        self.written: dict[str, Manifest] = {}
+        self._claim, self._memory, self._outline = claim, memory, outline
+        self._metrics, self._tags = metrics, tags
+        self._store_missing, self._earlier = store_missing, earlier
+        self._created = created or claim.shelf.clock()
+        self._uploaded: dict[str, int] = {}
+
+    @classmethod
+    def of(
+        cls,
         claim: Claim,
         memory: Memory,
         draft: Draft,
@@ -28,17 +70,18 @@ class State:
         encoders: int | None = None,
         created: str | None = None,
         store_chunks: Store = store_alone,
-    ) -> None:
-        """`created`: when the state was first saved, if that was not now."""
-        self.id = draft.id
-        self.learned = memory.newest
-        self.written: dict[str, Manifest] = {}
-        self._claim, self._memory, self._draft = claim, memory, draft
-        self._metrics, self._tags = metrics, tags
-        self._predictor = predictor or Predictor(draft, (), None)
-        self._encoders, self._store_chunks = encoders, store_chunks
-        self._created = created or claim.shelf.clock()
-        self._uploaded: dict[str, int] = {}
+    ) -> Self:
+        """A state whose bytes this process has."""
+        offering = predictor or Predictor(draft, (), None)
+
+        def store_missing(
+            missing: Collection[ChunkId], depths: Mapping[ChunkId, int], generation: int
+        ) -> Stored:
+            return store_chunks(
+                claim.shelf, draft, offering, missing, depths, generation=generation, encoders=encoders
+            )
+
+        return cls(claim, memory, draft, metrics, tags, store_missing, offering.earlier(), created)
 
     def store(self) -> Commit:
         """See `Content`."""
@@ -53,19 +96,22 @@ class State:
     def _store(
         self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
     ) -> Commit:
-        draft, shelf, run = self._draft, self._claim.shelf, self._claim.run
-        stored = self._store_missing(known, generation)
+        outline, shelf, run = self._outline, self._claim.shelf, self._claim.run
+        depths: dict[ChunkId, int] = {}
+        usable = with_bases([*outline.sizes, *self._earlier], known, depths)
+        missing = [chunk for chunk in outline.sizes if chunk not in usable]
+        stored = self._store_missing(missing, depths, generation)
         packs = stored.packs
         self._uploaded.update(packs)
-        locations = with_bases(draft.chunks, {**known, **stored.locations})
+        locations = with_bases(outline.sizes, {**known, **stored.locations})
         needed = sorted({at.pack for at in locations.values()})
         manifest = Manifest(
             run=run,
             attempt=self._claim.attempt,
-            step=draft.step,
+            step=outline.step,
             created=self._created,
-            meta=draft.meta,
-            tensors=draft.tensors,
+            meta=outline.meta,
+            tensors=outline.tensors,
             locations=locations,
             packs={pack: packs[pack] if pack in packs else pack_bytes[pack] for pack in needed},
             identity=shelf.identity,
@@ -73,30 +119,14 @@ class State:
         name, size = shelf.write_manifest(run, manifest, generation)
         self.written[name] = manifest
         return Commit(
-            id=draft.id,
+            id=outline.id,
             attempt=self._claim.attempt,
-            step=draft.step,
+            step=outline.step,
             manifest=name,
             manifest_bytes=size,
-            raw_bytes=draft.raw_bytes,
+            raw_bytes=outline.raw_bytes,
             new_bytes=size + sum(self._uploaded.get(pack, 0) for pack in needed),
             created=self._created,
             metrics=self._metrics,
             tags=self._tags,
-        )
-
-    def _store_missing(self, known: Mapping[ChunkId, Location], generation: int) -> Stored:
-        """Store what is not known to lie anywhere."""
-        draft, predictor = self._draft, self._predictor
-        depths: dict[ChunkId, int] = {}
-        usable = with_bases([*draft.chunks, *predictor.earlier()], known, depths)
-        missing = [chunk for chunk in draft.chunks if chunk not in usable]
-        return self._store_chunks(
-            self._claim.shelf,
-            draft,
-            predictor,
-            missing,
-            depths,
-            generation=generation,
-            encoders=self._encoders,
         )

@@ -99,7 +99,7 @@ def _store_again(shelf: Shelf, run: str, commit: Commit) -> None:
     landed = land(
         claim,
         memory,
-        State(claim, memory, draft, commit.metrics, commit.tags),
+        State.of(claim, memory, draft, commit.metrics, commit.tags),
         f"taking back {run}/{commit.id}",
         metrics=commit.metrics,
         tags=commit.tags,

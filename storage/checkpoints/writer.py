@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from storage.checkpoints.borrowing import borrow
+from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import UNDECIDED, Claim
 from storage.checkpoints.delta_policy import DeltaPolicy
-from storage.checkpoints.draft import Draft
+from storage.checkpoints.draft import Draft, Outline
 from storage.checkpoints.errors import HeadLost, RunExists
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.hints import AdamHint
@@ -23,7 +24,7 @@ from storage.checkpoints.restore import Restored, nothing_complete
 from storage.checkpoints.retention import Retention
 from storage.checkpoints.said import Retold, Said
 from storage.checkpoints.shelf import Retries
-from storage.checkpoints.state import State
+from storage.checkpoints.state import State, StoreMissing
 from storage.checkpoints.storing import Store, store_alone
 from storage.checkpoints.tensor import Tensor
 from storage.objects import Exists, OutcomeUnknown, TryAgain
@@ -208,7 +209,7 @@ class RunWriter:
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
             predictor = self._predictor(draft, tuple(hints))
-            state = State(
+            state = State.of(
                 self._claim,
                 self._reusable(draft),
                 draft,
@@ -220,6 +221,27 @@ class RunWriter:
             commit = self._land(state, *notes, retain)
             self._keep(draft, tuple(hints), state.written.get(commit.manifest))
             return commit
+
+    def save_outline(
+        self,
+        outline: Outline,
+        store_missing: StoreMissing,
+        *,
+        earlier: Collection[ChunkId] = (),
+        metrics: Mapping[str, float] | None = None,
+        tags: Collection[str] = (),
+    ) -> tuple[Commit, Manifest | None]:
+        """As `save`, of a state whose bytes other processes have, and store when `store_missing` is called.
+
+        `earlier`: chunks that others may be predicted from. Returns the manifest too, if this has written it.
+        """
+        with self._lock:
+            self._claim.check()
+            numbers = {name: float(value) for name, value in (metrics or {}).items()}
+            notes = numbers, checked_tags(tags)
+            state = State(self._claim, self._reusable(outline), outline, *notes, store_missing, earlier)
+            commit = self._land(state, *notes, None)
+            return commit, state.written.get(commit.manifest)
 
     def save_said(
         self,
@@ -241,7 +263,7 @@ class RunWriter:
             notes = said.metrics, checked_tags(said.tags)
             author = Claim(self._claim.shelf, self.run, said.attempt or self.attempt)
             predictor = self._predictor(draft, (), inheritance)
-            state = State(
+            state = State.of(
                 author, self._reusable(draft), draft, *notes, predictor, self.encoders, said.created
             )
             what = f"committing {self.run}/{state.id}"
@@ -277,7 +299,7 @@ class RunWriter:
             return InheritingPredictor(draft, previous, inheritance)
         return Predictor(draft, hints, previous)
 
-    def _reusable(self, draft: Draft) -> Memory:
+    def _reusable(self, outline: Outline) -> Memory:
         """What a save may reuse; the first one of a run looks at other runs too.
 
         What it takes from them is remembered only as far as the commit comes to name it.
@@ -285,7 +307,7 @@ class RunWriter:
         memory = self._memory
         if memory.head.commits or memory.head.pages:
             return memory
-        found = borrow(self._claim.shelf, self.run, draft, self.deltas.read_limit, self.likely)
+        found = borrow(self._claim.shelf, self.run, outline, self.deltas.read_limit, self.likely)
         if not found.locations:
             return memory
         memory.settled = False  # lists must be looked at: others' packs may stand in the newest one we know

@@ -1,0 +1,109 @@
+"""Ranks that save together as threads of one process, each with a connection of its own to one server."""
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from storage.checkpoints import RankGone, RunWriter
+from storage.checkpoints.sharded import Shard, ShardedSaver
+
+from .fake_store import FakeStore
+from .states import repository
+
+_WAIT_S = 60
+
+
+class Wires:
+    """Messages between any two ranks; counts what ranks exchange beside the leader's messages."""
+
+    def __init__(self) -> None:
+        self.queues: dict[tuple[int, int], queue.Queue[bytes | None]] = defaultdict(queue.Queue)
+        self.exchanged = 0
+        self.gone: set[int] = set()
+
+
+class Wire:
+    """One rank's `Group`."""
+
+    def __init__(self, wires: Wires, rank: int, size: int) -> None:
+        self.wires, self.rank, self.size = wires, rank, size
+
+    def send(self, rank: int, message: bytes) -> None:
+        self.wires.queues[self.rank, rank].put(bytes(message))
+
+    def receive(self, rank: int) -> bytes:
+        if rank in self.wires.gone:
+            raise RankGone(f"rank {rank}")
+        message = self.wires.queues[rank, self.rank].get(timeout=_WAIT_S)
+        if message is None:
+            raise RankGone(f"rank {rank}")
+        return message
+
+    def exchange(
+        self, outgoing: Mapping[int, Sequence[bytes]], incoming: Mapping[int, int]
+    ) -> Mapping[int, memoryview]:
+        for rank, parts in outgoing.items():
+            message = b"".join(parts)
+            assert message
+            self.wires.exchanged += len(message)
+            self.send(rank, message)
+        found = {rank: memoryview(self.receive(rank)) for rank in incoming}
+        assert {rank: len(it) for rank, it in found.items()} == dict(incoming)
+        return found
+
+
+class Ranks:
+    """A run that `size` ranks save; each of `stores` is a rank's connection."""
+
+    def __init__(self, store: FakeStore, size: int, attempt: str = "a1", *, resume: bool = False) -> None:
+        self.size, self.wires = size, Wires()
+        self.stores = [store, *(FakeStore(store.server) for _ in range(size - 1))]
+        self._before = len(store.requests)
+        begin = RunWriter.take_over if resume else RunWriter.create
+        self.writer = begin(repository(store), "run", attempt)
+        self.savers = [
+            ShardedSaver(repository(it).shelf, Wire(self.wires, rank, size), encoders=1)
+            for rank, it in enumerate(self.stores)
+        ]
+
+    def save(
+        self,
+        shards: Sequence[Sequence[Shard]],
+        *,
+        step: int = 0,
+        errors: Mapping[int, Exception] | None = None,
+    ) -> list[Any]:
+        """What each rank has come to: rank 0's commit, None, or what was raised."""
+        found: list[Any] = [None] * self.size
+        errors = errors or {}
+
+        def act(rank: int) -> None:
+            values = {f"value {rank}": rank} if rank == 0 else {}
+            try:
+                if rank == 0:
+                    found[0] = self.savers[0].lead(
+                        self.writer, shards[0], values, step=step, meta=dict, error=errors.get(0)
+                    )
+                else:
+                    self.savers[rank].follow(shards[rank], values, errors.get(rank))
+            except Exception as error:  # noqa: BLE001 - looked at by the test
+                found[rank] = error
+
+        run_all(act, self.size)
+        return found
+
+    def packs_of(self, rank: int) -> list[str]:
+        """Keys of the packs that a rank of these has put."""
+        requests = self.stores[rank].requests[self._before if rank == 0 else 0 :]
+        return [it.key for it in requests if it.verb == "put" and "/packs/" in it.key]
+
+
+def run_all(act: Callable[[int], None], size: int) -> None:
+    threads = [threading.Thread(target=act, args=(rank,), daemon=True) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_WAIT_S)
+        assert not thread.is_alive(), "a rank waits for ever"
