@@ -1,41 +1,36 @@
 """`torch.distributed.checkpoint` saves into a repository.
 
-Every rank sends copies of the shards that the plan gives it through the process group to the coordinator,
-which puts whole tensors together and commits them. So a chunk's identity rests on no rank and no world size,
-and a state that was saved from another world stores nothing twice. The cost: the coordinator holds the whole
-state (and, while it joins a tensor, that one twice), and all of it passes through the group. That transfer
-pickles, between ranks of one job that trust each other; what is stored never does.
+Every rank stores the chunks that it owns of the shards that the plan gives it; the coordinator commits. So no
+rank ever holds the whole state, and since chunks are cut on whole tensors, a state that was saved from another
+world stores nothing twice. How: `storage.checkpoints.sharded`. Between the ranks of one job PyTorch's own
+collectives pickle plans; what this adds does not, nor does what is stored.
 """
 
-import math
 import os
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
-from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, WriteItem, WriteItemType
+import torch.distributed as dist
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner, WriteItemType
 from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
 from torch.futures import Future
 
+from lstm.checkpoints.dcp_group import ProcessGroup
 from lstm.checkpoints.dcp_metadata import is_tag, to_meta
-from lstm.checkpoints.tensors import from_torch
+from lstm.checkpoints.tensors import TensorShard
 from lstm.checkpoints.values import NotStorable, to_json
+from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.errors import CheckpointError, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.repository import Repository
+from storage.checkpoints.sharded import ShardedSaver, joined
 from storage.checkpoints.writer import RunWriter
 
 
 class CheckpointExists(CheckpointError):
     """The run has a checkpoint of this step or this name already; nothing is overwritten."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shard:
-    offsets: tuple[int, ...]
-    data: torch.Tensor
 
 
 class CarouselWriter(StorageWriter):
@@ -45,40 +40,68 @@ class CarouselWriter(StorageWriter):
     """
 
     def __init__(
-        self, repository: Repository, run: str | RunWriter, *, step: int | None = None, tag: str | None = None
+        self,
+        repository: Repository,
+        run: str | RunWriter,
+        *,
+        step: int | None = None,
+        tag: str | None = None,
+        process_group: dist.ProcessGroup | None = None,
+        deltas: DeltaPolicy | None = None,
     ) -> None:
-        """Set up; nothing is read or written yet.
+        """Set up, on each rank; nothing is read or written yet.
 
         Args:
-            repository: where.
-            run: its name; or a writer that is open already, so that deltas rest on its last save.
+            repository: where; each rank opens it.
+            run: its name; or a writer that is open already, on the coordinator.
             step: of the next save; None: one more than the run's newest.
             tag: names the commit, as `checkpoint_id` does.
+            process_group: the one that is given to `dcp.save`, if any.
+            deltas: how far a further save by this writer may rest on its last one, of which each rank keeps
+                what it has stored; `DeltaPolicy(read_limit=0)` keeps nothing. None: as `DeltaPolicy()`, or as the
+                open writer says.
         """
-        self.repository, self.step, self.tag = repository, step, tag
+        self.repository, self.step, self.tag, self.process_group = repository, step, tag, process_group
         self.commit: Commit | None = None
         """Of the last save; only the coordinator has it."""
         self._run = run if isinstance(run, str) else run.run
         self._writer = None if isinstance(run, str) else run
+        self._deltas = deltas
+        self._saver: ShardedSaver | None = None
+        self._alone = False
         self._save_id = ""
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
         """Begin a save."""
         if checkpoint_id is not None:
             self.tag = os.fspath(checkpoint_id)
-        self._save_id = uuid.uuid4().hex
+        self._save_id, self._alone = uuid.uuid4().hex, False
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the run is opened by the coordinator once it has the plan."""
+        """Nothing to do: the run is opened by the coordinator once it has the plan. Raises ValueError."""
+        if not kwargs.get("use_collectives", True):
+            raise ValueError(
+                "use_collectives=False lets each rank save by itself, but a run's checkpoint is one of all ranks;"
+                " leave it out"
+            )
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
         """As it is."""
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
-        """Raises CheckpointExists, before any rank sends."""
+        """Raises CheckpointExists, ValueError (another process group), before any rank sends."""
+        self._alone = len(plans) == 1
+        if not self._alone and len(plans) != dist.get_world_size(self.process_group):
+            raise ValueError(
+                f"{len(plans)} ranks save, but the writer's process group has"
+                f" {dist.get_world_size(self.process_group)}; give CarouselWriter the process_group that dcp.save"
+                " gets"
+            )
         if self._writer is None:
             self._writer = _opened(self.repository, self._run)
+        if self._deltas is not None:
+            self._writer.deltas = self._deltas
         for commit in self.repository.commits(self._run):
             if commit.step == self.step or self.tag in commit.tags:
                 raise CheckpointExists(
@@ -88,35 +111,30 @@ class CarouselWriter(StorageWriter):
         return plans
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
-        """This rank's shards and values, for the coordinator. Raises NotStorable, naming the key."""
+        """Store this rank's part; on the coordinator, commit too.
+
+        Raises:
+            NotStorable, ValueError: a value or tensor that cannot be stored; names the key.
+            HelperFailed: another rank could not do its part.
+            Whatever `RunWriter.save` does.
+        """
+        if self._alone:
+            shards, values = _resolved(plan, planner)
+            by_name: dict[str, list[TensorShard]] = {}
+            for shard in shards:
+                by_name.setdefault(shard.tensor, []).append(shard)
+            tensors = {name: joined(them) for name, them in by_name.items()}
+            self.commit = self._open_writer().save(
+                tensors, to_meta(_metadata(planner), values), step=self._step(), tags=self._tags()
+            )
+        else:
+            self._write_together(plan, planner)
         done: Future[list[WriteResult]] = Future()
-        done.set_result([_resolved(item, planner) for item in plan.items])
+        done.set_result([WriteResult(item.index, 0, None) for item in plan.items])
         return done
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
-        """Commit, on the coordinator. Raises as `RunWriter.save`."""
-        shards: dict[str, list[_Shard]] = {}
-        values: dict[str, Any] = {}
-        for result in (it for of_rank in results for it in of_rank):
-            if isinstance(result.storage_data, _Shard):
-                shards.setdefault(result.index.fqn, []).append(result.storage_data)
-            else:
-                values[result.index.fqn] = result.storage_data
-        tensors = {}
-        for name in sorted(shards):
-            stored = metadata.state_dict_metadata[name]
-            if not isinstance(stored, TensorStorageMetadata):
-                raise AssertionError(f"the plan has shards of {name!r}, its metadata none")
-            tensors[name] = from_torch(_joined(name, stored.size, shards.pop(name)))
-        writer = self._writer
-        if writer is None:
-            raise AssertionError("the coordinator opens the run when it plans")
-        step = self.step
-        if step is None:
-            newest = newest_first(self.repository.commits(self._run))
-            step = newest[0].step + 1 if newest else 0
-        tags = () if self.tag is None else (self.tag,)
-        self.commit = writer.save(tensors, to_meta(metadata, values), step=step, tags=tags)
+        """Nothing to do: the coordinator has committed."""
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
@@ -126,6 +144,45 @@ class CarouselWriter(StorageWriter):
     def storage_meta(self) -> StorageMeta:
         """For planners that ask."""
         return StorageMeta(checkpoint_id=self.tag, save_id=self._save_id)
+
+    def _write_together(self, plan: SavePlan, planner: SavePlanner) -> None:
+        if self._saver is None:
+            group = ProcessGroup(self.process_group)
+            keeps = (self._deltas or DeltaPolicy()).read_limit > 0
+            self._saver = ShardedSaver(self.repository.shelf, group, keeps=keeps)
+        error: Exception | None = None
+        shards: list[TensorShard] = []
+        values: dict[str, Any] = {}
+        try:
+            shards, values = _resolved(plan, planner)
+        except Exception as failed:  # noqa: BLE001 - raised once the other ranks know
+            error = failed
+        if self._writer is None:
+            self._saver.follow(shards, values, error)
+            return
+        self.commit = self._saver.lead(
+            self._writer,
+            shards,
+            values,
+            step=self._step(),
+            meta=lambda them: to_meta(_metadata(planner), dict(them)),
+            tags=self._tags(),
+            error=error,
+        )
+
+    def _open_writer(self) -> RunWriter:
+        if self._writer is None:
+            raise AssertionError("the coordinator opens the run when it plans")
+        return self._writer
+
+    def _step(self) -> int:
+        if self.step is not None:
+            return self.step
+        newest = newest_first(self.repository.commits(self._run))
+        return newest[0].step + 1 if newest else 0
+
+    def _tags(self) -> tuple[str, ...]:
+        return () if self.tag is None else (self.tag,)
 
 
 def _opened(repository: Repository, run: str) -> RunWriter:
@@ -137,34 +194,37 @@ def _opened(repository: Repository, run: str) -> RunWriter:
     return RunWriter.take_over(repository, run, attempt)
 
 
-def _resolved(item: WriteItem, planner: SavePlanner) -> WriteResult:
-    name = item.index.fqn
-    if item.type == WriteItemType.BYTE_IO:
-        lookup = getattr(planner, "lookup_object", None)  # resolve_data would pickle
-        if lookup is None:
-            raise NotStorable(
-                f"{type(planner).__name__} cannot give {name!r} unpickled; derive it from DefaultSavePlanner"
-            )
-        return WriteResult(item.index, 0, to_json(name, lookup(item.index)))
-    tensor = planner.resolve_data(item)
-    if not isinstance(tensor, torch.Tensor) or item.tensor_data is None:
-        raise NotStorable(f"the planner resolves {name!r} to a {type(tensor).__name__}, not to a tensor")
-    plain = tensor.detach().cpu().contiguous().clone()  # a view would be sent with all of its storage
-    offsets = tuple(item.tensor_data.chunk.offsets)
-    return WriteResult(item.index, plain.nbytes, _Shard(offsets, plain))
+def _metadata(planner: SavePlanner) -> Metadata:
+    """What the planner has made on the coordinator."""
+    metadata = getattr(planner, "metadata", None)
+    if not isinstance(metadata, Metadata):
+        raise NotStorable(
+            f"{type(planner).__name__} does not say what it has planned; derive it from DefaultSavePlanner"
+        )
+    return metadata
 
 
-def _joined(name: str, size: torch.Size, shards: list[_Shard]) -> torch.Tensor:
-    """The whole tensor. Raises ValueError: shards do not cover it."""
-    if len(shards) == 1 and shards[0].data.shape == size:
-        return shards[0].data
-    covered = sum(shard.data.numel() for shard in shards)
-    if covered != math.prod(size):
-        raise ValueError(f"the shards of {name!r} hold {covered} of {math.prod(size)} elements")
-    whole = torch.empty(size, dtype=shards[0].data.dtype)
-    for shard in shards:
-        part = whole
-        for axis, (begin, length) in enumerate(zip(shard.offsets, shard.data.shape, strict=True)):
-            part = part.narrow(axis, begin, length)
-        part.copy_(shard.data)
-    return whole
+def _resolved(plan: SavePlan, planner: SavePlanner) -> tuple[list[TensorShard], dict[str, Any]]:
+    """What a rank stores: shards, and values as JSON. Raises NotStorable, ValueError."""
+    shards: list[TensorShard] = []
+    values: dict[str, Any] = {}
+    for item in plan.items:
+        name = item.index.fqn
+        if item.type == WriteItemType.BYTE_IO:
+            lookup = getattr(planner, "lookup_object", None)  # resolve_data would pickle
+            if lookup is None:
+                raise NotStorable(
+                    f"{type(planner).__name__} cannot give {name!r} unpickled; derive it from DefaultSavePlanner"
+                )
+            values[name] = to_json(name, lookup(item.index))
+            continue
+        tensor = planner.resolve_data(item)
+        if not isinstance(tensor, torch.Tensor) or item.tensor_data is None:
+            raise NotStorable(f"the planner resolves {name!r} to a {type(tensor).__name__}, not to a tensor")
+        data = item.tensor_data
+        try:
+            shard = TensorShard(name, tuple(data.size), tuple(data.chunk.offsets), tensor)
+        except ValueError as error:
+            raise NotStorable(f"{name!r}: {error}") from error
+        shards.append(shard)
+    return shards, values

@@ -2,7 +2,31 @@
 
 import torch
 
+from storage.checkpoints.sharded import Box
 from storage.checkpoints.tensor import DTYPES, Tensor
+
+
+class TensorShard:
+    """A `Shard` in a tensor of any device; parts are copied to the host as they are needed."""
+
+    def __init__(
+        self, name: str, shape: tuple[int, ...], offsets: tuple[int, ...], tensor: torch.Tensor
+    ) -> None:
+        """`shape` is the whole tensor's, `offsets` say where `tensor` lies in it. Raises ValueError."""
+        self.tensor, self.dtype, self.shape = name, dtype_of(tensor), shape
+        self.box, self._held = Box(offsets, tuple(tensor.shape)), tensor.detach()
+
+    def read(self, part: Box) -> memoryview:
+        """See `Shard`."""
+        return memoryview(from_torch(self._held[part.within(self.box)]).data)
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    """The repository's name of it. Raises ValueError: a dtype or layout that it does not hold (sparse, say)."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout != torch.strided or name not in DTYPES:
+        raise ValueError(f"a {tensor.layout} tensor of {tensor.dtype} cannot be stored")
+    return name
 
 
 def from_torch(tensor: torch.Tensor) -> Tensor:
@@ -11,9 +35,7 @@ def from_torch(tensor: torch.Tensor) -> Tensor:
     Raises:
         ValueError: a dtype or layout (sparse, quantized) that a repository does not hold.
     """
-    name = str(tensor.dtype).removeprefix("torch.")
-    if tensor.layout != torch.strided or name not in DTYPES:
-        raise ValueError(f"a {tensor.layout} tensor of {tensor.dtype} cannot be stored")
+    name = dtype_of(tensor)
     plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     flat = plain.reshape(-1).view(torch.uint8).numpy()
     return Tensor(name, tuple(tensor.shape), flat.data)

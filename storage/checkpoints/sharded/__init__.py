@@ -10,6 +10,6 @@ Why it is so: docs/decisions/008-owners-store-shards.md
 from storage.checkpoints.sharded.boxes import Box
 from storage.checkpoints.sharded.group import Group
 from storage.checkpoints.sharded.saver import ShardedSaver
-from storage.checkpoints.sharded.shard import ArrayShard, Shard
+from storage.checkpoints.sharded.shard import ArrayShard, Shard, joined
 
-__all__ = ["ArrayShard", "Box", "Group", "Shard", "ShardedSaver"]
+__all__ = ["ArrayShard", "Box", "Group", "Shard", "ShardedSaver", "joined"]

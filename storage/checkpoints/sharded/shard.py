@@ -1,12 +1,13 @@
 """What one rank holds of a tensor."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from storage.checkpoints.sharded.boxes import Box
-from storage.checkpoints.tensor import Tensor
+from storage.checkpoints.tensor import DTYPES, Tensor
 
 
 class Shard(Protocol):
@@ -38,3 +39,24 @@ class ArrayShard:
     def read(self, part: Box) -> memoryview:
         """See `Shard`."""
         return memoryview(Tensor.from_numpy(np.asarray(self._array[part.within(self.box)])).data)
+
+
+def joined(shards: Sequence[Shard]) -> Tensor:
+    """The whole tensor that one process holds in shards; a view of the only one.
+
+    Raises:
+        ValueError: they do not make it up.
+    """
+    first = shards[0]
+    whole = Box.whole(first.shape)
+    if len(shards) == 1 and first.box == whole:
+        return Tensor(first.dtype, first.shape, first.read(whole))
+    covered = sum(shard.box.elements for shard in shards)
+    if covered != whole.elements:
+        raise ValueError(f"the shards of {first.tensor!r} hold {covered} of {whole.elements} elements")
+    width = DTYPES[first.dtype]
+    data = np.empty((*first.shape, width), np.uint8)
+    for shard in shards:
+        raw = np.frombuffer(shard.read(shard.box), np.uint8)
+        data[shard.box.within(whole)] = raw.reshape((*shard.box.sizes, width))
+    return Tensor(first.dtype, first.shape, data.reshape(-1).data)

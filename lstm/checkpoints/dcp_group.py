@@ -1,0 +1,74 @@
+"""The ranks of a process group as those that save a sharded state together: bytes travel as tensors.
+
+A tag of its own keeps these messages apart from others between the same two ranks.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.distributed as dist
+
+from storage.checkpoints.errors import RankGone
+from storage.checkpoints.tensor import Buffer
+
+_TAG = 0xCA405E1
+
+
+class ProcessGroup:
+    """A `Group` over `torch.distributed`, on host memory where the group has a backend for that."""
+
+    def __init__(self, group: dist.ProcessGroup | None) -> None:
+        """`group`; None: all ranks. Nothing is sent."""
+        self._group = group
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+        on_host = "cpu" in dist.get_backend_config(group)
+        self._device = torch.device("cpu") if on_host else torch.accelerator.current_accelerator()
+
+    def send(self, rank: int, message: bytes) -> None:
+        """See `Group`."""
+        try:
+            self._send(rank, torch.tensor([len(message)]))
+            if message:
+                self._send(rank, torch.frombuffer(bytearray(message), dtype=torch.uint8))
+        except RuntimeError as error:
+            raise RankGone(f"rank {rank} takes no messages any more: {error}") from error
+
+    def receive(self, rank: int) -> bytes:
+        """See `Group`."""
+        try:
+            size = int(self._receive(rank, 1, torch.int64))
+            return self._receive(rank, size, torch.uint8).numpy().tobytes() if size else b""
+        except RuntimeError as error:
+            raise RankGone(f"rank {rank} sends no messages any more: {error}") from error
+
+    def exchange(
+        self, outgoing: Mapping[int, Sequence[Buffer]], incoming: Mapping[int, int]
+    ) -> Mapping[int, memoryview]:
+        """See `Group`."""
+        sent = {
+            rank: torch.frombuffer(bytearray().join(parts), dtype=torch.uint8)
+            for rank, parts in outgoing.items()
+        }
+        found = {
+            rank: torch.empty(size, dtype=torch.uint8, device=self._device) for rank, size in incoming.items()
+        }
+        operations = [self._operation(dist.isend, it.to(self._device), rank) for rank, it in sent.items()]
+        operations += [self._operation(dist.irecv, it, rank) for rank, it in found.items()]
+        try:
+            for work in dist.batch_isend_irecv(operations):
+                work.wait()
+            return {rank: it.cpu().numpy().data for rank, it in found.items()}
+        except RuntimeError as error:
+            ranks = sorted({*outgoing, *incoming})
+            raise RankGone(f"one of the ranks {ranks} exchanges no parts any more: {error}") from error
+
+    def _operation(self, what: object, tensor: torch.Tensor, rank: int) -> dist.P2POp:
+        return dist.P2POp(what, tensor, group=self._group, tag=_TAG, group_peer=rank)
+
+    def _send(self, rank: int, tensor: torch.Tensor) -> None:
+        dist.send(tensor.to(self._device), group=self._group, tag=_TAG, group_dst=rank)
+
+    def _receive(self, rank: int, size: int, dtype: torch.dtype) -> torch.Tensor:
+        tensor = torch.empty(size, dtype=dtype, device=self._device)
+        dist.recv(tensor, group=self._group, tag=_TAG, group_src=rank)
+        return tensor.cpu()
