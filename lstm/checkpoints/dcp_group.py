@@ -3,7 +3,8 @@
 A tag of its own keeps these messages apart from others between the same two ranks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -45,15 +46,14 @@ class ProcessGroup:
         self, outgoing: Mapping[int, Sequence[Buffer]], incoming: Mapping[int, int]
     ) -> Mapping[int, memoryview]:
         """See `Group`."""
-        sent = {
-            rank: torch.frombuffer(bytearray().join(parts), dtype=torch.uint8)
-            for rank, parts in outgoing.items()
-        }
-        found = {
-            rank: torch.empty(size, dtype=torch.uint8, device=self._device) for rank, size in incoming.items()
-        }
-        operations = [self._operation(dist.isend, it.to(self._device), rank) for rank, it in sent.items()]
-        operations += [self._operation(dist.irecv, it, rank) for rank, it in found.items()]
+        operations = []
+        for rank, parts in outgoing.items():
+            message = torch.frombuffer(bytearray().join(parts), dtype=torch.uint8)
+            operations.append(self._operation(dist.isend, message.to(self._device), rank))
+        found: dict[int, torch.Tensor] = {}
+        for rank, size in incoming.items():
+            found[rank] = torch.empty(size, dtype=torch.uint8, device=self._device)
+            operations.append(self._operation(dist.irecv, found[rank], rank))
         try:
             for work in dist.batch_isend_irecv(operations):
                 work.wait()
@@ -62,7 +62,7 @@ class ProcessGroup:
             ranks = sorted({*outgoing, *incoming})
             raise RankGone(f"one of the ranks {ranks} exchanges no parts any more: {error}") from error
 
-    def _operation(self, what: object, tensor: torch.Tensor, rank: int) -> dist.P2POp:
+    def _operation(self, what: Callable[..., Any], tensor: torch.Tensor, rank: int) -> dist.P2POp:
         return dist.P2POp(what, tensor, group=self._group, tag=_TAG, group_peer=rank)
 
     def _send(self, rank: int, tensor: torch.Tensor) -> None:

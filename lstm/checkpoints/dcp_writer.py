@@ -1,8 +1,8 @@
 """`torch.distributed.checkpoint` saves into a repository.
 
 Every rank stores the chunks that it owns of the shards that the plan gives it; the coordinator commits. So no
-rank ever holds the whole state, and since chunks are cut on whole tensors, a state that was saved from another
-world stores nothing twice. How: `storage.checkpoints.sharded`. Between the ranks of one job PyTorch's own
+rank ever holds the whole state, and since chunks are cut on whole tensors, a state that was saved from
+another world stores nothing twice. How: `storage.checkpoints.sharded`. Between the ranks of one job PyTorch's own
 collectives pickle plans; what this adds does not, nor does what is stored.
 """
 
@@ -58,8 +58,8 @@ class CarouselWriter(StorageWriter):
             tag: names the commit, as `checkpoint_id` does.
             process_group: the one that is given to `dcp.save`, if any.
             deltas: how far a further save by this writer may rest on its last one, of which each rank keeps
-                what it has stored; `DeltaPolicy(read_limit=0)` keeps nothing. None: as `DeltaPolicy()`, or as the
-                open writer says.
+                what it has stored; `DeltaPolicy(read_limit=0)` keeps nothing. None: as `DeltaPolicy()`, or as
+                the open writer says.
         """
         self.repository, self.step, self.tag, self.process_group = repository, step, tag, process_group
         self.commit: Commit | None = None
@@ -81,8 +81,8 @@ class CarouselWriter(StorageWriter):
         """Nothing to do: the run is opened by the coordinator once it has the plan. Raises ValueError."""
         if not kwargs.get("use_collectives", True):
             raise ValueError(
-                "use_collectives=False lets each rank save by itself, but a run's checkpoint is one of all ranks;"
-                " leave it out"
+                "use_collectives=False lets each rank save by itself, but a run's checkpoint is one of all"
+                " ranks; leave it out"
             )
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
@@ -95,8 +95,8 @@ class CarouselWriter(StorageWriter):
         if not self._alone and len(plans) != dist.get_world_size(self.process_group):
             raise ValueError(
                 f"{len(plans)} ranks save, but the writer's process group has"
-                f" {dist.get_world_size(self.process_group)}; give CarouselWriter the process_group that dcp.save"
-                " gets"
+                f" {dist.get_world_size(self.process_group)}; give CarouselWriter the process_group that"
+                " dcp.save gets"
             )
         if self._writer is None:
             self._writer = _opened(self.repository, self._run)
@@ -214,7 +214,8 @@ def _resolved(plan: SavePlan, planner: SavePlanner) -> tuple[list[TensorShard], 
             lookup = getattr(planner, "lookup_object", None)  # resolve_data would pickle
             if lookup is None:
                 raise NotStorable(
-                    f"{type(planner).__name__} cannot give {name!r} unpickled; derive it from DefaultSavePlanner"
+                    f"{type(planner).__name__} cannot give {name!r} unpickled; derive it from"
+                    " DefaultSavePlanner"
                 )
             values[name] = to_json(name, lookup(item.index))
             continue

@@ -22,7 +22,7 @@ class TensorShard:
 
 
 def dtype_of(tensor: torch.Tensor) -> str:
-    """The repository's name of it. Raises ValueError: a dtype or layout that it does not hold (sparse, say)."""
+    """The repository's name of it. Raises ValueError: a dtype or layout (sparse) that it does not hold."""
     name = str(tensor.dtype).removeprefix("torch.")
     if tensor.layout != torch.strided or name not in DTYPES:
         raise ValueError(f"a {tensor.layout} tensor of {tensor.dtype} cannot be stored")
