@@ -2,8 +2,8 @@
 
 Every rank stores the chunks that it owns of the shards that the plan gives it; the coordinator commits. So no
 rank ever holds the whole state, and since chunks are cut on whole tensors, a state that was saved from
-another world stores nothing twice. How: `storage.checkpoints.sharded`. Between the ranks of one job PyTorch's own
-collectives pickle plans; what this adds does not, nor does what is stored.
+another world stores nothing twice. How: `storage.checkpoints.sharded`. Between the ranks of one job PyTorch's
+own collectives pickle plans; what this adds does not, nor does what is stored.
 """
 
 import os
