@@ -79,7 +79,7 @@ def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowRead
     values = np.empty((len(numbers), length, features), np.float32)
     times = np.empty((len(numbers), length), np.int64)
     for wanted in np.unique(superblock):
-        rows = int(plan.superblocks.block_rows[wanted])
+        rows = int(plan.block_rows[wanted])
         block, block_times = np.empty((rows, features), np.float32), np.empty(rows, np.int64)
         reader.load_block(int(wanted), block, block_times)
         places = np.flatnonzero(superblock == wanted)

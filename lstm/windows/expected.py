@@ -95,16 +95,21 @@ def expected_reading(
 
 def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For every block where its row groups begin in the second array: ascending, each once."""
-    layout = plan.superblocks
-    parts = np.flatnonzero(layout.part_stored)
-    stored = layout.part_stored[parts]
-    places = np.cumsum(stored) - stored
-    copies = plan.segments.copies(layout.part_first[parts], stored, places)
-    block = layout.part_superblock[parts][np.searchsorted(places, copies.place, side="right") - 1]
+    blocks, groups = [], []
+    for numbers, parts in plan.superblocks.all_parts():
+        held = np.flatnonzero(parts.stored)
+        if not len(held):
+            continue
+        stored = parts.stored[held]
+        places = np.cumsum(stored) - stored
+        copies = plan.segments.copies(parts.first[held], stored, places)
+        owner = parts.owner[held][np.searchsorted(places, copies.place, side="right") - 1]
+        blocks.append(numbers[owner])
+        groups.append(copies.group)
     count = len(plan.pieces.group_rows)
-    pairs = np.sort(block.astype(np.int64) * count + copies.group)
+    pairs = np.sort(np.concatenate(blocks) * count + np.concatenate(groups))
     pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]  # np.unique hashes: ten times as slow
-    return np.searchsorted(pairs, np.arange(len(layout) + 1) * count), pairs % count
+    return np.searchsorted(pairs, np.arange(len(plan.superblocks) + 1) * count), pairs % count
 
 
 def _as_loaded(order: EpochOrder, rank: int, ranks: int) -> NDArray[np.int64]:

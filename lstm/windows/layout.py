@@ -53,7 +53,7 @@ def layout_of(plan: Plan, split: Split, *, row_bytes: int, budget_bytes: int, ra
     reading = read(plan)
     return Layout(
         kind=kind,
-        halo=float(plan.superblocks.block_rows[blocks].sum() / rows.sum()),
+        halo=float(plan.block_rows[blocks].sum() / rows.sum()),
         reading=reading,
         if_sorted=reading if kind == "sorted" else read(clustered(plan)),
     )
@@ -66,7 +66,7 @@ def kind_of(plan: Plan) -> Kind:
         return "sorted"
     if int(np.count_nonzero(np.diff(series))) == len(plan.series) - 1:
         return "by entity"
-    group = np.searchsorted(plan.segments.group_first, plan.segments.physical_first[:-1], side="right") - 1
+    group = np.repeat(np.arange(len(plan.pieces.group_rows)), np.diff(plan.segments.group_piece))
     parts = [group]
     if len(plan.files) > 1:
         parts.append(plan.pieces.group_file[group].astype(np.int64))

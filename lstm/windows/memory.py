@@ -15,7 +15,7 @@ def slots(superblocks: int, lanes: int, ranks: int, pool: int) -> int:
 def block_rows(plan: Plan, split: Split) -> int:
     """Rows of the largest block of a split, halo included; 0 if it has no window."""
     held = plan.split_windows(split).superblocks
-    return int(plan.superblocks.block_rows[held].max()) if len(held) else 0
+    return int(plan.block_rows[held].max()) if len(held) else 0
 
 
 def pool_windows(windows: SplitWindows, pool: int) -> int:

@@ -8,22 +8,21 @@ from numpy.typing import NDArray
 from lstm.windows.errors import DuplicateRows, UnsortedTable
 from lstm.windows.index import SequenceIndex
 from lstm.windows.runs import REMEDY
-from lstm.windows.segments import late, logical_order
+from lstm.windows.segments import Links, link
 
 
-def check_overlaps(index: SequenceIndex) -> NDArray[np.integer]:
-    """Compare neighbouring pieces of each series; their logical order.
+def check_overlaps(index: SequenceIndex) -> Links:
+    """Compare neighbouring pieces of each series; how they follow each other.
 
     Raises:
         DuplicateRows: one (entity, time) stands in two row groups.
         UnsortedTable: row groups hold alternating stretches of one series.
     """
-    order = logical_order(index.pieces)
-    places = late(index.pieces, order)
-    if len(places):
-        place = int(places[0])
-        _refuse(index, int(order[place]), int(order[place + 1]), len(places))
-    return order
+    links = link(index.pieces, index.keys.max_gap)
+    if len(links.late):
+        place = int(links.late[0])
+        _refuse(index, int(links.order[place]), int(links.order[place + 1]), len(links.late))
+    return links
 
 
 def _refuse(index: SequenceIndex, one: int, other: int, pairs: int) -> NoReturn:

@@ -18,10 +18,10 @@ from lstm.windows.errors import EmptySplit, PlanMismatch, TooFewRows
 from lstm.windows.index import SequenceIndex
 from lstm.windows.overlaps import check_overlaps
 from lstm.windows.runs import Entity
-from lstm.windows.segments import Pieces, Segments, chain
+from lstm.windows.segments import Pieces, Segments, chain, link
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, boundaries_of, cut_at, first_rows, start_ranges
-from lstm.windows.superblocks import SplitWindows, Superblocks, cut_superblocks, lay_out, windows_of
+from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
 from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import Snapshot
 
@@ -84,12 +84,12 @@ class Plan:
     @cached_property
     def segments(self) -> Segments:
         """Where segments and series lie."""
-        return chain(self.pieces, self.keys.max_gap)
+        return chain(self.pieces, link(self.pieces, self.keys.max_gap))
 
     @cached_property
     def superblocks(self) -> Superblocks:
         """The units of reading and of coarse shuffle."""
-        return lay_out(self._superblock_first, self.segments, self.window.length)
+        return Superblocks(self._superblock_first, self.segments, self.window.length)
 
     @cached_property
     def _superblock_first(self) -> NDArray[np.int64]:
@@ -106,23 +106,37 @@ class Plan:
         }
 
     @cached_property
+    def _survey(self) -> Survey:
+        return survey(self.superblocks, self._starts, self.window.stride)
+
+    @cached_property
     def _windows(self) -> dict[Split, SplitWindows]:
         return {}
 
+    @property
+    def block_rows(self) -> NDArray[np.int64]:
+        """[superblocks] rows of each block, halo included."""
+        return self._survey.block_rows
+
     def split_windows(self, split: Split) -> SplitWindows:
-        """The windows of one split, numbered in plan order. Laid out by the first call."""
+        """The windows of one split, numbered in plan order. All splits are laid out by the first call."""
         if split not in self._windows:
+            starts = self.start_ranges(split)
             self._windows[split] = windows_of(
-                self.superblocks, self.segments, self._ranges(split), self.window.stride
+                self.superblocks, self._survey.counts[split], starts, self.window.stride
             )
         return self._windows[split]
 
     def windows(self, split: Split) -> int:
         """How many windows a split has: counted by segments, so that nothing need be laid out."""
-        first, last = self._ranges(split)
+        first, last = self.start_ranges(split)
         return int(np.maximum((last - first) // self.window.stride + 1, 0).sum())
 
-    def _ranges(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def start_ranges(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[m] first and last row of each segment at which windows of a split start, multiples of the stride.
+
+        Counted from the segment's own first row; none: last < first.
+        """
         if split not in self.splits:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         return self._starts[split]
@@ -208,9 +222,9 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
         TooFewRows: no segment holds a window.
         EmptySplit: training, or another split with a share, holds no window.
     """
-    order_of_pieces = check_overlaps(index)
+    links = check_overlaps(index)
     pieces = index.pieces
-    segments = chain(pieces, index.keys.max_gap, order_of_pieces)
+    segments = chain(pieces, links)
     longest = int(segments.rows.max())
     if longest < window.length:
         raise TooFewRows(

@@ -86,13 +86,9 @@ class WindowReader:
 
         `told` is called with each row group that it needs, and whether that had to be fetched.
         """
-        layout = self.plan.superblocks
-        parts = slice(*layout.part_bounds[superblock : superblock + 2])
-        stored = layout.part_stored[parts]
-        held = stored > 0
-        copies = self.plan.segments.copies(
-            layout.part_first[parts][held], stored[held], layout.part_offset[parts][held]
-        )
+        parts = self.plan.superblocks.parts(np.array([superblock]))
+        held = parts.stored > 0
+        copies = self.plan.segments.copies(parts.first[held], parts.stored[held], parts.offset[held])
         self._copy(copies, values, times, told)
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:

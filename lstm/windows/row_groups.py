@@ -43,19 +43,18 @@ def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -
     time = plan.keys.time
     table = snapshot.read(file, number, list(dict.fromkeys([*columns, time])))
     rows = Rows(features_of(table, list(columns)), times_of(table.column(time), time))
-    first, end = np.searchsorted(segments.physical_first, segments.group_first[group : group + 2])
-    starts = segments.physical_first[first:end] - segments.group_first[group]
-    ends = starts + pieces.rows[first:end]
+    held, starts = segments.group_pieces(group)
+    ends = starts + pieces.rows[held]
     if (
         len(rows.times) != pieces.group_rows[group]
-        or not np.array_equal(rows.times[starts], pieces.first_time[first:end])
-        or not np.array_equal(rows.times[ends - 1], pieces.last_time[first:end])
+        or not np.array_equal(rows.times[starts], pieces.first_time[held])
+        or not np.array_equal(rows.times[ends - 1], pieces.last_time[held])
     ):
         raise PlanMismatch(
             f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
             "files of a table must never be changed in place: restore the file, or start a new run"
         )
-    _refuse_infinities(rows, plan, columns, int(first), starts)
+    _refuse_infinities(rows, plan, columns, held.start, starts)
     return rows
 
 

@@ -83,7 +83,7 @@ def _training_rows(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> It
 def _first_pieces(plan: Plan) -> NDArray[np.int64]:
     """First piece of each row group that has rows."""
     held = np.flatnonzero(plan.pieces.group_rows)
-    return np.searchsorted(plan.segments.physical_first, plan.segments.group_first[held])
+    return plan.segments.group_piece[held]
 
 
 class _Moments:

@@ -85,7 +85,7 @@ def cut_at(time: int, index: SequenceIndex, segments: Segments) -> Cut:
     place = _first_not_before(time, index, segments, starts[cut], ends[cut])
     piece = chained[place]
     inside = _rows_before(time, piece, index, segments)
-    return Cut(cut, segments.chained_first[place] + inside - segments.first[cut])
+    return Cut(cut, segments.chained_first.at(place) + inside - segments.first[cut])
 
 
 def _first_not_before(
@@ -117,12 +117,12 @@ def _rows_before(
     step = (pieces.last_time[piece] - first) // np.maximum(rows - 1, 1)
     before = np.where(first < time, -(-(time - first) // np.maximum(step, 1)), 0)
     irregular = np.flatnonzero(~index.piece_regular[piece] & (first < time))
-    physical = segments.physical_first[piece]
-    group = np.searchsorted(segments.group_first, physical, side="right") - 1
+    group = segments.group_of(piece)
+    row_of = segments.physical_first.at(piece) - segments.group_first[group]
     for number in np.unique(group[irregular]):
         times = index.group_times(int(number))
         for one in irregular[group[irregular] == number]:
-            row = int(physical[one] - segments.group_first[number])
+            row = int(row_of[one])
             before[one] = np.searchsorted(times[row : row + int(rows[one])], time)
     return before
 

@@ -5,40 +5,88 @@ for each part of it (its share of one segment) the rows of the part at which win
 the up to context + horizon - 1 rows of the segment that windows starting there reach into.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.segments import Segments
+from lstm.windows.segments import Segments, ranges, running
+from lstm.windows.spec import Split
 
 _FEW = 4
 """A table of fewer than this many row groups per lane is cut into row ranges, so that every lane has work."""
+_AT_ONCE = 1 << 20
+"""Pieces whose parts are worked out in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of some superblocks, one superblock after the other; those of one stand in physical order."""
+
+    owner: NDArray[np.int64]
+    """[p] place of its superblock among those asked for; ascending."""
+    segment: NDArray[np.int64]
+    first: NDArray[np.int64]
+    """[p] first logical row."""
+    rows: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    """[p] rows in the block: halo included, 0 where no window can start."""
+    offset: NDArray[np.int64]
+    """[p] where in its block a part begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Superblocks:
-    """All superblocks of a plan and their parts, whatever split windows belong to."""
+    """All superblocks of a plan, whatever split windows belong to. Their parts are worked out when asked."""
 
     first: NDArray[np.int64]
     """[B + 1] first physical row of each superblock; then the number of rows."""
-    part_superblock: NDArray[np.int32]
-    """[p parts] ascending; the parts of a superblock stand in physical order."""
-    part_segment: NDArray[np.integer]
-    part_first: NDArray[np.int64]
-    """[p] first logical row."""
-    part_rows: NDArray[np.int64]
-    part_stored: NDArray[np.int64]
-    """[p] rows in the block: halo included, 0 where no window can start."""
-    part_offset: NDArray[np.int64]
-    """[p] where in its block a part begins."""
-    block_rows: NDArray[np.int64]
-    """[B] rows of each block."""
-    part_bounds: NDArray[np.int64]
-    """[B + 1] first part of each superblock; then the number of parts."""
+    segments: Segments
+    window_rows: int
 
     def __len__(self) -> int:
-        return len(self.block_rows)
+        return len(self.first) - 1
+
+    def parts(
+        self, superblocks: NDArray[np.integer], logical_first: NDArray[np.int64] | None = None
+    ) -> Parts:
+        """The parts of some superblocks. O(p log n).
+
+        Args:
+            superblocks: [k] their numbers.
+            logical_first: what `Segments.logical_first` gives, if it is at hand.
+        """
+        segments = self.segments
+        begins, ends = self.first[superblocks], self.first[np.asarray(superblocks) + 1]
+        low = segments.physical_first.find(begins)
+        touched = segments.physical_first.find(ends - 1) + 1 - low
+        owner, piece = ranges(low, touched)
+        rows = segments.pieces.rows[piece].astype(np.int64)
+        piece_first = running(segments.physical_first.at(low), rows, touched)
+        start = np.maximum(piece_first, begins[owner])
+        rows = np.minimum(piece_first + rows, ends[owner]) - start
+        if logical_first is None:
+            first = segments.chained_first.at(segments.places_of(piece))
+        else:
+            first = logical_first[piece]
+        first = first + start - piece_first
+        segment = np.searchsorted(segments.first, first, side="right") - 1
+        last_start = np.minimum(first + rows - 1, segments.first[segment + 1] - self.window_rows)
+        stored = np.where(last_start >= first, last_start + self.window_rows - first, 0)
+        return Parts(owner, segment, first, rows, stored, running(np.zeros_like(low), stored, touched))
+
+    def all_parts(self) -> Iterator[tuple[NDArray[np.int64], Parts]]:
+        """The parts of all superblocks, some superblocks at a time: their numbers, and their parts."""
+        logical_first = self.segments.logical_first()
+        edges = np.searchsorted(
+            self.segments.physical_first.find(self.first[:-1]),
+            np.arange(0, len(logical_first), _AT_ONCE),
+        )
+        for begin, end in pairwise([*np.unique(edges).tolist(), len(self)]):
+            numbers = np.arange(begin, end)
+            yield numbers, self.parts(numbers, logical_first)
 
 
 def cut_superblocks(group_rows: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
@@ -57,43 +105,18 @@ def cut_superblocks(group_rows: NDArray[np.int64], lanes: int) -> NDArray[np.int
     return np.append(starts, rows.sum())
 
 
-def lay_out(first: NDArray[np.int64], segments: Segments, window_rows: int) -> Superblocks:
-    """Split superblocks into parts. O((pieces + superblocks) log)."""
-    physical = _merged(segments.physical_first, first)
-    part_physical, part_rows = physical[:-1], np.diff(physical)
-    place, within = segments.places(), np.zeros(1, np.int64)
-    if len(physical) > len(segments.physical_first):  # else every part is a piece, as in all large tables
-        piece = np.searchsorted(segments.physical_first, part_physical, side="right") - 1
-        place, within = place[piece], part_physical - segments.physical_first[piece]
-        del piece
-    part_first = segments.chained_first[place] + within
-    segment = segments.of_chained()[place]
-    del place, within
-    bounds = np.searchsorted(part_physical, first)
-    superblock = np.repeat(np.arange(len(first) - 1, dtype=np.int32), np.diff(bounds))
-    last_start = np.minimum(part_first + part_rows - 1, segments.first[segment + 1] - window_rows)
-    stored = np.where(last_start >= part_first, last_start + window_rows - part_first, 0)
-    del last_start
-    before = np.concatenate([[0], np.cumsum(stored)])
-    return Superblocks(
-        first=first,
-        part_superblock=superblock,
-        part_segment=segment,
-        part_first=part_first,
-        part_rows=part_rows,
-        part_stored=stored,
-        part_offset=before[:-1] - before[bounds[superblock]],
-        block_rows=np.diff(before[bounds]),
-        part_bounds=bounds,
-    )
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Parts' shares of a split, [q] each: windows that start `stride` rows apart."""
 
-
-def _merged(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What stands in either of two ascending arrays, once. `np.union1d` hashes: ten times as slow."""
-    both = np.concatenate([one, other])
-    both.sort(kind="stable")  # merges runs that are sorted already
-    once: NDArray[np.int64] = both[np.concatenate([[True], both[1:] != both[:-1]])]
-    return once
+    owner: NDArray[np.int64]
+    """Place of the superblock among those asked for; ascending."""
+    counts: NDArray[np.int64]
+    """Windows, >= 1."""
+    start: NDArray[np.int64]
+    """Logical row at which the first window starts."""
+    offset: NDArray[np.int64]
+    """Where in its block that row is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,61 +127,95 @@ class SplitWindows:
     """[S] superblocks that hold windows of the split; the order of an epoch numbers them from 0."""
     counts: NDArray[np.int64]
     """[S] windows of each."""
-    run_first: NDArray[np.int64]
-    """[q runs + 1] number of the first window of each run (a part's share of the split); then the total."""
-    run_start: NDArray[np.int64]
-    """[q] logical row at which a run's first window starts."""
-    run_offset: NDArray[np.int64]
-    """[q] where in its block that row is."""
-    run_superblock: NDArray[np.int32]
+    first: NDArray[np.int64]
+    """[S + 1] number of the first window of each; then the total."""
+    layout: Superblocks
+    ranges: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """First and last row of each segment at which a window may start, multiples of `stride`."""
     stride: int
 
     @property
     def total(self) -> int:
         """How many windows."""
-        return int(self.run_first[-1])
+        return int(self.first[-1])
 
     def locate(
         self, numbers: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Superblock, row in its block, and logical first row of windows given by number, [n] each."""
-        run = np.searchsorted(self.run_first, numbers, side="right") - 1
-        further = (numbers - self.run_first[run]) * self.stride
-        superblock = self.run_superblock[run].astype(np.int64)
-        return superblock, self.run_offset[run] + further, self.run_start[run] + further
+        which = np.searchsorted(self.first, numbers, side="right") - 1
+        held, place = np.unique(which, return_inverse=True)
+        runs = self.runs(self.layout.parts(self.superblocks[held]))
+        ends = np.cumsum(runs.counts)
+        # numbers as they would be if there were no other superblocks
+        close = numbers - self.first[which] + (np.cumsum(self.counts[held]) - self.counts[held])[place]
+        run = np.searchsorted(ends, close, side="right")
+        further = (close - (ends - runs.counts)[run]) * self.stride
+        return self.superblocks[which], runs.offset[run] + further, runs.start[run] + further
+
+    def runs(self, parts: Parts) -> Runs:
+        """The runs of some parts, counted in closed form."""
+        return runs_of(parts, self.layout.segments, self.ranges, self.stride)
 
 
-def windows_of(
-    superblocks: Superblocks,
-    segments: Segments,
-    ranges: tuple[NDArray[np.int64], NDArray[np.int64]],
-    stride: int,
-) -> SplitWindows:
-    """Count a split's windows part by part, in closed form.
+def runs_of(
+    parts: Parts, segments: Segments, ranges: tuple[NDArray[np.int64], NDArray[np.int64]], stride: int
+) -> Runs:
+    """Count a split's windows part by part.
 
     Args:
-        superblocks: the parts.
+        parts: of some superblocks.
         segments: the segments that they belong to.
         ranges: first and last row of each segment at which a window may start, multiples of `stride`.
         stride: rows between starts.
     """
-    segment = superblocks.part_segment
-    row = superblocks.part_first - segments.first[segment]
+    segment = parts.segment
+    row = parts.first - segments.first[segment]
     first = np.maximum(ranges[0][segment], -(-row // stride) * stride)
-    last = np.minimum(ranges[1][segment], (row + superblocks.part_rows - 1) // stride * stride)
+    last = np.minimum(ranges[1][segment], (row + parts.rows - 1) // stride * stride)
     counts = np.maximum((last - first) // stride + 1, 0)
-    runs = np.flatnonzero(counts)
-    counts, first = counts[runs], first[runs]
-    owner = superblocks.part_superblock[runs]
-    begins = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]])[: len(owner)])
-    held = owner[begins].astype(np.int64)
-    totals = np.add.reduceat(counts, begins) if len(begins) else np.empty(0, np.int64)
-    return SplitWindows(
-        superblocks=held,
-        counts=totals,
-        run_first=np.concatenate([[0], np.cumsum(counts)]),
-        run_start=segments.first[segment[runs]] + first,
-        run_offset=superblocks.part_offset[runs] + first - row[runs],
-        run_superblock=owner,
-        stride=stride,
-    )
+    held = np.flatnonzero(counts)
+    further = first[held] - row[held]
+    return Runs(parts.owner[held], counts[held], parts.first[held] + further, parts.offset[held] + further)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is kept of a look at every part: three numbers for each superblock."""
+
+    block_rows: NDArray[np.int64]
+    """[B] rows of each block."""
+    counts: Mapping[Split, NDArray[np.int64]]
+    """[B] windows of each superblock, by split."""
+
+
+def survey(
+    superblocks: Superblocks, starts: Mapping[Split, tuple[NDArray[np.int64], NDArray[np.int64]]], stride: int
+) -> Survey:
+    """Look at every part once. `starts` are the `ranges` of each split, as `runs_of` takes them."""
+    block_rows = np.zeros(len(superblocks), np.int64)
+    counts = {split: np.zeros(len(superblocks), np.int64) for split in starts}
+    for numbers, parts in superblocks.all_parts():
+        block_rows[numbers] = _added(parts.owner, parts.stored, len(numbers))
+        for split, bounds in starts.items():
+            runs = runs_of(parts, superblocks.segments, bounds, stride)
+            counts[split][numbers] = _added(runs.owner, runs.counts, len(numbers))
+    return Survey(block_rows, counts)
+
+
+def windows_of(
+    superblocks: Superblocks,
+    counts: NDArray[np.int64],
+    starts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    stride: int,
+) -> SplitWindows:
+    """A split's windows, given how many each superblock has."""
+    held = np.flatnonzero(counts)
+    first = np.concatenate([[0], np.cumsum(counts[held])])
+    return SplitWindows(held, counts[held], first, superblocks, starts, stride)
+
+
+def _added(owner: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """[count] sums of the values of each owner; owners ascend."""
+    sums = np.concatenate([[0], np.cumsum(values)])
+    return np.diff(sums[np.searchsorted(owner, np.arange(count + 1))])

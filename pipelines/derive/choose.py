@@ -10,7 +10,7 @@ from lstm.tasks.forecast import ForecastConfig, check_times
 from lstm.training.config import TrainingConfig
 from lstm.windows import OrderSpec, Plan, SequenceIndex, SplitSpec, WindowSpec, index_snapshot, make_plan
 from lstm.windows.errors import EmptySplit, TooFewRows
-from lstm.windows.segments import chain
+from lstm.windows.segments import chain, link
 from pipelines.derive.columns import check_target, choose_past, choose_target, likely_targets, numeric_columns
 from pipelines.derive.keys import find_keys
 from pipelines.derive.reasons import Reasons
@@ -175,7 +175,7 @@ def _shape(
 
 def _typical(index: SequenceIndex) -> int:
     """Rows of the segment that a row is typically part of."""
-    rows = np.sort(chain(index.pieces, index.keys.max_gap).rows)[::-1]
+    rows = np.sort(chain(index.pieces, link(index.pieces, index.keys.max_gap)).rows)[::-1]
     return int(rows[np.searchsorted(np.cumsum(rows), rows.sum() / 2)])
 
 

@@ -67,7 +67,7 @@ def choose_memory(plan: Plan, columns: int, ranks: int, reasons: Reasons) -> int
     held = 2 * -(-plan.order.lanes // ranks) * plan.order.pool
     need = 0
     for split in ("train", "validation"):
-        blocks = plan.superblocks.block_rows[plan.split_windows(split).superblocks]
+        blocks = plan.block_rows[plan.split_windows(split).superblocks]
         if len(blocks):
             need += min(len(blocks), held) * int(blocks.max()) * row_bytes
     need_mib = -(-need // _MIB)

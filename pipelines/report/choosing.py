@@ -77,18 +77,12 @@ def last_windows(plan: Plan, split: Split, series: int) -> NDArray[np.int64]:
 
 def _having(plan: Plan, split: Split) -> Sequence[int]:
     """Series with windows in a split, in the table's order."""
-    windows = plan.split_windows(split)
-    held = np.diff(windows.run_first) > 0
-    owner = np.searchsorted(plan.segments.series_first, windows.run_start[held], side="right") - 1
-    return [int(series) for series in np.unique(owner)]
+    first, last = plan.start_ranges(split)
+    return [int(series) for series in np.unique(plan.segments.series[last >= first])]
 
 
 def _runs(plan: Plan, split: Split, series: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last start of each run of windows of a series, ascending."""
-    windows = plan.split_windows(split)
-    counts = np.diff(windows.run_first)
-    low, high = plan.segments.series_first[series : series + 2]
-    own = (counts > 0) & (windows.run_start >= low) & (windows.run_start < high)
-    first = windows.run_start[own]
-    order = np.argsort(first)
-    return first[order], (first + (counts[own] - 1) * windows.stride)[order]
+    """First and last start of the windows of each segment of a series, as logical rows, ascending."""
+    segments, (first, last) = plan.segments, plan.start_ranges(split)
+    own = (segments.series == series) & (last >= first)
+    return segments.first[:-1][own] + first[own], segments.first[:-1][own] + last[own]

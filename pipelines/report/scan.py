@@ -78,8 +78,8 @@ def scan(snapshot: Snapshot, plan: Plan, columns: tuple[str, ...]) -> Scan:
         place = np.clip(np.searchsorted(edges, read.times, side="right") - 1, 0, stretches - 1)
         stretch_rows += np.bincount(place, minlength=stretches)
         stretch_missing += np.bincount(place[unknown[:, 0]], minlength=stretches)
-        begin, end = np.searchsorted(segments.physical_first, segments.group_first[group : group + 2])
-        series = np.repeat(pieces.series[begin:end], pieces.rows[begin:end])
+        held, _ = segments.group_pieces(group)
+        series = np.repeat(pieces.series[held], pieces.rows[held])
         step = np.diff(read.times)[series[1:] == series[:-1]]
         steps += len(step)
         uneven += int(np.count_nonzero(step != plan.interval))

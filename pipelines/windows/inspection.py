@@ -171,10 +171,9 @@ def inspect(
 
 def windows_by_series(plan: Plan, split: Split) -> NDArray[np.int64]:
     """[s] windows of each series."""
-    windows = plan.split_windows(split)
-    series = np.searchsorted(plan.segments.series_first, windows.run_start, side="right") - 1
+    first, last = plan.start_ranges(split)
     counts = np.zeros(len(plan.series), np.int64)
-    np.add.at(counts, series, np.diff(windows.run_first))
+    np.add.at(counts, plan.segments.series, np.maximum((last - first) // plan.window.stride + 1, 0))
     return counts
 
 

@@ -146,7 +146,7 @@ def test_a_budget_that_is_too_small_says_what_would_fit(two_series):
     with pytest.raises(BudgetTooSmall) as refused:
         WindowStream(plan, reader, "train", seed=0, batch_size=4)
     message = str(refused.value)
-    slot_rows = int(plan.superblocks.block_rows.max())
+    slot_rows = int(plan.block_rows.max())
     pool_windows = sum(sorted(plan.split_windows("train").counts.tolist())[-2:])
     need = 2 * 4 * 2 * slot_rows * reader.row_bytes + 2 * 4 * pool_windows * 3 * 4
     assert f"needs {need:,} bytes on each of 1 ranks" in message

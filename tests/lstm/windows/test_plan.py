@@ -127,7 +127,7 @@ def test_pieces_are_chained_by_series_and_time_wherever_they_stand(in_time, seri
         first_time=first,
         last_time=first,
     )
-    assert segments.logical_order(pieces).tolist() == np.lexsort((first, pieces.series)).tolist()
+    assert segments.link(pieces, None).order.tolist() == np.lexsort((first, pieces.series)).tolist()
 
 
 def test_a_frozen_plan_is_compact():
