@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys, keys_for, times_of
 from lstm.windows.errors import EmptyTable
-from lstm.windows.file_index import FileIndex
+from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces
 from storage.objects import Bucket
 from storage.tables.protocol import Snapshot
-
-_JOINED = ("group_rows", "rows", "first_time", "last_time", "regular")
-
 
 @dataclass(frozen=True, slots=True)
 class SequenceIndex:
@@ -76,22 +73,17 @@ def index_snapshot(
         WindowError: the columns or rows cannot serve; the subclass and message say why.
     """
     keys = keys_for(snapshot.schema, entity, time, max_gap)
-    indexes, scanned = load_indexes(snapshot, keys, cache, cache_prefix)
-    if not sum(len(index.rows) for index in indexes):
+    loaded = load_indexes(snapshot, keys, cache, cache_prefix)
+    shares, columns = loaded.shares, loaded.columns
+    if not len(columns["rows"]):
         raise EmptyTable(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")
-    series, places = _number_series(indexes)
+    series, places = _number_series(shares)
     steps: Counter[int] = Counter()
-    for index in indexes:
-        steps.update(index.steps)
-    file_groups = np.concatenate([index.file_groups for index in indexes])
-    parts = {name: [getattr(index, name) for index in indexes] for name in _JOINED}
-    parts["series"] = [place[index.entity] for place, index in zip(places, indexes, strict=True)]
-    indexes.clear()
-
-    def whole(name: str) -> NDArray[Any]:
-        """A column of all files; its parts are let go, so that no more than one is held twice."""
-        return np.concatenate(parts.pop(name))
-
+    for share, place in zip(shares, places, strict=True):
+        steps.update(share.steps)
+        own = columns["entity"][share.begin : share.end]
+        own[:] = place[own]
+    file_groups = np.concatenate([share.file_groups for share in shares])
     return SequenceIndex(
         snapshot=snapshot,
         keys=keys,
@@ -99,15 +91,15 @@ def index_snapshot(
         pieces=Pieces(
             group_file=np.repeat(np.arange(len(file_groups), dtype=np.int32), file_groups),
             group_number=_counted(file_groups),
-            group_rows=whole("group_rows"),
-            series=whole("series"),
-            rows=whole("rows"),
-            first_time=whole("first_time"),
-            last_time=whole("last_time"),
+            group_rows=np.concatenate([share.group_rows for share in shares]),
+            series=columns["entity"],
+            rows=columns["rows"],
+            first_time=columns["first_time"],
+            last_time=columns["last_time"],
         ),
-        piece_regular=whole("regular"),
+        piece_regular=columns["regular"],
         interval=max(steps, key=lambda step: (steps[step], -step)) if steps else 1,
-        scanned=scanned,
+        scanned=loaded.scanned,
     )
 
 
@@ -117,11 +109,11 @@ def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int32]:
     return (np.arange(int(lengths.sum())) - np.repeat(starts, lengths)).astype(np.int32)
 
 
-def _number_series(indexes: Sequence[FileIndex]) -> tuple[tuple[Entity, ...], list[NDArray[np.int32]]]:
-    """All entities in ascending order, and for each file the number of each of its entities."""
+def _number_series(shares: Sequence[Share]) -> tuple[tuple[Entity, ...], list[NDArray[np.int32]]]:
+    """All entities in ascending order, and for each share the number of each of its entities."""
     names: set[Any] = set()
-    for index in indexes:
-        names.update(index.entities)
+    for share in shares:
+        names.update(share.entities)
     series: tuple[Entity, ...] = (None,) if names == {None} else tuple(sorted(names))
     number = {name: place for place, name in enumerate(series)}
-    return series, [np.array([number[name] for name in index.entities], np.int32) for index in indexes]
+    return series, [np.array([number[name] for name in share.entities], np.int32) for share in shares]

@@ -10,9 +10,12 @@ is ever unpickled. A cold cache costs a request for each file and a fifteenth mo
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from blake3 import blake3
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys
 from lstm.windows.file_index import FORMAT, FileIndex, cache_name, joined, scan
+from lstm.windows.gathered import Gathered, Share
 from storage.checkpoints.canonical import dumps
 from storage.objects import Bucket, NotFound
 from storage.tables.protocol import Snapshot
@@ -34,10 +38,20 @@ Span = tuple[int, int]
 """Files [begin, end) of the snapshot."""
 
 
-def load_indexes(
-    snapshot: Snapshot, keys: Keys, cache: Bucket | None, prefix: str
-) -> tuple[list[FileIndex], int]:
-    """Indexes of all files, in order, one for each or one for several; and how many files were scanned.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The indexes of all files of a snapshot, in order."""
+
+    columns: dict[str, NDArray[Any]]
+    """[n pieces] each, as `gathered.COLUMNS` names them; `entity` counts into the entities of its share."""
+    shares: list[Share]
+    """One for each file, or for several that stand together; their places are those of `columns`."""
+    scanned: int
+    """Files that had to be scanned."""
+
+
+def load_indexes(snapshot: Snapshot, keys: Keys, cache: Bucket | None, prefix: str) -> Loaded:
+    """Indexes of all files.
 
     Raises:
         WindowError: the rows of a file cannot serve.
@@ -82,9 +96,11 @@ class _Loader:
     ) -> None:
         self._snapshot, self._keys, self._cache, self._prefix = snapshot, keys, cache, prefix
         self._pool = pool
-        self._found: dict[Span, FileIndex] = {}
+        self._gathered = Gathered()
+        self._found: dict[Span, Share] = {}
+        self._spans: list[Span] = []
 
-    def load(self) -> tuple[list[FileIndex], int]:
+    def load(self) -> Loaded:
         """Blocks from the largest to the smallest, then files; then blocks that were missing are written."""
         files = len(self._snapshot.files)
         wanted: list[Span] = [(0, files)] if files else []
@@ -96,9 +112,14 @@ class _Loader:
                 missed.append(absent)
         singles = [(number, number + 1) for span in wanted for number in range(*span)]
         scanned = sum(self._each(self._file, singles))
+        self._spans = sorted(self._found)
         for absent in reversed(missed):
             list(self._each(self._write, absent))
-        return [self._found[span] for span in sorted(self._found)], scanned
+        found = [self._found[span] for span in self._spans]
+        columns = self._gathered.columns(found)
+        ends = np.cumsum([share.end - share.begin for share in found]).tolist()
+        shares = [replace(share, begin=a, end=b) for share, (a, b) in zip(found, pairwise([0, *ends]), strict=True)]
+        return Loaded(columns, shares, scanned)
 
     def _look(self, spans: list[Span], is_end: NDArray[np.bool_]) -> tuple[list[Span], list[Span]]:
         """Take what is cached of the blocks in these spans; the spans that are left, and absent blocks."""
@@ -115,7 +136,7 @@ class _Loader:
         index = self._cached(self._name(span), span[1] - span[0])
         if index is None:
             return False
-        self._found[span] = index
+        self._found[span] = self._gathered.add(index)
         return True
 
     def _file(self, span: Span) -> bool:
@@ -127,19 +148,20 @@ class _Loader:
         if index is None:
             index = scan(self._snapshot, file, self._keys)
             self._put(name, index)
-        self._found[span] = index
+        self._found[span] = self._gathered.add(index)
         return not known
 
     def _write(self, span: Span) -> None:
         """Make a block of what was found in its place."""
-        begin, parts = span[0], []
-        for end in range(span[0] + 1, span[1] + 1):
-            if (part := self._found.pop((begin, end), None)) is not None:
-                parts.append(part)
-                begin = end
-        index = joined(parts)
+        index = joined([self._gathered.index(self._found[found]) for found in self._within(span)])
         self._put(self._name(span), index)
-        self._found[span] = index
+
+    def _within(self, span: Span) -> Iterator[Span]:
+        """What was found there, in order."""
+        for found in self._spans[bisect_left(self._spans, (span[0], 0)) :]:
+            if found[0] >= span[1]:
+                return
+            yield found
 
     def _cached(self, name: str, files: int) -> FileIndex | None:
         """None: absent, or damaged; scanning gives the same index again."""

@@ -21,6 +21,8 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
     segments,
+    sums,
+    superblocks,
 )
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.superblocks import cut_superblocks
@@ -128,6 +130,27 @@ def test_pieces_are_chained_by_series_and_time_wherever_they_stand(in_time, seri
         last_time=first,
     )
     assert segments.link(pieces, None).order.tolist() == np.lexsort((first, pieces.series)).tolist()
+
+
+@given(samples(), WINDOWS, SHARES, GAPS)
+@settings(deadline=None, max_examples=40)
+def test_a_plan_is_the_same_where_little_is_kept_and_looked_at_in_one_go(sample, window, shares, max_gap):
+    """As of a table of millions of pieces."""
+    plan = plan_for(sample, window, shares, ORDER, max_gap)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sums, "FEW", 0)
+        patch.setattr(segments, "_AT_ONCE", 3)
+        patch.setattr(superblocks, "_AT_ONCE", 2)
+        other = plan_for(sample, window, shares, ORDER, max_gap)
+        assert other.id == plan.id
+        assert other.block_rows.tolist() == plan.block_rows.tolist()
+        for split in SPLITS:
+            windows, others = plan.split_windows(split), other.split_windows(split)
+            every = np.arange(windows.total)
+            assert all(map(np.array_equal, others.locate(every), windows.locate(every)))
+        rows, one = np.arange(plan.rows), np.ones(plan.rows, np.int64)
+        found, again = (it.segments.copies(rows, one, rows) for it in (plan, other))
+        assert all(np.array_equal(getattr(found, it), getattr(again, it)) for it in found.__slots__)
 
 
 def test_a_frozen_plan_is_compact():
