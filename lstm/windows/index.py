@@ -21,6 +21,7 @@ from lstm.windows.segments import Pieces
 from storage.objects import Bucket
 from storage.tables.protocol import Snapshot
 
+
 @dataclass(frozen=True, slots=True)
 class SequenceIndex:
     """The pieces of a snapshot, and what they were found by."""

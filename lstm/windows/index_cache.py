@@ -118,32 +118,36 @@ class _Loader:
         found = [self._found[span] for span in self._spans]
         columns = self._gathered.columns(found)
         ends = np.cumsum([share.end - share.begin for share in found]).tolist()
-        shares = [replace(share, begin=a, end=b) for share, (a, b) in zip(found, pairwise([0, *ends]), strict=True)]
+        shares = [
+            replace(share, begin=a, end=b) for share, (a, b) in zip(found, pairwise([0, *ends]), strict=True)
+        ]
         return Loaded(columns, shares, scanned)
 
     def _look(self, spans: list[Span], is_end: NDArray[np.bool_]) -> tuple[list[Span], list[Span]]:
         """Take what is cached of the blocks in these spans; the spans that are left, and absent blocks."""
         blocks, left = cut(spans, is_end)
-        there = self._each(self._block, blocks)
-        absent = [span for span, found in zip(blocks, there, strict=True) if not found]
+        absent = []
+        for span, data in zip(blocks, self._each(self._fetch, blocks), strict=True):
+            # one is decoded at a time, in order: a large one takes a hundred MB meanwhile
+            index = _decoded(data, span[1] - span[0])
+            if index is None:
+                absent.append(span)
+            else:
+                self._found[span] = self._gathered.add(index)
         return sorted(left + absent), absent
 
     def _each(self, work: Callable[[Span], _T], spans: Sequence[Span]) -> Iterable[_T]:
         return self._pool.map(work, spans)
 
-    def _block(self, span: Span) -> bool:
-        """Whether a block is in the cache; then it is taken from there."""
-        index = self._cached(self._name(span), span[1] - span[0])
-        if index is None:
-            return False
-        self._found[span] = self._gathered.add(index)
-        return True
+    def _fetch(self, span: Span) -> bytes | None:
+        """A block as the cache has it."""
+        return self._cached(self._name(span))
 
     def _file(self, span: Span) -> bool:
         """Take one file's index; whether it had to be scanned."""
         file = self._snapshot.files[span[0]]
         name = cache_name(self._snapshot, file, self._keys)
-        index = self._cached(name, 1)
+        index = _decoded(self._cached(name), 1)
         known = index is not None
         if index is None:
             index = scan(self._snapshot, file, self._keys)
@@ -163,15 +167,13 @@ class _Loader:
                 return
             yield found
 
-    def _cached(self, name: str, files: int) -> FileIndex | None:
-        """None: absent, or damaged; scanning gives the same index again."""
+    def _cached(self, name: str) -> bytes | None:
         if self._cache is None:
             return None
         try:
-            index = FileIndex.from_bytes(self._cache.get(self._prefix + name).data)
-        except (NotFound, ValueError):
+            return self._cache.get(self._prefix + name).data
+        except NotFound:
             return None
-        return index if len(index.file_groups) == files else None
 
     def _put(self, name: str, index: FileIndex) -> None:
         if self._cache is not None:
@@ -179,3 +181,14 @@ class _Loader:
 
     def _name(self, span: Span) -> str:
         return block_name(self._snapshot, span, self._keys)
+
+
+def _decoded(data: bytes | None, files: int) -> FileIndex | None:
+    """None: absent, or damaged; scanning gives the same index again."""
+    if data is None:
+        return None
+    try:
+        index = FileIndex.from_bytes(data)
+    except ValueError:
+        return None
+    return index if len(index.file_groups) == files else None

@@ -19,7 +19,7 @@ def pack(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any], dtype: type[np.generic]) -> NDArray[Any]:
-    """The inverse of `pack`.
+    """The inverse of `pack`, to read only.
 
     Raises:
         ValueError: another type or length than it says.
@@ -36,4 +36,4 @@ def unpack(packed: dict[str, Any], dtype: type[np.generic]) -> NDArray[Any]:
         raise ValueError(f"deflated numbers are damaged: {error}") from None
     if len(data) != size:
         raise ValueError(f"expected {size} bytes of numbers, found {len(data)}")
-    return np.frombuffer(data, wanted).astype(dtype)
+    return np.frombuffer(data, wanted).astype(dtype, copy=False)

@@ -110,6 +110,7 @@ class Segments:
     def places_of(self, piece: NDArray[np.integer]) -> NDArray[np.int64]:
         """[k] place of each piece in `chained`: halved until it is found, as a series is in order of time."""
         series, time = self.pieces.series[piece], self.pieces.first_time[piece]
+        low: NDArray[np.int64]
         low, high = self.series_piece[series], self.series_piece[series + 1] - 1
         while bool(np.any(low < high)):
             middle = (low + high) // 2
@@ -124,9 +125,7 @@ class Segments:
         return first
 
 
-def ranges(
-    first: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ranges(first: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The numbers of k ranges, one range after the other: which range each belongs to, and the numbers."""
     owner = np.repeat(np.arange(len(first)), sizes)
     return owner, np.arange(len(owner)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
@@ -144,7 +143,8 @@ def running(
     """
     before = np.cumsum(lengths) - lengths
     begins = np.cumsum(sizes) - sizes
-    return before + np.repeat(first - before[begins], sizes)
+    starts: NDArray[np.int64] = before + np.repeat(first - before[begins], sizes)
+    return starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +198,8 @@ def chain(pieces: Pieces, links: Links) -> Segments:
     )
 
 
-_AT_ONCE = 1 << 20
-"""Pieces looked at in one go: what is made of them would else take more memory than they do."""
+_AT_ONCE = 1 << 17
+"""Pieces looked at in one go, so that what is made of them stays in the processor's cache."""
 
 
 def _by_series(series: NDArray[np.int32]) -> NDArray[np.integer]:
@@ -210,7 +210,7 @@ def _by_series(series: NDArray[np.int32]) -> NDArray[np.integer]:
     for begin in range(0, len(series), _AT_ONCE):
         next_place[1:] += np.bincount(series[begin : begin + _AT_ONCE], minlength=count)
     np.cumsum(next_place, out=next_place)
-    order = np.empty(len(series), np.int32 if len(series) < 2**31 else np.int64)
+    order: NDArray[np.integer] = np.empty(len(series), np.int32 if len(series) < 2**31 else np.int64)
     for begin in range(0, len(series), _AT_ONCE):
         some = series[begin : begin + _AT_ONCE]
         come = np.argsort(some.astype(small, copy=False), kind="stable")

@@ -49,10 +49,9 @@ class Sums:
 
     def at(self, places: NDArray[np.integer]) -> NDArray[np.int64]:
         """[k] first row of the thing at each place, 0 … n; at place n, the number of rows."""
-        if self._step == 1:
-            return self._kept[places]
-        if len(places) * _STEP > len(self):
-            return self.all()[places]
+        if self._step == 1 or len(places) * _STEP > len(self):
+            first: NDArray[np.int64] = (self._kept if self._step == 1 else self.all())[places]
+            return first
         found = np.empty(len(places), np.int64)
         for begin in range(0, len(places), _AT_ONCE):
             some = slice(begin, begin + _AT_ONCE)

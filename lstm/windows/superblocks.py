@@ -17,7 +17,7 @@ from lstm.windows.spec import Split
 
 _FEW = 4
 """A table of fewer than this many row groups per lane is cut into row ranges, so that every lane has work."""
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 17
 """Pieces whose parts are worked out in one go."""
 
 

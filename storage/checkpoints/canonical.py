@@ -58,7 +58,8 @@ def _check_keys(value: JSON) -> None:
                     raise TypeError(f"key {key!r} is no string")
             pending.extend(item.values())
         elif isinstance(item, (list, tuple)):
-            pending.extend(item)
+            # a million names in a list are passed by at once
+            pending.extend([inner for inner in item if type(inner) is not str])
 
 
 def _where(value: JSON) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,12 +38,12 @@ def _sidecar(place: Place, sidecar: Mapping[str, Any], root: str) -> Place:
     path = unquote(sidecar["path"])
     if "://" in path:
         bucket, key = split(path, place.snapshot)
-        return Place(
-            Bucket(bucket, place.bucket.access), key, sidecar["sizeInBytes"], place.snapshot, place.meter
+        return replace(
+            place, bucket=Bucket(bucket, place.bucket.access), key=key, size=sidecar["sizeInBytes"]
         )
     folder = f"{root}/_delta_log" if root else "_delta_log"
     key = f"{folder}/_sidecars/{path}"
-    return Place(place.bucket, key, sidecar["sizeInBytes"], place.snapshot, place.meter)
+    return replace(place, key=key, size=sidecar["sizeInBytes"])
 
 
 def _actions(place: Place) -> Iterator[Mapping[str, Any]]:

@@ -40,6 +40,11 @@ _READER_FEATURES = {
     "v2Checkpoint",
     "vacuumProtocolCheck",
 }
+REMOVED_BY = "VACUUM"
+KEPT_BY = "the table's property delta.deletedFileRetentionDuration (and RETAIN, where VACUUM is given one)"
+"""What removes files of old versions, and what says how long they stay."""
+LOG_KEPT_BY = "the table's property delta.logRetentionDuration"
+"""The same for entries of the log."""
 Action = Mapping[str, Any]
 
 
@@ -216,7 +221,8 @@ def _key(action: Action) -> tuple[str, str]:
 
 
 def _place(bucket: Bucket, file: LogFile, table: str, version: int, meter: Meter) -> Place:
-    return Place(bucket, file.key, file.size, f"version {version} of {table}", meter)
+    snapshot = f"version {version} of {table}"
+    return Place(bucket, file.key, file.size, snapshot, meter, "a cleaning of the log", LOG_KEPT_BY)
 
 
 def _created(actions: Iterable[Action]) -> datetime | None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from storage.objects import Bucket
 from storage.tables import positions
 from storage.tables.columns import Column
-from storage.tables.delta_log import Action, State, vector_name
+from storage.tables.delta_log import KEPT_BY, REMOVED_BY, Action, State, vector_name
 from storage.tables.delta_schema import columns_of, mapping_mode
 from storage.tables.delta_values import DeltaStatistics, parse_statistics, partition_value
 from storage.tables.errors import UnsupportedTable
@@ -68,11 +68,11 @@ class _Reader:
         if "://" in path:
             name, key = split(path, self.needed_by)
             bucket = self.bucket if name == self.bucket.name else Bucket(name, self.bucket.access)
-            return Place(bucket, key, size, self.needed_by, self.meter)
+            return Place(bucket, key, size, self.needed_by, self.meter, REMOVED_BY, KEPT_BY)
         if path.startswith("/") or path.startswith("file:"):
             raise UnsupportedTable(f"{self.needed_by} names a file outside of S3: {path}")
         key = f"{self.root}/{path}" if self.root else path
-        return Place(self.bucket, key, size, self.needed_by, self.meter)
+        return Place(self.bucket, key, size, self.needed_by, self.meter, REMOVED_BY, KEPT_BY)
 
     def vector(self, vector: Mapping[str, Any]) -> Callable[[], positions.Positions]:
         """Fetches and decodes a deletion vector."""

@@ -28,7 +28,7 @@ from storage.objects import Access, Bucket, Unreachable
 from storage.tables.columns import schema_of
 from storage.tables.errors import CommitContention, NoSuchSnapshot, UnsupportedTable
 from storage.tables.iceberg_commit import landed, lineage, refuse_writing, stage
-from storage.tables.iceberg_plan import plan
+from storage.tables.iceberg_plan import KEPT_BY, REMOVED_BY, plan
 from storage.tables.iceberg_schema import columns_of, file_schema
 from storage.tables.protocol import Appended, Snapshot, SnapshotInfo
 from storage.tables.ranged import Meter, Place, split
@@ -170,7 +170,7 @@ class IcebergTable:
             def place(location: str, size: int) -> Place:
                 name, key = split(location, needed_by)
                 bucket = buckets.setdefault(name, Bucket(name, self._access))
-                return Place(bucket, key, size, needed_by, meter)
+                return Place(bucket, key, size, needed_by, meter, REMOVED_BY, KEPT_BY)
 
             files = plan(metadata, entry, schema, table.io, place, needed_by)
         return FileSnapshot(

@@ -38,6 +38,12 @@ from storage.tables.iceberg_values import IcebergStatistics, identity_values
 from storage.tables.ranged import Place
 from storage.tables.snapshot import StoredFile
 
+REMOVED_BY = "expire_snapshots"
+KEPT_BY = (
+    "the table's property history.expire.max-snapshot-age-ms (and older_than, where expire_snapshots is "
+    "given one), or put a tag on the snapshot"
+)
+"""What removes files of old snapshots, and what says how long they stay."""
 _THREADS = 8
 
 
@@ -73,7 +79,9 @@ def plan(
                     _sort(entry, data, deletes, needed_by)
     except NotFound as error:
         raise SnapshotDamaged(
-            f"a metadata file that {needed_by} needs is gone ({error}); pin a newer snapshot"
+            f"a metadata file that {needed_by} needs is gone ({error}): {REMOVED_BY} or a hand has removed "
+            "it; pin a newer snapshot. So that a snapshot stays as long as a training needs it, raise "
+            f"{KEPT_BY}"
         ) from error
     applied = Deletes(deletes, place)
     data.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))

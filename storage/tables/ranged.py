@@ -50,6 +50,10 @@ class Place:
     snapshot: str
     """Which snapshot needs it, for messages."""
     meter: Meter = field(repr=False, compare=False)
+    removed_by: str = field(default="a cleaning", repr=False, compare=False)
+    """What removes files of old snapshots of such a table, for messages."""
+    kept_by: str = field(default="the table's retention", repr=False, compare=False)
+    """What says how long they stay."""
 
     @property
     def uri(self) -> str:
@@ -89,10 +93,15 @@ class Place:
         return data
 
     def _damaged(self, error: ObjectError) -> SnapshotDamaged:
-        what = "is gone" if isinstance(error, NotFound) else f"does not hold the {self.size} bytes it should"
+        if not isinstance(error, NotFound):
+            what = f"does not hold the {self.size} bytes it should: cut short or replaced"
+            return SnapshotDamaged(
+                f"{self.uri}, which {self.snapshot} needs, {what}; pin a newer snapshot, or bring it back"
+            )
         return SnapshotDamaged(
-            f"{self.uri}, which {self.snapshot} needs, {what}; a VACUUM, an expiry or a hand has removed "
-            f"it: pin a newer snapshot, or bring the file back"
+            f"{self.uri}, which {self.snapshot} needs, is gone: {self.removed_by} or a hand has removed it; "
+            f"pin a newer snapshot, or bring the file back. So that files stay as long as a training needs "
+            f"them, raise {self.kept_by}"
         )
 
 
