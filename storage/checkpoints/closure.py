@@ -1,25 +1,47 @@
 """Chunks with everything that they are predicted from, down to chunks that are stored alone."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.manifest import DEPTH_LIMIT, Location
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a chunk rests on."""
+
+    links: int
+    """Of the longest chain of predictions below it."""
+    read_bytes: int
+    """Stored bytes of itself, of what it is predicted from first, and so on down to one that stands alone.
+
+    Further bases (moments beside a weight) are left out: they are read for themselves."""
+
+    @classmethod
+    def of(cls, at: Location, below: Mapping[ChunkId, Self]) -> Self:
+        """Of a chunk whose bases' chains are known."""
+        links = max((below[base].links + 1 for base in at.bases), default=0)
+        return cls(links, at.size + (below[at.bases[0]].read_bytes if at.bases else 0))
+
+
 def with_bases(
-    chunks: Iterable[ChunkId], locations: Mapping[ChunkId, Location], depths: dict[ChunkId, int] | None = None
+    chunks: Iterable[ChunkId],
+    locations: Mapping[ChunkId, Location],
+    chains: dict[ChunkId, Chain] | None = None,
 ) -> dict[ChunkId, Location]:
     """Those of `chunks` that can be decoded with `locations`, and their bases; bases come first.
 
     Args:
         chunks: wanted.
         locations: as far as they are known; a chunk of which a base is not known counts as unknown.
-        depths: comes to hold the longest chain of predictions below each chunk that can be decoded.
+        chains: comes to hold the chain below each chunk that can be decoded.
 
     A chain longer than `DEPTH_LIMIT` counts as unknown too.
     """
     found: dict[ChunkId, Location] = {}
-    depths = {} if depths is None else depths
+    chains = {} if chains is None else chains
     seen: set[ChunkId] = set()
     for wanted in chunks:
         pending = [wanted]
@@ -34,9 +56,9 @@ def with_bases(
             else:  # all that it needs has been looked at
                 pending.pop()
                 if all(base in found for base in at.bases):
-                    depth = max((depths[base] + 1 for base in at.bases), default=0)
-                    if depth <= DEPTH_LIMIT:
-                        found[chunk], depths[chunk] = at, depth
+                    chain = Chain.of(at, chains)
+                    if chain.links <= DEPTH_LIMIT:
+                        found[chunk], chains[chunk] = at, chain
     return found
 
 

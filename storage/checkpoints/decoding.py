@@ -21,13 +21,10 @@ from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.packs import bound
+from storage.checkpoints.spans import Span, spans_of
 from storage.checkpoints.store import Below
 from storage.objects import NotFound, Truncated
 
-SPAN_LIMIT = 8 * 2**20
-"""Bytes of one request, unless a single chunk is larger."""
-GAP_LIMIT = 128 * 2**10
-"""Unwanted bytes between two chunks that are read along: cheaper than another request."""
 BATCH_BYTES = 16 * 2**20
 """Raw bytes of chunks and bases that are decoded in one go, unless one family is larger; the next batch is
 fetched meanwhile."""
@@ -35,16 +32,6 @@ fetched meanwhile."""
 T = TypeVar("T")
 Kinds = Mapping[ChunkId, tuple[str, int]]
 """Dtype and raw bytes of chunks."""
-
-
-@dataclass(slots=True)
-class Span:
-    """Stored chunks of one pack that are read by one request."""
-
-    pack: str
-    begin: int
-    end: int
-    chunks: list[tuple[ChunkId, Location]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +122,15 @@ class Decoder:
         return found
 
 
+def bytes_to_read(wanted: Kinds, locations: Mapping[ChunkId, Location]) -> int:
+    """That `Decoder.decode` fetches, with what lies between chunks. Raises TooLarge."""
+    needed = with_bases(wanted, locations)
+    batches = _batches(needed, locations, with_kinds(wanted, needed))
+    return sum(
+        span.end - span.begin for batch in batches for span in spans_of({it: locations[it] for it in batch})
+    )
+
+
 def _ranges(files: Below, spans: list[Span]) -> Iterator[memoryview | Damaged]:
     """What each span holds. After one that cannot be read, the next ones are asked for anew."""
     at = 0
@@ -222,24 +218,3 @@ def _batches(
         filled += size
     if batch:
         yield batch
-
-
-def spans_of(locations: Mapping[ChunkId, Location]) -> Iterator[Span]:
-    """The requests that read these chunks."""
-    span: Span | None = None
-    for chunk, at in sorted(locations.items(), key=lambda item: (item[1].pack, item[1].offset)):
-        end = at.offset + at.size
-        if (
-            span is not None
-            and span.pack == at.pack
-            and at.offset - span.end <= GAP_LIMIT
-            and end - span.begin <= SPAN_LIMIT
-        ):
-            span.end = max(span.end, end)
-            span.chunks.append((chunk, at))
-            continue
-        if span is not None:
-            yield span
-        span = Span(at.pack, at.offset, end, [(chunk, at)])
-    if span is not None:
-        yield span

@@ -12,7 +12,7 @@ class DeltaPolicy:
 
     read_limit: float = 3.0
     """Bytes that a restore may have to read ÷ raw bytes of the state. A save that would exceed it, if it
-    adds as much as the one before, is a keyframe. 0: every save is one."""
+    adds a quarter more than any since the last keyframe, is a keyframe. 0: every save is one."""
 
     def __post_init__(self) -> None:
         if not self.read_limit >= 0:

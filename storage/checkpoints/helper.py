@@ -122,7 +122,7 @@ class Helper:
                 draft,
                 predictor,
                 [chunk for chunk in order.chunks if chunk in draft.chunks],
-                order.depths,
+                order.chains,
                 generation=order.generation,
                 encoders=self._encoders,
             )

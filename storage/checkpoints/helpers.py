@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from storage.checkpoints.chunks import ChunkId
+from storage.checkpoints.closure import Chain
 from storage.checkpoints.dividing import divide
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import HelperFailed, RankGone
@@ -59,7 +60,7 @@ class Helpers:
         draft: Draft,
         predictor: Predictor,
         chunks: Collection[ChunkId],
-        depths: Mapping[ChunkId, int],
+        chains: Mapping[ChunkId, Chain],
         *,
         generation: int,
         encoders: int | None,
@@ -74,7 +75,7 @@ class Helpers:
 
         def alone(share: Collection[ChunkId]) -> Stored:
             return store_alone(
-                shelf, draft, predictor, share, depths, generation=generation, encoders=encoders
+                shelf, draft, predictor, share, chains, generation=generation, encoders=encoders
             )
 
         if not self._here or not worth_sharing(sum(len(draft.chunks[chunk][1]) for chunk in chunks)):
@@ -82,7 +83,7 @@ class Helpers:
         own, *others = divide(draft, predictor, chunks, 1 + len(self._here))
         asked = []
         for rank, share in zip(tuple(self._here), others, strict=True):
-            order = _order(draft, predictor, share, depths, generation)
+            order = _order(draft, predictor, share, chains, generation)
             if share and self._ask(rank, order):
                 asked.append(rank)
         locations: dict[ChunkId, Location] = {}
@@ -135,7 +136,7 @@ def _order(
     draft: Draft,
     predictor: Predictor,
     share: Collection[ChunkId],
-    depths: Mapping[ChunkId, int],
+    chains: Mapping[ChunkId, Chain],
     generation: int,
 ) -> bytes:
     offered = {base for chunk in share for offer in predictor.offers(chunk) for base in offer.bases}
@@ -144,7 +145,7 @@ def _order(
         before=predictor.step_before,
         generation=generation,
         chunks=share,
-        depths={base: depths[base] for base in offered if base in depths},
+        chains={base: chains[base] for base in offered if base in chains},
     )
     return order.to_bytes()
 

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.chunks import ChunkId
+from storage.checkpoints.closure import Chain
 from storage.checkpoints.manifest import DEPTH_LIMIT, PACK_LIMIT, Location, scalar_bits, scalar_value
+from storage.checkpoints.names import COUNT_LIMIT
 from storage.checkpoints.pending import is_outage
 from storage.checkpoints.storing import Stored
 from storage.errors import UserError
@@ -25,16 +27,16 @@ class Order:
     generation: int
     """For the names of packs."""
     chunks: Collection[ChunkId]
-    depths: Mapping[ChunkId, int]
-    """The longest chain of predictions below each chunk that they may be predicted from."""
+    chains: Mapping[ChunkId, Chain]
+    """Of what they may be predicted from."""
 
     def to_bytes(self) -> bytes:
         """The message."""
         return canonical.dumps(
             {
                 "before": self.before,
+                "chains": chains_to_json(self.chains),
                 "chunks": list(self.chunks),
-                "depths": dict(self.depths),
                 "generation": self.generation,
                 "step": self.step,
             }
@@ -43,17 +45,14 @@ class Order:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Inverse of `to_bytes`. Raises Damaged."""
-        names = ("before", "chunks", "depths", "generation", "step")
+        names = ("before", "chains", "chunks", "generation", "step")
         got = fields.Fields(canonical.loads(data, _ORDER), _ORDER, names)
         return cls(
             step=got.count("step"),
             before=None if got.value["before"] is None else got.count("before"),
             generation=got.count("generation"),
             chunks=[fields.text(chunk, _ORDER) for chunk in got.items("chunks")],
-            depths={
-                chunk: fields.count(depth, _ORDER, DEPTH_LIMIT)
-                for chunk, depth in got.mapping("depths").items()
-            },
+            chains=chains_from_json(got.mapping("chains"), _ORDER),
         )
 
 
@@ -101,6 +100,22 @@ class Answer:
             outage=got.flag("outage"),
             mistake=got.flag("mistake"),
         )
+
+
+def chains_to_json(chains: Mapping[ChunkId, Chain]) -> dict[str, Any]:
+    """For a message."""
+    return {chunk: [chain.links, chain.read_bytes] for chunk, chain in chains.items()}
+
+
+def chains_from_json(value: Mapping[str, Any], what: str) -> dict[ChunkId, Chain]:
+    """Inverse of `chains_to_json`. Raises Damaged."""
+    found = {}
+    for chunk, chain in value.items():
+        links, read_bytes = fields.items(chain, what, 2)
+        found[chunk] = Chain(
+            fields.count(links, what, DEPTH_LIMIT), fields.count(read_bytes, what, COUNT_LIMIT)
+        )
+    return found
 
 
 def _entry(chunk: ChunkId, at: Location) -> list[Any]:

@@ -34,6 +34,8 @@ class Job:
     raw: memoryview
     offers: tuple[Offer, ...] = ()
     """From what it may be predicted."""
+    reads: tuple[int, ...] = ()
+    """For each offer: stored bytes of older states that a restore then reads for it."""
 
 
 def bound(chunk: ChunkId, codec: str) -> bytes:
@@ -111,7 +113,10 @@ class PackWriter:
         return located
 
     def _encode(self, job: Job) -> Encoded:
-        found = encode(job.dtype, job.raw, [it.prediction for it in job.offers], format_=self._format)
+        offers = [
+            replace(it.prediction, reads=reads) for it, reads in zip(job.offers, job.reads, strict=True)
+        ]
+        found = encode(job.dtype, job.raw, offers, format_=self._format)
         return replace(found, stored=self._identity.seal(found.stored, bound(job.chunk, found.codec)))
 
     def _send(self) -> None:

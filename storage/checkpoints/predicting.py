@@ -40,7 +40,7 @@ class Previous:
     read_bytes: int
     """That a restore of it reads."""
     grown: int
-    """Bytes by which the last save made that grow; 0 after a keyframe."""
+    """The most bytes by which a save since the keyframe has made that grow."""
 
     @classmethod
     def of(
@@ -50,22 +50,28 @@ class Previous:
         manifest: Manifest,
         before: Self | None,
         *,
+        reads: int,
         added: int = 0,
     ) -> Self:
         """A copy of what was saved; what did not change since `before` is shared with it.
 
-        `added`: bytes that its commit has added, where there is no state before to compare with.
+        Args:
+            draft, hints, manifest: of the state.
+            before: what it was predicted from, if anything.
+            reads: bytes that a restore of it reads.
+            added: bytes that its commit has added, where there is no state before to compare with.
         """
         known = {} if before is None else before.raw
         raw = {chunk: known.get(chunk) or bytes(view) for chunk, (_, view) in draft.chunks.items()}
         by_weight = {hint.weight: hint for hint in hints}
-        read_bytes = sum(at.size for at in manifest.locations.values())
-        grown = added if before is None else max(0, read_bytes - before.read_bytes)
-        return cls(draft.step, draft.tensors, raw, by_weight, read_bytes, grown)
+        grown = added if before is None else max(before.grown, reads - before.read_bytes)
+        if manifest.locations.keys() <= draft.chunks.keys():  # a keyframe
+            grown = 0
+        return cls(draft.step, draft.tensors, raw, by_weight, reads, grown)
 
     def allows_deltas(self, policy: DeltaPolicy, raw_bytes: int) -> bool:
-        """Whether one more save of differences is likely to stay within the policy."""
-        return self.read_bytes + self.grown <= policy.read_limit * raw_bytes
+        """Whether one more save of differences is likely to stay within the policy, even if it adds more."""
+        return self.read_bytes + self.grown * 5 // 4 <= policy.read_limit * raw_bytes
 
 
 class _Role(Enum):
@@ -79,7 +85,7 @@ class Predictor:
     """What is offered for each chunk of one state."""
 
     def __init__(self, draft: Draft, hints: tuple[AdamHint, ...], previous: Previous | None) -> None:
-        self._draft, self._previous = draft, previous
+        self._draft, self._hints, self._previous = draft, hints, previous
         self._roles: dict[str, tuple[_Role, AdamHint]] = {}
         for hint in hints:
             self._roles[hint.weight] = _Role.WEIGHT, hint
@@ -91,6 +97,10 @@ class Predictor:
     def step_before(self) -> int | None:
         """Of the state before, if chunks may be predicted from one."""
         return None if self._previous is None else self._previous.step
+
+    def alone(self) -> "Predictor":
+        """One that offers nothing of the state before."""
+        return Predictor(self._draft, self._hints, None)
 
     def earlier(self) -> Collection[ChunkId]:
         """Chunks of the state before, which others may be predicted from."""

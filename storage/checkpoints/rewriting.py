@@ -97,7 +97,10 @@ class Rewriter:
         if _read_bytes(manifest.locations) > _allowed(old):
             alone = {chunk: at for chunk, at in known.items() if not at.bases}
             name, new, manifest = self._written(draft, commit, old, alone, None)
-        self._previous = commit.id, Previous.of(draft, (), manifest, previous)
+        self._previous = (
+            commit.id,
+            Previous.of(draft, (), manifest, previous, reads=_read_bytes(manifest.locations)),
+        )
         return (
             replace(commit, manifest=name, manifest_bytes=new.manifest_bytes, new_bytes=new.new_bytes),
             manifest,
@@ -132,7 +135,7 @@ class Rewriter:
         except Damaged:
             return None  # dropped and collected meanwhile, or for `verify` to tell: nothing need rest on it
         draft = Draft.of(tensors, manifest.meta, before.step, self._shelf.identity)
-        return Previous.of(draft, (), manifest, None)
+        return Previous.of(draft, (), manifest, None, reads=_read_bytes(manifest.locations))
 
 
 def _read_bytes(locations: Mapping[ChunkId, Location]) -> int:

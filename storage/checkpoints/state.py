@@ -1,27 +1,30 @@
 """A trainer's state as the content of a commit: stored as far as the repository lacks it."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Protocol, Self
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
-from storage.checkpoints.closure import with_bases
+from storage.checkpoints.closure import Chain, with_bases
+from storage.checkpoints.decoding import bytes_to_read
 from storage.checkpoints.draft import Draft, Outline
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import Location, Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.predicting import Predictor
-from storage.checkpoints.storing import Store, Stored, store_alone
+from storage.checkpoints.storing import Store, Stored
+from storage.checkpoints.storing import store_alone as store_in_this_process
 
 
 class StoreMissing(Protocol):
     """Stores chunks of the state, wherever their bytes are."""
 
     def __call__(
-        self, missing: Collection[ChunkId], depths: Mapping[ChunkId, int], generation: int
+        self, missing: Collection[ChunkId], chains: Mapping[ChunkId, Chain], generation: int
     ) -> Stored:
-        """See `store_alone`."""
+        """See `storing.store_alone`."""
         ...
 
 
@@ -38,6 +41,8 @@ class State:
         store_missing: StoreMissing,
         earlier: Collection[ChunkId] = (),
         created: str | None = None,
+        store_alone: StoreMissing | None = None,
+        read_limit: float = math.inf,
     ) -> None:
         """Set up.
 
@@ -48,6 +53,8 @@ class State:
             store_missing: stores what the repository lacks.
             earlier: chunks that others may be predicted from, if the repository has them.
             created: when the state was first saved, if that was not now.
+            store_alone: as `store_missing`, on nothing of the state before.
+            read_limit: if a restore read more than this ÷ raw bytes, `store_alone` is called instead.
         """
         self.id = outline.id
         self.learned = memory.newest
@@ -55,6 +62,9 @@ class State:
         self._claim, self._memory, self._outline = claim, memory, outline
         self._metrics, self._tags = metrics, tags
         self._store_missing, self._earlier = store_missing, earlier
+        self._store_alone, self._read_limit = store_alone, read_limit
+        self.reads = 0
+        """Bytes that a restore of it reads."""
         self._created = created or claim.shelf.clock()
         self._uploaded: dict[str, int] = {}
 
@@ -69,19 +79,34 @@ class State:
         predictor: Predictor | None = None,
         encoders: int | None = None,
         created: str | None = None,
-        store_chunks: Store = store_alone,
+        store_chunks: Store = store_in_this_process,
+        read_limit: float = math.inf,
     ) -> Self:
         """A state whose bytes this process has."""
         offering = predictor or Predictor(draft, (), None)
 
-        def store_missing(
-            missing: Collection[ChunkId], depths: Mapping[ChunkId, int], generation: int
-        ) -> Stored:
-            return store_chunks(
-                claim.shelf, draft, offering, missing, depths, generation=generation, encoders=encoders
-            )
+        def storing(offering: Predictor) -> StoreMissing:
+            def store_missing(
+                missing: Collection[ChunkId], chains: Mapping[ChunkId, Chain], generation: int
+            ) -> Stored:
+                return store_chunks(
+                    claim.shelf, draft, offering, missing, chains, generation=generation, encoders=encoders
+                )
 
-        return cls(claim, memory, draft, metrics, tags, store_missing, offering.earlier(), created)
+            return store_missing
+
+        return cls(
+            claim,
+            memory,
+            draft,
+            metrics,
+            tags,
+            storing(offering),
+            offering.earlier(),
+            created,
+            None if offering.step_before is None else storing(offering.alone()),
+            read_limit,
+        )
 
     def store(self) -> Commit:
         """See `Content`."""
@@ -97,13 +122,17 @@ class State:
         self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
     ) -> Commit:
         outline, shelf, run = self._outline, self._claim.shelf, self._claim.run
-        depths: dict[ChunkId, int] = {}
-        usable = with_bases([*outline.sizes, *self._earlier], known, depths)
+        chains: dict[ChunkId, Chain] = {}
+        usable = with_bases([*outline.sizes, *self._earlier], known, chains)
         missing = [chunk for chunk in outline.sizes if chunk not in usable]
-        stored = self._store_missing(missing, depths, generation)
+        stored = self._store_missing(missing, chains, generation)
         packs = stored.packs
         self._uploaded.update(packs)
         locations = with_bases(outline.sizes, {**known, **stored.locations})
+        self.reads = bytes_to_read({chunk: ("", size) for chunk, size in outline.sizes.items()}, locations)
+        if self._store_alone is not None and self.reads > self._read_limit * outline.raw_bytes:
+            self._store_missing, self._store_alone = self._store_alone, None  # more than the writer expected
+            return self._store(known, pack_bytes, generation)
         needed = sorted({at.pack for at in locations.values()})
         manifest = Manifest(
             run=run,

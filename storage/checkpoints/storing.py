@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.checkpoints.chunks import ChunkId
+from storage.checkpoints.closure import Chain
 from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.manifest import Location
@@ -31,7 +32,7 @@ class Store(Protocol):
         draft: Draft,
         predictor: Predictor,
         chunks: Collection[ChunkId],
-        depths: Mapping[ChunkId, int],
+        chains: Mapping[ChunkId, Chain],
         *,
         generation: int,
         encoders: int | None,
@@ -45,7 +46,7 @@ def store_alone(
     draft: Draft,
     predictor: Predictor,
     chunks: Collection[ChunkId],
-    depths: Mapping[ChunkId, int],
+    chains: Mapping[ChunkId, Chain],
     *,
     generation: int,
     encoders: int | None,
@@ -57,12 +58,12 @@ def store_alone(
         draft: the state.
         predictor: says what its chunks may be predicted from.
         chunks: those to store.
-        depths: the longest chain of predictions below each chunk that lies in the repository already.
+        chains: below each chunk that lies in the repository already.
         generation: newest collection that is known; it goes into the names of packs.
         encoders: threads that encode; None: one for each core, four at most.
     """
     located: dict[ChunkId, Location] = {}
-    wanted, below = set(chunks), dict(depths)
+    wanted, below = set(chunks), dict(chains)
     if not wanted:
         return Stored(located, {})
 
@@ -70,8 +71,9 @@ def store_alone(
         """With those offers whose bases are there already: so no circle can come about."""
         offers = (it for it in predictor.offers(chunk) if all(base in below for base in it.bases))
         longest = chain_limit(len(draft.chunks[chunk][1]), stage)
-        near = tuple(it for it in offers if max(below[base] for base in it.bases) < longest)
-        return Job(chunk, *draft.chunks[chunk], near)
+        near = tuple(it for it in offers if max(below[base].links for base in it.bases) < longest)
+        reads = tuple(0 if it.bases[0] in draft.chunks else below[it.bases[0]].read_bytes for it in near)
+        return Job(chunk, *draft.chunks[chunk], near, reads)
 
     writer = PackWriter(
         shelf.files,
@@ -85,6 +87,6 @@ def store_alone(
         for stage, those in enumerate(predictor.stages()):
             stored = writer.store([job(chunk, stage) for chunk in those if chunk in wanted])
             for chunk, at in stored.items():
-                below[chunk] = max((below[base] + 1 for base in at.bases), default=0)
+                below[chunk] = Chain.of(at, below)
             located |= stored
     return Stored(located, writer.packs)

@@ -217,9 +217,10 @@ class RunWriter:
                 predictor,
                 self.encoders,
                 store_chunks=self.store_chunks,
+                read_limit=self.deltas.read_limit,
             )
             commit = self._land(state, *notes, retain)
-            self._keep(draft, tuple(hints), state.written.get(commit.manifest))
+            self._keep(draft, tuple(hints), state.written.get(commit.manifest), state.reads)
             return commit
 
     def save_outline(
@@ -277,7 +278,7 @@ class RunWriter:
                 tags=tags,
                 kept=said.with_own_tags,
             )
-            self._keep(draft, (), state.written.get(commit.manifest))
+            self._keep(draft, (), state.written.get(commit.manifest), state.reads)
             return commit
 
     def adopt(self, content: Content) -> Commit:
@@ -315,10 +316,10 @@ class RunWriter:
         pack_bytes = {**found.pack_bytes, **memory.pack_bytes}
         return Memory(memory.head, memory.etag, memory.newest, locations=locations, pack_bytes=pack_bytes)
 
-    def _keep(self, draft: Draft, hints: tuple[AdamHint, ...], manifest: Manifest | None) -> None:
+    def _keep(self, draft: Draft, hints: tuple[AdamHint, ...], manifest: Manifest | None, reads: int) -> None:
         """Let the next save rest on a state that this one has brought in."""
         if self._keeps_states and manifest is not None:
-            self._previous = Previous.of(draft, hints, manifest, self._previous)
+            self._previous = Previous.of(draft, hints, manifest, self._previous, reads=reads)
 
     def _remember(self, restored: Restored) -> None:
         """Let the next save rest on a state that was read."""
@@ -327,7 +328,9 @@ class RunWriter:
                 identity = self._claim.shelf.identity
                 draft = Draft.of(restored.tensors, restored.meta, restored.commit.step, identity)
                 added = restored.commit.new_bytes
-                self._previous = Previous.of(draft, (), restored.manifest, None, added=added)
+                self._previous = Previous.of(
+                    draft, (), restored.manifest, None, reads=restored.read_bytes, added=added
+                )
 
     def _land(
         self,

@@ -41,7 +41,7 @@ def encode(dtype: str, raw: Buffer, predictions: Sequence[Prediction] = (), *, f
         format_: of the repository: no younger codec is used.
     """
     best = _best_of_a_sample(dtype, memoryview(raw), predictions, format_)
-    name, bases, scalars, number = best
+    name, bases, scalars, number, _ = best
     if name == "raw":
         return Encoded("raw", raw)
     stored = CODECS[name].encode(raw, dtype, bases, scalars)
@@ -82,23 +82,30 @@ def fits(codec: str, dtype: str) -> bool:
     return True
 
 
-_Way = tuple[str, tuple[Buffer, ...], Scalars, int | None]
+_READ_SHARE = 1 / 25
+"""Of the bytes that a restore reads more for a prediction: as many must it save at least."""
+
+_Way = tuple[str, tuple[Buffer, ...], Scalars, int | None, int]
+"""Codec, bases, scalars, which prediction it is, bytes that are read for it."""
 
 
 def _best_of_a_sample(dtype: str, raw: memoryview, predictions: Sequence[Prediction], format_: int) -> _Way:
-    alone: list[_Way] = [(name, (), (), None) for name, codec in CODECS.items() if not codec.bases]
-    offered: list[_Way] = [(it.codec, it.bases, it.scalars, at) for at, it in enumerate(predictions)]
+    alone: list[_Way] = [(name, (), (), None, 0) for name, codec in CODECS.items() if not codec.bases]
+    offered: list[_Way] = [
+        (it.codec, it.bases, it.scalars, at, it.reads) for at, it in enumerate(predictions)
+    ]
     ways = [it for it in (*alone, *offered) if fits(it[0], dtype) and CODECS[it[0]].format <= format_]
 
     def ratio(way: _Way) -> float:
-        """Stored ÷ raw bytes."""
-        name, bases, scalars, _ = way
+        """Stored ÷ raw bytes, and what reading costs."""
+        name, bases, scalars, _, reads = way
         part = _middle(len(raw), number_width(dtype), _SAMPLE[CODECS[name].format])
         sample = raw[part]
         if name == "raw" or not len(sample):
             return _WORTH_IT
         seen = tuple(memoryview(base)[part] for base in bases)
-        return len(CODECS[name].encode(sample, dtype, seen, scalars)) / len(sample)
+        stored = len(CODECS[name].encode(sample, dtype, seen, scalars)) / len(sample)
+        return stored + _READ_SHARE * reads / len(raw)
 
     return min(ways, key=ratio)
 

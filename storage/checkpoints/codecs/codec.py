@@ -38,6 +38,8 @@ class Prediction:
     bases: tuple[Buffer, ...]
     """Raw bytes, in the order that the codec defines; each as long as the chunk."""
     scalars: Scalars = ()
+    reads: int = 0
+    """Stored bytes that a restore reads for the bases' sake, beside what it reads anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from storage.checkpoints.chunks import ChunkId, cut
+from storage.checkpoints.closure import Chain
 from storage.checkpoints.draft import Outline, outlined
 from storage.checkpoints.errors import HelperFailed, RankGone
 from storage.checkpoints.head import Commit
@@ -115,11 +116,11 @@ class Leader:
         places = _places(outline)
         before = self._before if self._may_rest(outline) else None
 
-        def store(missing: Collection[ChunkId], depths: Mapping[ChunkId, int], generation: int) -> Stored:
+        def store(missing: Collection[ChunkId], chains: Mapping[ChunkId, Chain], generation: int) -> Stored:
             bases = (
                 [before.base(outline.tensors[places[it][0]], places[it]) for it in missing] if before else []
             )
-            near = {base: depths[base] for base in bases if base is not None and base in depths}
+            near = {base: chains[base] for base in bases if base is not None and base in chains}
             return self._store(layout, [places[it] for it in missing], near, generation)
 
         earlier = () if before is None else before.chunks()
@@ -134,12 +135,12 @@ class Leader:
         return before is not None and before.read_bytes + before.grown <= limit * outline.raw_bytes
 
     def _store(
-        self, layout: Layout, places: Sequence[Place], depths: Mapping[ChunkId, int], generation: int
+        self, layout: Layout, places: Sequence[Place], chains: Mapping[ChunkId, Chain], generation: int
     ) -> Stored:
         if not places:
             return Stored({}, {})
         wanted = _by_rank(layout, places, self._group.size)
-        orders = [Order(generation, those, depths) for those in wanted]
+        orders = [Order(generation, those, chains) for those in wanted]
         for rank in self._others:
             self._group.send(rank, orders[rank].to_bytes())
         answers = self._all(lambda: Answer(stored=self._owner.carry_out(orders[0])), Answer.from_bytes)

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.manifest import DEPTH_LIMIT
-from storage.checkpoints.orders import Answer
+from storage.checkpoints.closure import Chain
+from storage.checkpoints.orders import Answer, chains_from_json, chains_to_json
 from storage.checkpoints.sharded.boxes import Box
 from storage.checkpoints.sharded.layout import Held, Told
 from storage.checkpoints.sharded.share import Place
@@ -123,25 +123,23 @@ class Order:
     """For the names of packs."""
     places: Sequence[Place]
     """Chunks of which the rank may hold some."""
-    depths: Mapping[ChunkId, int]
-    """The longest chain of predictions below each chunk that they may be predicted from."""
+    chains: Mapping[ChunkId, Chain]
+    """Of what they may be predicted from."""
 
     def to_bytes(self) -> bytes:
         """The message."""
         places: dict[str, list[int]] = {}
         for name, number in self.places:
             places.setdefault(name, []).append(number)
-        return canonical.dumps({"depths": dict(self.depths), "generation": self.generation, "places": places})
+        chains = chains_to_json(self.chains)
+        return canonical.dumps({"chains": chains, "generation": self.generation, "places": places})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Inverse of `to_bytes`. Raises Damaged."""
-        got = fields.Fields(canonical.loads(data, _WHAT), _WHAT, ("depths", "generation", "places"))
+        got = fields.Fields(canonical.loads(data, _WHAT), _WHAT, ("chains", "generation", "places"))
         places = [(name, number) for name, them in got.mapping("places").items() for number in _counts(them)]
-        depths = {
-            chunk: fields.count(depth, _WHAT, DEPTH_LIMIT) for chunk, depth in got.mapping("depths").items()
-        }
-        return cls(got.count("generation"), places, depths)
+        return cls(got.count("generation"), places, chains_from_json(got.mapping("chains"), _WHAT))
 
 
 def _box_json(box: Box) -> list[list[int]]:

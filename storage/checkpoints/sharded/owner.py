@@ -87,13 +87,14 @@ class Owner:
     def _job(self, chunk: Chunk, order: Order) -> Job:
         before = self._kept.get(chunk.place)
         offers: tuple[Offer, ...] = ()
+        reads: tuple[int, ...] = ()
         if before is not None and before.chunk != self._ids[chunk.place]:
-            depth = order.depths.get(before.chunk)
+            chain = order.chains.get(before.chunk)
             same = (before.dtype, len(before.raw)) == (chunk.dtype, len(chunk.raw))
-            if same and depth is not None and depth < chain_limit(len(chunk.raw), 0):
+            if same and chain is not None and chain.links < chain_limit(len(chunk.raw), 0):
                 prediction = Prediction("difference", (before.raw,))
-                offers = (Offer(prediction, (before.chunk,)),)
-        return Job(self._ids[chunk.place], chunk.dtype, chunk.raw, offers)
+                offers, reads = (Offer(prediction, (before.chunk,)),), (chain.read_bytes,)
+        return Job(self._ids[chunk.place], chunk.dtype, chunk.raw, offers, reads)
 
     def _keep(self, chunks: Sequence[Chunk]) -> None:
         if self._keeps:
