@@ -49,7 +49,7 @@ class Sums:
 
     def at(self, places: NDArray[np.integer]) -> NDArray[np.int64]:
         """[k] first row of the thing at each place, 0 … n; at place n, the number of rows."""
-        if self._step == 1 or len(places) * _STEP > len(self):
+        if self._step == 1 or 2 * len(places) > len(self):
             first: NDArray[np.int64] = (self._kept if self._step == 1 else self.all())[places]
             return first
         found = np.empty(len(places), np.int64)
@@ -65,7 +65,7 @@ class Sums:
         """[k] place of the thing that holds each row; n for the row after the last."""
         if self._step == 1:
             return np.searchsorted(self._kept, rows, side="right") - 1
-        if len(rows) * _STEP > len(self):
+        if 2 * len(rows) > len(self):
             return np.searchsorted(self.all(), rows, side="right") - 1
         found = np.empty(len(rows), np.int64)
         for begin in range(0, len(rows), _AT_ONCE):

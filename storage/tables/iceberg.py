@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -63,6 +64,8 @@ class IcebergTable:
         self._access = access
         self._load = load
         self._read_only = read_only
+        self._buckets: dict[str, Bucket] = {}
+        self._lock = threading.Lock()
         self._load()  # fails at once if there is no table
 
     def __repr__(self) -> str:
@@ -155,6 +158,12 @@ class IcebergTable:
             int(table.metadata.properties.get(ROW_GROUP_PROPERTY, ROW_GROUP_ROWS)),
         )
 
+    def _locate(self, table: Table, location: str, needed_by: str) -> tuple[Bucket, str]:
+        """Where a file lies that the metadata of `table` name."""
+        name, key = split(location, needed_by)
+        with self._lock:
+            return self._buckets.setdefault(name, Bucket(name, self._access)), key
+
     def _pinned(self, table: Table, entry: Entry | None, schema: Schema) -> FileSnapshot:
         metadata, meter = table.metadata, Meter()
         if entry is None:
@@ -165,11 +174,9 @@ class IcebergTable:
             identity = number if own else f"{number}.{schema.schema_id}"
             created = entry.timestamp_ms
             needed_by = f"snapshot {number} of {self.uri}"
-            buckets: dict[str, Bucket] = {}
 
             def place(location: str, size: int) -> Place:
-                name, key = split(location, needed_by)
-                bucket = buckets.setdefault(name, Bucket(name, self._access))
+                bucket, key = self._locate(table, location, needed_by)
                 return Place(bucket, key, size, needed_by, meter, REMOVED_BY, KEPT_BY)
 
             files = plan(metadata, entry, schema, table.io, place, needed_by)

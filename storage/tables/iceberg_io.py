@@ -33,7 +33,7 @@ class BucketIO(FileIO):
 
     def new_input(self, location: str) -> InputFile:
         """A file to read."""
-        return _Input(location, self.access)
+        return BucketInput(location, *_find(location, self.access))
 
     def new_output(self, location: str) -> OutputFile:
         """A file to write."""
@@ -51,15 +51,18 @@ def _find(location: str, access: Access) -> tuple[Bucket, str]:
     return Bucket(name, access), key
 
 
-class _Input(InputFile):
-    def __init__(self, location: str, access: Access) -> None:
+class BucketInput(InputFile):
+    """One object to read."""
+
+    def __init__(self, location: str, bucket: Bucket, key: str) -> None:
         super().__init__(location)
-        self._bucket, self._key = _find(location, access)
+        self._bucket, self._key = bucket, key
 
     def __len__(self) -> int:
         return self._bucket.head(self._key).size
 
     def exists(self) -> bool:
+        """Whether it is there."""
         try:
             self._bucket.head(self._key)
         except NotFound:
@@ -67,13 +70,13 @@ class _Input(InputFile):
         return True
 
     def open(self, seekable: bool = True) -> InputStream:
+        """Its bytes, read at once."""
         return io.BytesIO(self._bucket.get(self._key).data)
 
 
 class _Output(OutputFile):
     def __init__(self, location: str, access: Access) -> None:
         super().__init__(location)
-        self._access = access
         self._bucket, self._key = _find(location, access)
 
     def __len__(self) -> int:
@@ -83,7 +86,7 @@ class _Output(OutputFile):
         return self.to_input_file().exists()
 
     def to_input_file(self) -> InputFile:
-        return _Input(self.location, self._access)
+        return BucketInput(self.location, self._bucket, self._key)
 
     def create(self, overwrite: bool = False) -> OutputStream:
         return _Upload(self._bucket, self._key, overwrite)

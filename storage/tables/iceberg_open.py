@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyiceberg import exceptions as theirs
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.io import FileIO
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable, Table
 from sqlalchemy.exc import IntegrityError
@@ -98,7 +99,8 @@ def in_catalog(lake: Lake, uri: str) -> IcebergTable:
 def by_metadata(lake: Lake, uri: str) -> IcebergTable:
     """Open a table by one `….metadata.json`, to read only."""
     reason = "it was opened by its metadata file; open it through its catalog to append"
-    return IcebergTable(uri, lake.access, partial(_static, lake.access, uri), read_only=reason)
+    load = partial(static_table, BucketIO({ACCESS: lake.access}), uri)
+    return IcebergTable(uri, lake.access, load, read_only=reason)
 
 
 def by_location(lake: Lake, uri: str) -> IcebergTable:
@@ -113,7 +115,9 @@ def by_location(lake: Lake, uri: str) -> IcebergTable:
     reason = "it was opened by its location; open it through its catalog to append"
 
     def load() -> Table:
-        return _static(lake.access, _newest(lake.access, uri))
+        bucket, root = uris.parse(uri)
+        newest = newest_metadata(Bucket(bucket, lake.access), root)
+        return static_table(BucketIO({ACCESS: lake.access}), newest)
 
     return IcebergTable(uri, lake.access, load, read_only=reason)
 
@@ -139,8 +143,13 @@ def _load(settings: CatalogSettings, access: Access, uri: str, identifier: Ident
     return table
 
 
-def _static(access: Access, location: str) -> Table:
-    file_io = BucketIO({ACCESS: access})
+def static_table(file_io: FileIO, location: str) -> Table:
+    """The table of one metadata file.
+
+    Raises:
+        TableMissing: there is no such file.
+        UnsupportedTable: it cannot be read here.
+    """
     try:
         with translated(location):
             metadata = FromInputFile.table_metadata(file_io.new_input(location))
@@ -157,11 +166,15 @@ def _static(access: Access, location: str) -> Table:
     )
 
 
-def _newest(access: Access, uri: str) -> str:
-    bucket, root = uris.parse(uri)
-    folder = f"{root}/metadata/"
+def newest_metadata(bucket: Bucket, root: str) -> str:
+    """Where the metadata file with the highest number is, of the table at the key `root`.
+
+    Raises:
+        TableMissing, UnsupportedTable: as `by_location`.
+    """
+    folder, uri = f"{root}/metadata/", bucket.uri(root)
     found: dict[int, list[str]] = {}
-    for info in Bucket(bucket, access).list(folder):
+    for info in bucket.list(folder):
         if match := _METADATA.fullmatch(info.key[len(folder) :]):
             found.setdefault(int(match[1]), []).append(info.key)
     if not found:
@@ -172,4 +185,4 @@ def _newest(access: Access, uri: str) -> str:
             f"{uri} has {len(newest)} metadata files of the number {max(found)}; only its catalog knows "
             f"which one counts: open it by name, or give one of {', '.join(newest)}"
         )
-    return uris.build(bucket, newest[0])
+    return bucket.uri(newest[0])

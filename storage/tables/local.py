@@ -60,6 +60,10 @@ def open_local(folder: str | Path) -> Table:
         raise TableMissing(
             f"there is no folder {place}; name the folder of a Delta or Iceberg table, or s3://bucket/key"
         )
+    if not (place / "_delta_log").is_dir() and (place.is_file() or (place / "metadata").is_dir()):
+        from storage.tables.iceberg_local import LocalIcebergTable  # here: the library takes a second
+
+        return LocalIcebergTable(place)
     try:
         return LocalDeltaTable(place)
     except TableMissing as error:

@@ -14,6 +14,8 @@ from storage.tables.ranged import Place, RangedFile
 
 _TAIL = 64 << 10
 """Bytes from the end that hold most footers whole, so that one request does."""
+_SMALL = 128 << 10
+"""Files up to so many bytes are read whole together with their footer: one request, where two take longer."""
 
 
 class ParquetSource:
@@ -21,7 +23,9 @@ class ParquetSource:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._footer = _read_footer(place)
+        self._whole = place.range(0, place.size) if 0 < place.size <= _SMALL else None
+        """Of a small file, until its first row group is read."""
+        self._footer = _read_footer(place, self._whole)
         schema = self._open(place).schema_arrow
         self.fields: tuple[pa.Field, ...] = tuple(schema)
         groups = range(self._footer.num_row_groups)
@@ -40,7 +44,8 @@ class ParquetSource:
         wanted = sorted({leaf for position in positions for leaf in self._leaves[position]})
         chunks = [_chunk(group.column(leaf)) for leaf in wanted]
         self._place.meter.add(needed=sum(length for _, length in chunks))
-        file = self._open(RangedFile(self._place, chunks))
+        whole, self._whole = self._whole, None  # the next row group is fetched: sources stay open for long
+        file = self._open(RangedFile(self._place, chunks, whole))
         try:
             table = file.reader.read_row_group(row_group, column_indices=wanted, use_threads=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
@@ -58,9 +63,9 @@ class ParquetSource:
         )
 
 
-def _read_footer(place: Place) -> pq.FileMetaData:
-    tail_length = min(_TAIL, place.size)
-    tail = place.range(place.size - tail_length, tail_length)
+def _read_footer(place: Place, whole: bytes | None) -> pq.FileMetaData:
+    tail_length = place.size if whole is not None else min(_TAIL, place.size)
+    tail = place.range(place.size - tail_length, tail_length) if whole is None else whole
     if tail[-4:] == b"PARE":
         raise UnsupportedTable(f"{place.uri} is encrypted (Parquet modular encryption)")
     if tail[-4:] != b"PAR1" or tail_length < 12:

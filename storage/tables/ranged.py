@@ -108,11 +108,14 @@ class Place:
 class RangedFile(io.RawIOBase):
     """The file. What was not fetched beforehand is fetched when it is read. For one reader at a time."""
 
-    def __init__(self, place: Place, wanted: Iterable[tuple[int, int]] = ()) -> None:
-        spans = _spans(wanted)
+    def __init__(
+        self, place: Place, wanted: Iterable[tuple[int, int]] = (), whole: bytes | None = None
+    ) -> None:
+        """Fetch the `(start, length)` parts that are wanted, unless the whole file is at hand."""
+        spans = _spans(wanted) if whole is None else [(0, len(whole))]
         self._place = place
         self._starts = [start for start, _ in spans]
-        self._parts = place.ranges(spans) if spans else []
+        self._parts = ([whole] if whole is not None else place.ranges(spans)) if spans else []
         self._position = 0
 
     def readable(self) -> bool:  # noqa: D102
