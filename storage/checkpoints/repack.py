@@ -5,30 +5,31 @@ not. Repacking empties such packs where that pays (see `waste`): what kept commi
 ones, under new manifests. Commits keep their ids, which hash what they hold, and all that people said of
 them. What is freed goes with the second collection afterwards.
 
-Done by anybody, beside a trainer and collections. May be killed at any moment: each commit changes over in
-one change of the head, and what was uploaded for one that did not is garbage like any other.
+A pack that other runs name too, forks or runs that began with the same tensors, is judged by what the commits
+of all of them need, and emptied for all: their manifests are replaced as well, each through its own head, and
+what several need moves once.
 
-Memory: three states of the run, and all of its manifests. Packs that another run names too, a fork or one
-that began with the same tensors, are left as they are: emptied for one run, they would stay for the other,
-and what both need would lie there twice.
+Done by anybody, beside trainers and collections. May be killed at any moment: each commit changes over in
+one change of its head, and what was uploaded for one that did not is garbage like any other. The next repack
+finds what has moved already, and lets the other commits name it.
+
+Memory: three states of a run, all of its manifests, and those of other runs' commits that name its packs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from storage.checkpoints.edits import Changes, edit_run
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit
-from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import manifest_key, pack_key
-from storage.checkpoints.others import packs_of_others
 from storage.checkpoints.pack_lists import PackLists
-from storage.checkpoints.pages import read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.restore import is_named
 from storage.checkpoints.rewriting import Rewriter
+from storage.checkpoints.sharing import Sharer, sharers, whole_sharer
 from storage.checkpoints.shelf import Retries, Shelf
 from storage.checkpoints.waste import wasteful_packs
 from storage.objects import LostRace
@@ -41,11 +42,13 @@ class Repacked:
     commits: int
     """Of the run; damaged ones are left out, and so is whatever they need."""
     rewritten: tuple[Commit, ...]
-    """As the head names them now; of a dry run, as it names them still."""
+    """Of the run, as the head names them now; of a dry run, as it names them still."""
     emptied: Mapping[str, int]
-    """Packs that the run does not need any more, with their bytes; two collections free them."""
+    """Packs that no run needs any more, with their bytes; two collections free them."""
     stored_bytes: int
     """New packs and manifests; 0 of a dry run, for only the encoder can tell."""
+    others: Mapping[str, tuple[Commit, ...]] = field(default_factory=dict)
+    """The same of other runs that needed what was emptied."""
 
 
 class _Outcome(Enum):
@@ -62,11 +65,11 @@ def repack(
     lists: PackLists | None = None,
     progress: Progress = silent,
 ) -> Repacked:
-    """Empty wasteful packs of a run.
+    """Empty wasteful packs of a run, and of whoever shares them.
 
     Args:
         shelf: the repository.
-        run: whose commits.
+        run: whose packs.
         dry_run: only say which commits would be rewritten, and what that empties.
         lists: what was read of manifests before. Other runs' are read only if there is something to do.
         progress: told how far it is.
@@ -76,19 +79,19 @@ def repack(
         Damaged: what has to be read is not what its hash says. Commits rewritten before that stay so.
     """
     retries = Retries(shelf, f"repacking run {run!r}")
-    rewritten: list[Commit] = []
+    rewritten: dict[str, list[Commit]] = {run: []}
     emptied: dict[str, int] = {}
     stored = 0
     while True:
         work = _Repacking(shelf, run, lists)
         emptied |= work.emptied
-        if dry_run:
-            return Repacked(len(work.commits), tuple(work.affected), emptied, 0)
-        finished = work.rewrite(progress)
-        rewritten += work.landed
+        finished = dry_run or work.rewrite(progress)
+        for sharer, commit in work.affected if dry_run else work.landed:
+            rewritten.setdefault(sharer.run, []).append(commit)
         stored += work.stored_bytes
         if finished:
-            return Repacked(len(work.commits), tuple(rewritten), emptied, stored)
+            ours, *others = ((name, tuple(those)) for name, those in rewritten.items())
+            return Repacked(len(work.own.commits), ours[1], emptied, stored, dict(others))
         retries.after(LostRace("a collection has condemned what was about to be named"))
 
 
@@ -96,52 +99,52 @@ class _Repacking:
     """One go at it; the numbers are those of docs/checkpoint-format.md#writing."""
 
     def __init__(self, shelf: Shelf, run: str, lists: PackLists | None) -> None:
-        self.shelf, self.run = shelf, run
+        self.shelf = shelf
         self.learned = shelf.newest_collection()  # (1), before anything is read that may be reused
-        self.whole = read_whole(shelf, run)
-        verdicts = Inspector(shelf, run).look_at(self.whole.commits)
-        spared: set[str] = set()
-        self.manifests: dict[str, Manifest] = {}
-        self.commits: list[Commit] = []
-        for verdict in sorted(verdicts, key=lambda it: it.commit.step):
-            if verdict.manifest is not None and verdict.trouble is None:
-                self.commits.append(verdict.commit)
-                self.manifests[verdict.commit.id] = verdict.manifest
-            elif verdict.manifest is not None:
-                spared.update(verdict.manifest.packs)
-        sizes = {pack: size for it in self.manifests.values() for pack, size in it.packs.items()}
-        manifests = list(self.manifests.values())
-        wasteful = wasteful_packs(manifests, spared)
-        if wasteful:
-            wasteful = wasteful_packs(manifests, spared | packs_of_others(shelf, run, lists))
+        self.own = whole_sharer(shelf, run)
+        self.sharers = [self.own]
+        sizes = {pack: size for it in self.own.manifests.values() for pack, size in it.packs.items()}
+        wasteful = self.wasteful(sizes)
+        if wasteful:  # by what this run needs: by what others need too, no more packs can be
+            self.sharers += sharers(shelf, run, sizes, lists)
+            wasteful = self.wasteful(sizes)
         self.emptied = {it: sizes[it] for it in wasteful}
-        self.affected = [it for it in self.commits if self.manifests[it.id].packs.keys() & self.emptied]
-        self.landed: list[Commit] = []
+        self.affected = [
+            (sharer, commit)
+            for sharer in self.sharers
+            for commit in sharer.commits
+            if sharer.manifests[commit.id].packs.keys() & self.emptied
+        ]
+        self.landed: list[tuple[Sharer, Commit]] = []
         self.stored_bytes = 0
+
+    def wasteful(self, packs: Mapping[str, int]) -> set[str]:
+        """Those of the run's packs that are to be emptied, by the needs of all sharers so far."""
+        manifests = [it.manifests[commit.id] for it in self.sharers for commit in it.commits]
+        return wasteful_packs(manifests, packs, frozenset().union(*(it.spared for it in self.sharers)))
 
     def rewrite(self, progress: Progress) -> bool:
         """All affected commits; False: objects were condemned meanwhile, and it must begin anew."""
-        rewriter = Rewriter(self.shelf, self.run, self.whole, self.learned, self.manifests, self.emptied)
-        before = dict(zip((it.id for it in self.commits), (None, *self.commits), strict=False))
-        for number, commit in enumerate(self.affected):
+        rewriter = Rewriter(self.shelf, self.sharers, self.learned, self.emptied)
+        for number, (sharer, commit) in enumerate(self.affected):
             progress("repacking", number, len(self.affected))
             try:
-                new, manifest = rewriter.rewrite(commit, before[commit.id])  # (2)
+                new, manifest = rewriter.rewrite(sharer, commit)  # (2)
             except Damaged:
-                if is_named(self.shelf, self.run, commit):
+                if is_named(self.shelf, sharer.run, commit):
                     raise
                 continue  # dropped and collected meanwhile
             self.stored_bytes += new.new_bytes
-            outcome = self.land(commit, new, manifest)
+            outcome = self.land(sharer.run, commit, new, manifest)
             if outcome is _Outcome.CONDEMNED:
                 return False
             if outcome is _Outcome.LANDED:
-                self.landed.append(new)
+                self.landed.append((sharer, new))
         return True
 
-    def land(self, old: Commit, new: Commit, manifest: Manifest) -> _Outcome:
+    def land(self, run: str, old: Commit, new: Commit, manifest: Manifest) -> _Outcome:
         """(3) and (4): let the head name the new manifest, unless it names another one by now."""
-        ours = {manifest_key(self.run, new.manifest), *map(pack_key, manifest.packs)}
+        ours = {manifest_key(run, new.manifest), *map(pack_key, manifest.packs)}
         outcome = _Outcome.GONE
 
         def decide(commits: tuple[Commit, ...]) -> Changes:
@@ -160,7 +163,7 @@ class _Repacking:
             place = {name: getattr(new, name) for name in ("manifest", "manifest_bytes", "new_bytes")}
             return {old.id: replace(there, **place)}
 
-        edit_run(self.shelf, self.run, f"repacking {self.run}/{old.id}", decide)
+        edit_run(self.shelf, run, f"repacking {run}/{old.id}", decide)
         return outcome
 
 

@@ -272,7 +272,10 @@ class Repository:
         lists: PackLists | None = None,
         progress: Progress = silent,
     ) -> Repacked:
-        """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.repack`."""
+        """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.repack`.
+
+        Commits of other runs that share the run's packs are rewritten with it.
+        """
         shelf = self.shelf if dry_run else self.writable()
         return repack(shelf, run, dry_run=dry_run, lists=lists, progress=progress)
 

@@ -1,4 +1,4 @@
-"""Which packs of a run are worth emptying.
+"""Which packs are worth emptying, by what all commits need that name them.
 
 A commit's *own* chunks are those that its tensors consist of. A *strange* one is no commit's own: the base of
 a dropped commit, needed only to decode others. Strange chunks stay as long as they take less than the raw
@@ -8,7 +8,7 @@ strange chunk there, is stored anew. What rests on such a commit's own chunks st
 """
 
 from collections import ChainMap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.closure import with_bases
@@ -38,16 +38,30 @@ def left_of(
     return ChainMap(with_bases(outside, outside), moved, outside)
 
 
-def wasteful_packs(manifests: Sequence[Manifest], spared: Collection[str]) -> set[str]:
+def elsewhere(manifests: Iterable[Manifest], emptied: Collection[str]) -> dict[ChunkId, Location]:
+    """Chunks that some commit has in packs that stay, with all they rest on: others may name them there.
+
+    So what was moved for one commit is not stored again for the next, also by a repack that goes on from
+    where another was cut short.
+    """
+    found: dict[ChunkId, Location] = {}
+    if emptied:
+        for manifest in manifests:
+            outside = {chunk: at for chunk, at in manifest.locations.items() if at.pack not in emptied}
+            found |= with_bases(outside, outside)
+    return found
+
+
+def wasteful_packs(
+    manifests: Sequence[Manifest], sizes: Mapping[str, int], spared: Collection[str]
+) -> set[str]:
     """Packs to be emptied.
 
     Args:
-        manifests: of all commits of a run, in the order in which they would be stored anew.
-        spared: packs that somebody else needs: to empty them would free nothing.
+        manifests: of all commits that name one of the packs, in the order in which they would be stored anew.
+        sizes: the packs that may be emptied, with their bytes.
+        spared: packs that stay in any case: to empty them would free nothing.
     """
-    sizes: dict[str, int] = {}
-    for manifest in manifests:
-        sizes.update(manifest.packs)
     worthwhile = [*_worthwhile(manifests, spared)]
     found: set[str] = set()
     while True:  # what is stored anew may leave other packs wasteful behind
@@ -63,7 +77,11 @@ def wasteful_packs(manifests: Sequence[Manifest], spared: Collection[str]) -> se
 
 
 def _worthwhile(manifests: Sequence[Manifest], spared: Collection[str]) -> Iterator[set[ChunkId]]:
-    """Of each commit, the strange chunks down to other commits' own, if they cost less than its raw bytes."""
+    """Of each commit, the strange chunks down to other commits' own, if they cost less than its raw bytes.
+
+    What one commit keeps alive costs the later ones nothing. What it does not is charged to the next: so a
+    fork's first commit, which is its parent's, does not keep what is not worth it to the parent.
+    """
     own = {chunk for manifest in manifests for chunk in own_chunks(manifest)}
     counted: set[ChunkId] = set()
     for manifest in manifests:
@@ -81,12 +99,15 @@ def _worthwhile(manifests: Sequence[Manifest], spared: Collection[str]) -> Itera
             chunk = pending.pop()
             at = manifest.locations[chunk]
             if chunk not in counted and at.pack not in spared:
-                counted.add(chunk)
                 taken += at.size
             more = {base for base in at.bases if base not in own} - strange
             strange |= more
             pending += more
-        yield strange if taken <= raw else set()
+        if taken <= raw:
+            counted |= strange  # they stay, so they cost nobody else anything
+            yield strange
+        else:
+            yield set()
 
 
 def _live_bytes(
@@ -95,7 +116,7 @@ def _live_bytes(
     """Of each pack, once what lies in emptied ones has been stored anew."""
     live: dict[str, int] = {}
     counted: set[tuple[str, int]] = set()
-    anew: dict[ChunkId, Location] = {}
+    anew = elsewhere(manifests, emptied)
     for manifest, strange in zip(manifests, worthwhile, strict=True):
         own = own_chunks(manifest)
         usable = with_bases(own, left_of(manifest, emptied, anew))

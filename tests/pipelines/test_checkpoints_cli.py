@@ -87,6 +87,25 @@ def test_repack_frees_what_dropped_commits_hold_and_can_follow_a_prune(checkpoin
     assert np.array_equal(repository.restore("long").tensors["w"].to_numpy(), base)
 
 
+def test_repack_of_all_runs_tells_of_each_and_which_others_it_rewrote(checkpoints, repository):
+    writer = RunWriter.create(repository, "long", "a1")
+    base = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    for step in range(8):
+        base[step * 400 : step * 400 + 400] += 1
+        writer.save({"w": Tensor.from_numpy(base.copy())}, {}, step=step)
+    repository.fork("long", "newest", "branch", "b1")
+    repository.drop("long", [it.id for it in repository.commits("long")[:-1]])
+    dry = json.loads(checkpoints("repack", "--dry-run", "--json").out)
+    assert {it["run"]: list(it["rewritten_of_others"]) for it in dry} == {
+        "branch": ["long"],
+        "long": ["branch"],
+        "r": [],
+    }
+    done = checkpoints("repack").out
+    assert "branch: rewrote 1 of 1 commits and 1 of run long" in done
+    assert "long: nothing to do" in done
+
+
 def test_gc_reads_each_manifest_once_ever_and_tells_of_a_file_it_cannot_use(checkpoints, repository, root):
     read = [json.loads(checkpoints("gc", "--json").out)["manifests_read"] for _ in range(2)]
     assert read == [6, 0]

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def repack(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The run.", autocompletion=run_names)],
+    run: Annotated[
+        str | None, typer.Argument(help="A run; all runs if not given.", autocompletion=run_names)
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be rewritten.")] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
@@ -22,6 +24,7 @@ def repack(
 ) -> None:
     """Store anew what a run's commits need of packs that are mostly of dropped ones; safe beside trainings.
 
+    Of forks, and of other runs that share these packs, the commits that need them are rewritten too.
     Commits keep their ids, tags, pins and notes. What is freed goes with the second `gc` after this.
     """
     from pipelines.display.waiting import told
@@ -31,12 +34,16 @@ def repack(
     root = settings(context).root
     with connected(storage_config(config, assign), root) as connection, remembered(root) as lists:
         repository = connection.existing_repository()
-        with told("repacking") as progress:
-            result = repository.repack(run, dry_run=dry_run, lists=lists, progress=progress)
+        results: dict[str, Repacked] = {}
+        for name in [run] if run else repository.runs():
+            with told(f"repacking {name}") as progress:
+                results[name] = repository.repack(name, dry_run=dry_run, lists=lists, progress=progress)
     if as_json:
-        print_json({"run": run, "dry_run": dry_run, **plain(result)})
+        told_of = [{"run": name, "dry_run": dry_run, **plain(it)} for name, it in results.items()]
+        print_json(told_of[0] if run else told_of)
         return
-    console().print(sentence(result, dry_run))
+    for name, result in results.items():
+        console().print(sentence(result, dry_run) if run else f"{name}: {sentence(result, dry_run)}")
 
 
 def plain(result: "Repacked") -> dict[str, object]:
@@ -44,6 +51,7 @@ def plain(result: "Repacked") -> dict[str, object]:
     return {
         "commits": result.commits,
         "rewritten": [commit.id for commit in result.rewritten],
+        "rewritten_of_others": {run: [it.id for it in those] for run, those in result.others.items()},
         "emptied_packs": len(result.emptied),
         "emptied_bytes": sum(result.emptied.values()),
         "stored_bytes": result.stored_bytes,
@@ -57,7 +65,8 @@ def sentence(result: "Repacked", dry_run: bool) -> str:
     if not result.emptied:
         return f"nothing to do: the {result.commits} commits need hardly a byte of dropped ones"
     freed = f"{len(result.emptied)} packs, {size_text(sum(result.emptied.values()))}"
-    commits = f"{len(result.rewritten)} of {result.commits} commits"
+    others = "".join(f" and {len(those)} of run {run}" for run, those in result.others.items())
+    commits = f"{len(result.rewritten)} of {result.commits} commits{others}"
     if dry_run:
         return f"{commits} would be rewritten; that would free {freed}, less what is stored anew"
     return (

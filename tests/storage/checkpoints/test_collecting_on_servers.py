@@ -11,6 +11,7 @@ from storage.objects import Bucket
 
 from .fake_store import FakeStore
 from .states import state
+from .test_repack import check, trained
 
 PREFIX = "some/where"
 SECONDS = 2.5
@@ -41,6 +42,21 @@ class CollectionContract:
         assert (report.commits, report.unreferenced, report.collections) == (5, 0, 2)
         assert repository.restore("run", "good").meta == {"step": 2}
 
+    def test_packs_that_a_fork_shares_are_emptied_for_both_runs(self, store):
+        repository = Repository.create(store, PREFIX)
+        trained(repository, 7)
+        repository.fork("run", "newest", "child", "b1")
+        repository.retain("run", Retention(last=1))
+        before = repository.statistics().pack_bytes
+        result = repository.repack("run")
+        assert (len(result.rewritten), len(result.others["child"])) == (1, 1)
+        for _ in range(2):
+            repository.collect()
+        assert repository.statistics().pack_bytes < 0.8 * before
+        for run in ("run", "child"):
+            check(repository, run)
+        assert repository.verify(deep=True).unreferenced == 0
+
     def test_a_trainer_that_saves_all_the_time_loses_nothing_to_collectors(self, store):
         repository = Repository.create(store, PREFIX)
         writer = RunWriter.create(repository, "run", "a1")
@@ -69,7 +85,10 @@ class CollectionContract:
             step = next(steps)
             seeds = {"w": step, "m": step % 3}
             writer.save(state(**seeds), seeds, step=step, retain=Retention(last=3, every=20))
-            if time.monotonic() > deadline:
+            late = time.monotonic() - deadline
+            if late > (
+                0 if sum(deleted) else 10 * SECONDS
+            ):  # a busy machine may take longer to collect twice
                 over.set()
 
         def collect() -> None:

@@ -13,7 +13,6 @@ from storage.checkpoints import (
     Repository,
     Retention,
     RunWriter,
-    borrowing,
     pages,
     repack,
 )
@@ -147,39 +146,6 @@ def test_a_restore_reads_no_more_than_three_times_the_state_afterwards(repo):
     repo.repack("run")
     reads = [repo.restore("run", it.id) for it in repo.commits("run")]
     assert max(it.read_bytes / it.commit.raw_bytes for it in reads) <= 3
-
-
-def test_packs_that_a_fork_needs_too_are_left_as_they_are(repo):
-    trained(repo, 12)
-    repo.fork("run", "newest", "child", "b1")
-    repo.retain("run", Retention(last=1))
-    before = repo.statistics().pack_bytes
-    assert repo.repack("run").rewritten == ()
-    assert repo.statistics().pack_bytes == before
-    repo.drop("child", [repo.commits("child")[0].id])
-    assert repo.repack("run").rewritten != ()
-    check(repo)
-
-
-def test_packs_that_a_run_of_its_own_needs_too_are_left_as_they_are_and_go_when_it_does(repo, monkeypatch):
-    monkeypatch.setattr(borrowing, "LEAST", 0)
-    trained(repo, 12)
-    newest = repo.restore("run")
-    stored = RunWriter.create(repo, "alone", "b1").save(newest.tensors, {}, step=0)
-    assert stored.new_bytes == stored.manifest_bytes
-    repo.retain("run", Retention(last=1))
-    before = repo.statistics().pack_bytes
-    assert repo.repack("run").rewritten == ()
-    assert repo.repack("alone").rewritten == ()
-    assert repo.statistics().pack_bytes == before
-    repo.drop("run", [it.id for it in repo.commits("run")])
-    repo.repack("alone")
-    two_collections(repo)
-    assert repo.statistics().pack_bytes < before
-    assert dead_share(repo, "alone") <= WASTE_LIMIT
-    assert repo.repack("alone").rewritten == ()
-    assert repo.restore("alone").tensors == newest.tensors
-    assert repo.verify(deep=True).findings == []
 
 
 def test_manifests_of_other_runs_are_read_only_if_something_is_to_do_and_once_ever(repo, store, tmp_path):
