@@ -7,6 +7,7 @@ Reads snapshots, yields arrays: no torch, no Prefect. Why it is so: ARCHITECTURE
 """
 
 from lstm.windows.batch import Batch
+from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
 from lstm.windows.folds import rolling_origin
@@ -19,9 +20,12 @@ from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
 
 __all__ = [
+    "NULL_POLICIES",
     "SPLITS",
     "Batch",
+    "Column",
     "LastContexts",
+    "NullPolicy",
     "OrderSpec",
     "Plan",
     "Scaling",

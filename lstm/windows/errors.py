@@ -55,5 +55,9 @@ class PlanMismatch(WindowError):
     """A frozen plan does not fit the snapshot, or was written by another version, or is damaged."""
 
 
+class MissingValues(WindowError):
+    """A column whose null policy is `error` has a row without a value."""
+
+
 class InfiniteValues(WindowError):
     """A feature holds infinities, which no scaling can undo."""

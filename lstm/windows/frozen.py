@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm.windows.columns import Keys
 from lstm.windows.errors import PlanMismatch
+from lstm.windows.nulls import NO_NULLS, Nulls
 from lstm.windows.packing import pack, unpack
 from lstm.windows.plan import FORMAT, Plan
 from lstm.windows.segments import Pieces
@@ -45,6 +46,7 @@ def freeze(plan: Plan) -> bytes:
             "pieces": {name: pack(getattr(plan.pieces, name)) for name in _PIECES},
             "splits": plan.splits,
             "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
+            **({"nulls": plan.nulls.to_json()} if plan.nulls.policies else {}),
         }
     )
 
@@ -92,4 +94,5 @@ def _plan_of(values: dict[str, Any]) -> Plan:
             time: Cut(unpack(segments, np.int64), unpack(rows, np.int64))
             for time, segments, rows in values["cuts"]
         },
+        nulls=Nulls.from_json(values["nulls"]) if "nulls" in values else NO_NULLS,
     )

@@ -4,18 +4,20 @@ A new snapshot scans only the files that it adds; the indexes of the others come
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.column import Column, as_columns
 from lstm.windows.columns import Keys, keys_for, times_of
 from lstm.windows.errors import EmptyTable
 from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
+from lstm.windows.missing import Missing, load_missing
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces
 from storage.objects import Bucket
@@ -37,6 +39,10 @@ class SequenceIndex:
     """The most usual time between neighbouring rows of a series."""
     scanned: int
     """Files that the cache did not know."""
+    columns: tuple[Column, ...] = ()
+    """Those whose null policy needs to know where values are missing."""
+    missing: Mapping[str, Missing] = field(default_factory=dict)
+    """By name of these columns: where."""
 
     def group_times(self, group: int) -> NDArray[np.int64]:
         """[rows] times of one row group, read from the table."""
@@ -56,6 +62,7 @@ def index_snapshot(
     entity: str | None,
     time: str,
     max_gap: timedelta | int | None = None,
+    columns: Sequence[str | Column] = (),
     cache: Bucket | None = None,
     cache_prefix: str = "indexes/",
 ) -> SequenceIndex:
@@ -67,6 +74,7 @@ def index_snapshot(
         time: column that orders a series: timestamps, dates, or integers.
         max_gap: rows of a series further apart than this start a new segment (an integer where times are
             integers); None: a series is one segment whatever its gaps.
+        columns: the features; those of another null policy than `mask` are read.
         cache: where the indexes of files are kept; see `index_cache`.
         cache_prefix: of their keys in `cache`.
 
@@ -75,32 +83,36 @@ def index_snapshot(
     """
     keys = keys_for(snapshot.schema, entity, time, max_gap)
     loaded = load_indexes(snapshot, keys, cache, cache_prefix)
-    shares, columns = loaded.shares, loaded.columns
-    if not len(columns["rows"]):
+    shares, found = loaded.shares, loaded.columns
+    if not len(found["rows"]):
         raise EmptyTable(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")
     series, places = _number_series(shares)
     steps: Counter[int] = Counter()
     for share, place in zip(shares, places, strict=True):
         steps.update(share.steps)
-        own = columns["entity"][share.begin : share.end]
+        own = found["entity"][share.begin : share.end]
         own[:] = place[own]
     file_groups = np.concatenate([share.file_groups for share in shares])
+    pieces = Pieces(
+        group_file=np.repeat(np.arange(len(file_groups), dtype=np.int32), file_groups),
+        group_number=_counted(file_groups),
+        group_rows=np.concatenate([share.group_rows for share in shares]),
+        series=found["entity"],
+        rows=found["rows"],
+        first_time=found["first_time"],
+        last_time=found["last_time"],
+    )
+    asked = tuple(column for column in as_columns(columns) if column.needs_index)
     return SequenceIndex(
         snapshot=snapshot,
         keys=keys,
         series=series,
-        pieces=Pieces(
-            group_file=np.repeat(np.arange(len(file_groups), dtype=np.int32), file_groups),
-            group_number=_counted(file_groups),
-            group_rows=np.concatenate([share.group_rows for share in shares]),
-            series=columns["entity"],
-            rows=columns["rows"],
-            first_time=columns["first_time"],
-            last_time=columns["last_time"],
-        ),
-        piece_regular=columns["regular"],
+        pieces=pieces,
+        piece_regular=found["regular"],
         interval=max(steps, key=lambda step: (steps[step], -step)) if steps else 1,
         scanned=loaded.scanned,
+        columns=asked,
+        missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
     )
 
 

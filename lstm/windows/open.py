@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
+from lstm.windows.column import Column
 from lstm.windows.columns import is_number, keys_for
 from lstm.windows.errors import WindowError
 from lstm.windows.index import index_snapshot
@@ -53,7 +54,7 @@ class TableWindows:
 
     def scaling(self) -> Scaling:
         """Mean and deviation of every column over the training rows. Reads them once."""
-        return fit_scaling(self.snapshot, self.plan, self.reader.columns)
+        return fit_scaling(self.snapshot, self.plan, self.reader.features.names)
 
 
 def open_windows(
@@ -62,7 +63,7 @@ def open_windows(
     context: int,
     horizon: int,
     stride: int = 1,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str | Column] | None = None,
     time: str | None = None,
     entity: str | None = None,
     max_gap: timedelta | int | None = None,
@@ -80,7 +81,8 @@ def open_windows(
         context: rows that a model sees.
         horizon: rows that it predicts.
         stride: rows between the starts of consecutive windows.
-        columns: the features, in the order in which batches hold them; None: every number but the keys.
+        columns: the features, in the order in which batches hold them: names, or a `Column` each to say more;
+            None: every number but the keys.
         time: column that orders a series; None: the one that the table names itself (`carousel.time`).
         entity: column that tells series apart; None: the one that the table names itself, else it is one
             series; an empty text: it is one series.
@@ -100,7 +102,7 @@ def open_windows(
     time, entity = _keys(opened, pinned.schema, time, entity)
     keys_for(pinned.schema, entity, time, max_gap)  # a wrong column is told before the features are chosen
     chosen = _features(pinned.schema, columns, (time, entity))
-    index = index_snapshot(pinned, entity=entity, time=time, max_gap=max_gap, cache=cache)
+    index = index_snapshot(pinned, entity=entity, time=time, max_gap=max_gap, columns=chosen, cache=cache)
     plan = make_plan(
         index,
         WindowSpec(context=context, horizon=horizon, stride=stride),
@@ -116,7 +118,7 @@ def open_stream(
     context: int,
     horizon: int,
     stride: int = 1,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str | Column] | None = None,
     time: str | None = None,
     entity: str | None = None,
     max_gap: timedelta | int | None = None,
@@ -178,8 +180,8 @@ def _keys(table: Table, schema: pa.Schema, time: str | None, entity: str | None)
 
 
 def _features(
-    schema: pa.Schema, columns: Sequence[str] | None, keys: tuple[str | None, ...]
-) -> tuple[str, ...]:
+    schema: pa.Schema, columns: Sequence[str | Column] | None, keys: tuple[str | None, ...]
+) -> tuple[str | Column, ...]:
     if columns is not None:
         if isinstance(columns, str) or not columns:
             raise WindowError(f"columns must be a list of at least one column's name, got {columns!r}")

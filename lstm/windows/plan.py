@@ -14,8 +14,10 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys
+from lstm.windows.dropped import count_dropped
 from lstm.windows.errors import EmptySplit, PlanMismatch, TooFewRows
 from lstm.windows.index import SequenceIndex
+from lstm.windows.nulls import NO_NULLS, Nulls, find_nulls
 from lstm.windows.overlaps import check_overlaps
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces, Segments, chain, link
@@ -52,6 +54,8 @@ class Plan:
     """Times [first, end) that a horizon of each split lies in wholly; None: open."""
     cuts: Mapping[int, Cut]
     """By time: where the splits' boundaries cut segments."""
+    nulls: Nulls = NO_NULLS
+    """Null policies other than `mask`, and what they come to."""
 
     @cached_property
     def id(self) -> str:
@@ -71,12 +75,20 @@ class Plan:
             ),
             "window": window,
             "splits": {**split, "boundaries": self.splits, "rows": self._cut_digests()},
-            "nulls": "keep",
+            "nulls": self._nulls_decide(),
             "sampling": "every window once",
             "superblocks": _digest(self._superblock_first),
             "order": order,
         }
         return blake3(dumps(decides)).hexdigest()
+
+    def _nulls_decide(self) -> Any:
+        if not self.nulls.policies:
+            return "keep"
+        columns = [
+            [self.nulls.identities[name], policy] for name, policy in sorted(self.nulls.policies.items())
+        ]
+        return [columns, _digest(self.nulls.dropped[:, 0], self.nulls.dropped[:, 1])]
 
     def _cut_digests(self) -> list[list[Any]]:
         return [[time, _digest(cut.segments, cut.rows)] for time, cut in sorted(self.cuts.items())]
@@ -89,7 +101,7 @@ class Plan:
     @cached_property
     def superblocks(self) -> Superblocks:
         """The units of reading and of coarse shuffle."""
-        return Superblocks(self._superblock_first, self.segments, self.window.length)
+        return Superblocks(self._superblock_first, self.segments, self.window.length, self.nulls.dropped)
 
     @cached_property
     def _superblock_first(self) -> NDArray[np.int64]:
@@ -130,7 +142,12 @@ class Plan:
     def windows(self, split: Split) -> int:
         """How many windows a split has: counted by segments, so that nothing need be laid out."""
         first, last = self.start_ranges(split)
-        return int(np.maximum((last - first) // self.window.stride + 1, 0).sum())
+        return int(np.maximum((last - first) // self.window.stride + 1, 0).sum()) - self.dropped(split)
+
+    def dropped(self, split: Split) -> int:
+        """How many windows of a split are left out for missing values."""
+        starts = self.start_ranges(split)
+        return int(count_dropped(self.nulls.dropped, self.segments.first, starts, self.window.stride).sum())
 
     def start_ranges(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """[m] first and last row of each segment at which windows of a split start, multiples of the stride.
@@ -173,6 +190,7 @@ class Plan:
             "pool": self.order.pool,
             "last_batch": self.order.last,
             "every_window_once": self.order.last == "short",
+            **({"nulls": dict(self.nulls.policies)} if self.nulls.policies else {}),
         }
 
     def check(self, snapshot: Snapshot) -> None:
@@ -189,10 +207,11 @@ class Plan:
                 f"{len(self.files)} files; snapshot {snapshot.id} of {snapshot.table} has {len(files)}, "
                 f"{same} of them the same; pin the planned snapshot, or start a new run"
             )
-        identities = tuple(snapshot.column_identity(column) for column in self.keys.columns)
-        if identities != self.column_identities:
+        columns = (*self.keys.columns, *self.nulls.identities)
+        identities = tuple(snapshot.column_identity(column) for column in columns)
+        if identities != (*self.column_identities, *self.nulls.identities.values()):
             raise PlanMismatch(
-                f"the columns {', '.join(self.keys.columns)} of {snapshot.table} were replaced by others of "
+                f"the columns {', '.join(columns)} of {snapshot.table} were replaced by others of "
                 f"the same name since plan {self.id[:12]} was made; start a new run"
             )
 
@@ -219,6 +238,7 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
 
     Raises:
         DuplicateRows, UnsortedTable: row groups repeat or interleave rows of a series.
+        MissingValues: a column whose null policy is `error` lacks a value.
         TooFewRows: no segment holds a window.
         EmptySplit: training, or another split with a share, holds no window.
     """
@@ -249,6 +269,7 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
         pieces=pieces,
         splits=splits,
         cuts={time: cut_at(time, index, segments) for time in times},
+        nulls=find_nulls(index, segments, window),
     )
     vars(plan)["segments"] = segments  # what its property would find
     _refuse_empty_splits(plan)
@@ -260,6 +281,12 @@ def _refuse_empty_splits(plan: Plan) -> None:
         if not plan.windows(split):
             say = plan.keys.say
             first, end = (None if time is None else say(time) for time in plan.splits[split])
+            if dropped := plan.dropped(split):
+                names = [name for name, policy in plan.nulls.policies.items() if policy == "drop_window"]
+                raise EmptySplit(
+                    f"all {dropped} windows of the {split} split hold a missing value of {', '.join(names)}, "
+                    "which drops them; choose mask or forward_fill for these columns, or shorter windows"
+                )
             raise EmptySplit(
                 f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "
                 f"from {first or 'the first row'} to before {end or 'the end'}; the table spans "

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.columns import check_features
+from lstm.windows.column import Column
+from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
 from lstm.windows.segments import Copies
@@ -21,29 +22,31 @@ class WindowReader:
     """Reads a plan's rows; streams of one process may share it, from any thread."""
 
     def __init__(
-        self, snapshot: Snapshot, plan: Plan, columns: Sequence[str], budget_bytes: int = 512 * 2**20
+        self, snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column], budget_bytes: int = 512 * 2**20
     ) -> None:
         """Prepare to read.
 
         Args:
             snapshot: the very one that was planned.
             plan: where rows lie.
-            columns: F features: numbers or booleans.
+            columns: the features: numbers or booleans.
             budget_bytes: what this process may hold: blocks of its streams, and decoded row groups.
 
         Raises:
             MissingColumn, WrongColumnType: a column cannot be a feature.
-            PlanMismatch: the plan was made for another snapshot.
+            PlanMismatch: the plan was made for another snapshot, or for other null policies.
         """
-        check_features(snapshot.schema, list(columns))
+        self.features = Features(snapshot.schema, columns)
         plan.check(snapshot)
+        self.features.check(plan)
         self.plan = plan
-        self.columns = tuple(columns)
+        self.columns = self.features.cells
+        """What each of the F cells of a row holds."""
         self.budget_bytes = budget_bytes
         self._reserved = 0
         self._lock = threading.Lock()
         self._groups = RowGroups(
-            lambda group: decode(snapshot, plan, group, self.columns),
+            lambda group: decode(snapshot, plan, group, self.features),
             lambda: self.budget_bytes - self._reserved,
         )
 

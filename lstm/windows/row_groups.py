@@ -2,15 +2,16 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.columns import features_of, times_of
+from lstm.windows.columns import times_of
 from lstm.windows.errors import InfiniteValues, PlanMismatch
+from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from storage.tables.protocol import Snapshot
 
@@ -20,7 +21,7 @@ class Rows:
     """Decoded rows."""
 
     values: NDArray[np.float32]
-    """[n, F]"""
+    """[n, cells]"""
     times: NDArray[np.int64]
     """[n]"""
 
@@ -30,7 +31,7 @@ class Rows:
         return self.values.nbytes + self.times.nbytes
 
 
-def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -> Rows:
+def decode(snapshot: Snapshot, plan: Plan, group: int, features: Features) -> Rows:
     """Read the rows of one row group, and check that they are the ones that were planned.
 
     Raises:
@@ -41,25 +42,27 @@ def decode(snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]) -
     file = snapshot.files[pieces.group_file[group]]
     number = int(pieces.group_number[group])
     time = plan.keys.time
-    table = snapshot.read(file, number, list(dict.fromkeys([*columns, time])))
-    rows = Rows(features_of(table, list(columns)), times_of(table.column(time), time))
+    table = snapshot.read(file, number, list(dict.fromkeys([*features.names, time])))
+    times = times_of(table.column(time), time)
     held, starts = segments.group_pieces(group)
     ends = starts + pieces.rows[held]
     if (
-        len(rows.times) != pieces.group_rows[group]
-        or not np.array_equal(rows.times[starts], pieces.first_time[held])
-        or not np.array_equal(rows.times[ends - 1], pieces.last_time[held])
+        len(times) != pieces.group_rows[group]
+        or not np.array_equal(times[starts], pieces.first_time[held])
+        or not np.array_equal(times[ends - 1], pieces.last_time[held])
     ):
         raise PlanMismatch(
             f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
             "files of a table must never be changed in place: restore the file, or start a new run"
         )
-    _refuse_infinities(rows, plan, columns, held.start, starts)
+    carried = {name: values[held] for name, values in plan.nulls.carried.items()}
+    rows = Rows(features.decode(table, starts, carried), times)
+    _refuse_infinities(rows, plan, features, held.start, starts)
     return rows
 
 
 def _refuse_infinities(
-    rows: Rows, plan: Plan, columns: Sequence[str], first_piece: int, starts: NDArray[np.int64]
+    rows: Rows, plan: Plan, features: Features, first_piece: int, starts: NDArray[np.int64]
 ) -> None:
     """Raise InfiniteValues where a value is infinite: one of them turns all weights into NaN.
 
@@ -74,7 +77,7 @@ def _refuse_infinities(
     entity = plan.series[plan.pieces.series[first_piece + np.searchsorted(starts, row, side="right") - 1]]
     of = "" if plan.keys.entity is None else f" of series {str(entity)!r}"
     raise InfiniteValues(
-        f"column {columns[column]!r} holds {count} infinite values (or beyond float32, "
+        f"column {features.cells[column]!r} holds {count} infinite values (or beyond float32, "
         f"3.4e38) in one row group, the first at {plan.keys.say(int(rows.times[row]))}{of}; "
         "make them null in the table, or leave the column out"
     )

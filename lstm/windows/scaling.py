@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.columns import check_features
+from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import decode
 from storage.tables.protocol import Snapshot
@@ -56,17 +56,17 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Scali
         InfiniteValues: a feature holds infinities.
         MissingColumn, WrongColumnType: a column cannot be a feature.
     """
-    check_features(snapshot.schema, list(columns))
+    features = Features(snapshot.schema, columns)
     plan.check(snapshot)
     moments = _Moments(len(columns))
-    for rows in _training_rows(snapshot, plan, columns):
+    for rows in _training_rows(snapshot, plan, features):
         for place in range(len(columns)):
             known = rows[:, place].astype(np.float64)
             moments.add(place, known[~np.isnan(known)])
     return Scaling(tuple(columns), *moments.results())
 
 
-def _training_rows(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+def _training_rows(snapshot: Snapshot, plan: Plan, features: Features) -> Iterator[NDArray[np.float32]]:
     end = plan.splits["train"][1]
     assert end is not None
     pieces = plan.pieces
@@ -75,7 +75,7 @@ def _training_rows(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> It
     for group, begin in zip(groups.tolist(), begins.tolist(), strict=True):
         if begin >= end:
             continue
-        rows = decode(snapshot, plan, group, columns)
+        rows = decode(snapshot, plan, group, features)
 
         yield rows.values[rows.times < end]
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.dropped import cut_runs
 from lstm.windows.segments import Segments, ranges, running
 from lstm.windows.spec import Split
 
@@ -45,6 +46,8 @@ class Superblocks:
     """[B + 1] first physical row of each superblock; then the number of rows."""
     segments: Segments
     window_rows: int
+    dropped: NDArray[np.int64]
+    """[d, 2] logical rows [first, end) at which no window starts, in order."""
 
     def __len__(self) -> int:
         return len(self.first) - 1
@@ -155,28 +158,31 @@ class SplitWindows:
 
     def runs(self, parts: Parts) -> Runs:
         """The runs of some parts, counted in closed form."""
-        return runs_of(parts, self.layout.segments, self.ranges, self.stride)
+        return runs_of(parts, self.layout, self.ranges, self.stride)
 
 
 def runs_of(
-    parts: Parts, segments: Segments, ranges: tuple[NDArray[np.int64], NDArray[np.int64]], stride: int
+    parts: Parts, layout: Superblocks, ranges: tuple[NDArray[np.int64], NDArray[np.int64]], stride: int
 ) -> Runs:
     """Count a split's windows part by part.
 
     Args:
         parts: of some superblocks.
-        segments: the segments that they belong to.
+        layout: the superblocks.
         ranges: first and last row of each segment at which a window may start, multiples of `stride`.
         stride: rows between starts.
     """
     segment = parts.segment
-    row = parts.first - segments.first[segment]
+    row = parts.first - layout.segments.first[segment]
     first = np.maximum(ranges[0][segment], -(-row // stride) * stride)
     last = np.minimum(ranges[1][segment], (row + parts.rows - 1) // stride * stride)
     counts = np.maximum((last - first) // stride + 1, 0)
     held = np.flatnonzero(counts)
-    further = first[held] - row[held]
-    return Runs(parts.owner[held], counts[held], parts.first[held] + further, parts.offset[held] + further)
+    counts, further = counts[held], first[held] - row[held]
+    if len(layout.dropped):
+        of, skipped, counts = cut_runs(parts.first[held] + further, counts, stride, layout.dropped)
+        held, further = held[of], further[of] + skipped * stride
+    return Runs(parts.owner[held], counts, parts.first[held] + further, parts.offset[held] + further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,7 @@ def survey(
     for numbers, parts in superblocks.all_parts():
         block_rows[numbers] = _added(parts.owner, parts.stored, len(numbers))
         for split, bounds in starts.items():
-            runs = runs_of(parts, superblocks.segments, bounds, stride)
+            runs = runs_of(parts, superblocks, bounds, stride)
             counts[split][numbers] = _added(runs.owner, runs.counts, len(numbers))
     return Survey(block_rows, counts)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows import Plan
+from lstm.windows.features import Features
 from lstm.windows.row_groups import decode
 from storage.tables import Snapshot
 
@@ -69,8 +70,9 @@ def scan(snapshot: Snapshot, plan: Plan, columns: tuple[str, ...]) -> Scan:
     missing, infinite = np.zeros(len(columns), np.int64), np.zeros(len(columns), np.int64)
     stretch_rows, stretch_missing = np.zeros(stretches, np.int64), np.zeros(stretches, np.int64)
     rows = steps = uneven = 0
+    features = Features(snapshot.schema, columns)
     for group in groups.tolist():
-        read = decode(snapshot, plan, group, columns)
+        read = decode(snapshot, plan, group, features)
         rows += len(read.times)
         unknown = np.isnan(read.values)
         missing += unknown.sum(0)
