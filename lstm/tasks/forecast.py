@@ -5,7 +5,7 @@ the horizon's rows only the target is read, and only as the label: none of their
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.clock import HOURLY, Clock
 from lstm.tasks.target_scale import SCALES, Scale, TargetScale
 from lstm.windows.batch import Batch
+from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.plan import Plan
 from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.spec import WindowSpec
@@ -43,6 +44,10 @@ class ForecastConfig:
     """Column to forecast; its past is an input too."""
     past: tuple[str, ...] = ()
     """Further columns of the context that the model sees; never those of the horizon."""
+    nulls: Mapping[str, NullPolicy] = field(default_factory=dict)
+    """What is done about missing values, by column ({rain: forward_fill}): mask (the default: the model is
+    told that they are missing), forward_fill (it sees the last known value of the segment beside the mask;
+    not for the target), drop_window (no window holds one), error (the table is refused)."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     """Levels of the forecast, rising, the median among them."""
     timezone: str = "UTC"
@@ -74,6 +79,17 @@ class ForecastConfig:
             raise ValueError(
                 f"ForecastConfig.target and .past must name each column once, got twice: {twice}"
             )
+        for name, policy in self.nulls.items():
+            if name not in columns or policy not in NULL_POLICIES:
+                raise ValueError(
+                    f"ForecastConfig.nulls must give columns of target and past one of "
+                    f"{', '.join(NULL_POLICIES)}, got {name}: {policy}"
+                )
+        if self.nulls.get(self.target) == "forward_fill":
+            raise ValueError(
+                f"ForecastConfig.nulls must not fill the target {self.target!r}: the model would learn to "
+                "forecast values that nobody measured; choose mask or drop_window"
+            )
         check_levels(self.quantiles)
         Calendar(self.timezone)
         for name in ("hidden", "layers", "patch", "lag", "season"):
@@ -85,6 +101,12 @@ class ForecastConfig:
             raise ValueError(f"ForecastConfig.scale must be {', '.join(SCALES)}, got {self.scale!r}")
         if not self.linear > 0:
             raise ValueError(f"ForecastConfig.linear must be > 0, got {self.linear}")
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """What windows hold: the target first, each column with its null policy."""
+        names = (self.target, *self.past)
+        return tuple(Column(name=name, nulls=self.nulls.get(name, "mask")) for name in names)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -156,6 +178,9 @@ class ForecastTask:
         self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
         self.clock = clock
         self.columns: tuple[str, ...] = (config.target, *config.past)
+        self.features = config.features
+        """What a reader of this task's windows is given: `columns` with their null policies."""
+        self._filled = [place for place, it in enumerate(self.features) if it.nulls == "forward_fill"]
         self.calendar = NoCalendar() if clock.ordinal else Calendar(config.timezone)
         check_window(config, window)
         if missing := [name for name in self.columns if name not in scaling.columns]:
@@ -208,10 +233,14 @@ class ForecastTask:
         )
 
     def inputs(self, batch: Batch) -> Inputs:
-        """Tensors of a batch whose features are `columns`, in that order; of 0 windows too."""
-        context = self.window.context
-        past = batch.values[:, :context]
+        """Tensors of a batch of `features`; of 0 windows too. What was filled is seen, as unknown."""
+        context, own = self.window.context, len(self.columns)
+        past = batch.values[:, :context, :own]
         known = ~np.isnan(past)
+        there = known
+        if self._filled:
+            known = known.copy()
+            known[..., self._filled] &= batch.values[:, :context, own:] == 0
         level, spread = self._scale.measure(past[..., 0])
         plain = (past - self._mean_F) / self._std_F
         plain[..., 0] = (past[..., 0] - level) / spread
@@ -219,7 +248,7 @@ class ForecastTask:
         plain[..., 0], plain[..., 1:] = self._scale.bend(plain[..., 0]), np.arcsinh(plain[..., 1:])
         target = batch.values[:, context:, 0]
         return Inputs(
-            past=torch.from_numpy(np.where(known, plain, np.float32(0))),
+            past=torch.from_numpy(np.where(there, plain, np.float32(0))),
             level=torch.from_numpy(level),
             spread=torch.from_numpy(spread),
             known=torch.from_numpy(known.astype(np.float32)),

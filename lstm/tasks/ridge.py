@@ -71,7 +71,7 @@ class Ridge:
 
     def _inputs(self, values: NDArray[np.float32], times: NDArray[np.int64]) -> Array:
         """[H, B, D]."""
-        past = values[:, : self._context]
+        past = values[:, : self._context, : len(self._mean_F)]
         known = ~np.isnan(past)
         scaled = np.where(known, (past - self._mean_F) / self._std_F, 0.0)
         windows, horizon = len(past), self._horizon

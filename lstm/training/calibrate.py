@@ -116,7 +116,7 @@ def rehearse(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> Speed:
     task = ForecastTask(job.forecast, window=plan.window, series=plan.series, scaling=scaling)
     torch.manual_seed(job.training.seed)
     learner = Learner.of(task.build_model(), job.training)
-    reader = WindowReader(snapshot, plan, task.columns, job.training.memory_mib * 2**20)
+    reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20)
     seed, size = job.training.seed, job.training.batch_size
     with (
         WindowStream(

@@ -21,6 +21,7 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
         entity=job.table.entity,
         time=job.table.time,
         max_gap=job.table.max_gap,
+        columns=job.forecast.features,
         cache=cache,
     )
     plan = make_plan(index, job.window, job.split, job.order)

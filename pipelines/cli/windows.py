@@ -125,7 +125,7 @@ def _inspected(wanted: "RunConfig", root: Path, ranks: int | None) -> "tuple[Pla
         job = pinned_job(wanted, connection)
         snapshot = pinned_snapshot(job, connection.data)
         plan = plan_for(job, snapshot, connection.bucket)
-        columns = tuple(dict.fromkeys([job.forecast.target, *job.forecast.past]))
+        columns = job.forecast.features
         return plan, inspect(snapshot, plan, columns, ranks=ranks, memory_mib=wanted.training.memory_mib)
 
 

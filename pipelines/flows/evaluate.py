@@ -61,7 +61,7 @@ def compare(trained: Trained, connection: Connection) -> comparison.Evaluation:
     """A commit's model beside the baselines, on the snapshot and the plan that it was trained with."""
     snapshot = pinned_snapshot(trained.job, connection.data)
     trained.plan.check(snapshot)
-    reader = WindowReader(snapshot, trained.plan, trained.task.columns)
+    reader = WindowReader(snapshot, trained.plan, trained.task.features)
 
     def windows(split: Split) -> WindowStream:
         return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)

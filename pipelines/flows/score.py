@@ -51,7 +51,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     with waiting("looking through the table's rows"):
         plan = _plan(trained, pinned, connection)
     with waiting("reading the newest rows"):
-        contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.columns))
+        contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.features))
     schema = prediction_schema(
         trained.task.config.quantiles, pinned.schema.field(trained.job.table.time).type
     )

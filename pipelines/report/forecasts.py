@@ -31,7 +31,7 @@ def forecasts_of(
     split = next((split for split in _SPLITS if plan.windows(split)), None)
     if split is None:
         return Missing("The plan has no window.")
-    reader = WindowReader(snapshot, plan, task.columns)
+    reader = WindowReader(snapshot, plan, task.features)
     series = [_series(trained, reader, split, choice, errors) for choice in choose(plan, split, errors)]
     note = "" if split == "test" else f" There are no test windows: these are {split} windows."
     return Forecasts(

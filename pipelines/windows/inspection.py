@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows import SPLITS, Plan, Split, WindowReader
+from lstm.windows import SPLITS, Column, Plan, Split, WindowReader
 from lstm.windows.layout import SAID, layout_of
 from lstm.windows.memory import rank_bytes
 from storage.tables import Snapshot
@@ -27,6 +27,8 @@ class SplitLine:
     """None: from the first row on."""
     horizons_before: str | None
     """None: to the last row."""
+    dropped: int = 0
+    """Windows that are left out, since they hold missing values of a column whose null policy says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ class Inspection:
 def inspect(
     snapshot: Snapshot,
     plan: Plan,
-    columns: Sequence[str],
+    columns: Sequence[str | Column],
     *,
     ranks: int,
     memory_mib: int,
@@ -132,12 +134,13 @@ def inspect(
         most_series: how many of them get a line.
     """
     counts = {split: windows_by_series(plan, split) for split in SPLITS}
-    row_bytes = WindowReader(snapshot, plan, columns).row_bytes
+    reader = WindowReader(snapshot, plan, columns)
+    names, row_bytes = reader.features.names, reader.row_bytes
     return Inspection(
         table=plan.table,
         snapshot=plan.snapshot_id,
         plan_id=plan.id,
-        columns=tuple(columns),
+        columns=names,
         context=plan.window.context,
         horizon=plan.window.horizon,
         stride=plan.window.stride,
@@ -160,10 +163,11 @@ def inspect(
                 series=int(np.count_nonzero(counts[split])),
                 horizons_from=None if first is None else plan.keys.say(first),
                 horizons_before=None if end is None else plan.keys.say(end),
+                dropped=plan.dropped(split),
             )
             for split, (first, end) in plan.splits.items()
         },
-        reads=_reads(snapshot, plan, columns, row_bytes, ranks, memory_mib),
+        reads=_reads(snapshot, plan, names, row_bytes, ranks, memory_mib),
         memory=_memory(plan, row_bytes, ranks, memory_mib),
         by_series=_by_series(plan, counts, most_series),
     )

@@ -23,6 +23,8 @@ def lines(found: Inspection) -> Iterable[str | Table]:
     yield _facts(found)
     yield ""
     yield _splits(found)
+    if dropped := sum(line.dropped for line in found.splits.values()):
+        yield f"{dropped:,} further windows are left out: they hold missing values of columns that drop them"
     yield ""
     yield _series(found)
     yield ""

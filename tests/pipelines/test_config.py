@@ -1,6 +1,7 @@
 """Settings: one file, overridden by the environment and the command line; what is wrong is named."""
 
 import json
+import re
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_sections_become_the_parts_own_dataclasses():
     assert found.forecast.past == ("departures", "temp")
     assert found.table.max_gap == timedelta(hours=1)
     assert found.training.steps == type(found.training)().steps
+
+
+def test_null_policies_are_set_by_column():
+    found = config("forecast.nulls.temp=forward_fill", "forecast.nulls.delay=drop_window")
+    assert found.forecast.nulls == {"temp": "forward_fill", "delay": "drop_window"}
+    assert [column.nulls for column in found.forecast.features] == ["drop_window", "mask", "forward_fill"]
+    assert validated(*read_yaml(template(found), "t.yaml"), assignments=(), environment={}) == found
+    assert type(found.job("1")).from_json(json.loads(json.dumps(found.job("1").to_json()))) == found.job("1")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("forecast.nulls.temp=fill", "'fill'|\"fill\" is not one of 'mask'"),
+        ("forecast.nulls.tmep=mask", "forecast.nulls must give columns of target and past"),
+        ("forecast.nulls.delay=forward_fill", "forecast.nulls must not fill the target 'delay'"),
+    ],
+)
+def test_a_wrong_null_policy_is_told(assignment, says):
+    assert re.search(says, complaint(assignment))
 
 
 def test_the_command_line_overrides_the_environment_which_overrides_the_file():

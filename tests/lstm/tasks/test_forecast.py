@@ -12,6 +12,8 @@ from lstm.tasks.forecast import ForecastConfig, ForecastTask, WrongForecast
 from lstm.windows.scaling import Scaling
 from lstm.windows.spec import WindowSpec
 
+from .conftest import make_batch, make_task
+
 CONTEXT, HORIZON = 48, 6
 
 
@@ -246,3 +248,18 @@ def _task(**changes: object) -> ForecastTask:
         series=("a",),
         scaling=scaling,
     )
+
+
+def test_what_was_filled_is_seen_but_counts_as_unknown():
+    task = make_task(nulls={"rain": "forward_fill"})
+    batch = make_batch([0, 5])
+    values = np.nan_to_num(batch.values, nan=3.0)
+    flags = np.zeros((*values.shape[:2], 1), np.float32)
+    flags[0, 7:9] = 1
+    inputs = task.inputs(replace(batch, values=np.concatenate([values, flags], axis=2)))
+    assert inputs.past.shape == inputs.known.shape == (2, CONTEXT, 2)
+    assert inputs.known[0, 6:10, 1].tolist() == [1, 0, 0, 1]
+    assert inputs.known[1].all()
+    assert inputs.known[..., 0].all()
+    unfilled = make_task().inputs(replace(batch, values=values))
+    assert torch.equal(inputs.past, unfilled.past)
