@@ -81,6 +81,10 @@ class Job:
         """The same job on another number of ranks: the same batches, not the same bits."""
         return replace(self, training=replace(self.training, ranks=ranks))
 
+    def on_snapshot(self, snapshot: str) -> Self:
+        """The same job on another snapshot of its table."""
+        return replace(self, table=replace(self.table, snapshot=snapshot))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a commit's meta data."""
         return asdict(self)

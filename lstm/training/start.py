@@ -4,6 +4,7 @@ Rank 0 creates the run or takes it over. Where the run has no commit yet, it pla
 pinned snapshot, measures the scaling, draws the first weights, and commits all of it as step 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from lstm.training.early_stopping import EarlyStopping
 from lstm.training.environment import environment
 from lstm.training.job import Job
 from lstm.training.learner import Learner
+from lstm.training.moving import MOVES, is_moved, moved_state, moved_task, told
 from lstm.training.planning import plan_for
 from lstm.training.written_by import written_by
 from lstm.windows import SPLITS, Plan
@@ -78,8 +80,19 @@ def begin(
         if commits:
             recovered = recover(spool, writer) if spool else ()
             newest = writer.resume()
-            return Start(writer, newest.commit.id, (*recovered, *newest.skipped))
+            start = Start(writer, newest.commit.id, (*recovered, *newest.skipped))
+            return _moved(job, lake, data, start, newest) if is_moved(job, newest) else start
     return Start(writer, _first_commit(job, lake, data, writer))
+
+
+def _moved(job: Job, lake: Lake, data: Lake, start: Start, restored: Restored) -> Start:
+    """The commit with which a run goes on with the snapshot that its job asks for."""
+    plan = plan_for(job, pinned_snapshot(job, data), Bucket(job.bucket, lake.access))
+    task = moved_task(restored, plan, f"{job.run}/{start.commit}")
+    tensors, progress = moved_state(restored, job, plan, plan_tensor(plan))
+    meta = {**constant_meta(job, task, plan, task.build_model()), **progress}
+    commit = start.writer.save(tensors, meta, step=restored.commit.step)
+    return Start(start.writer, commit.id, (*start.notes, told(restored, plan)))
 
 
 def pinned_snapshot(job: Job, data: Lake) -> Snapshot:
@@ -99,9 +112,15 @@ def plan_tensor(plan: Plan) -> Tensor:
     return Tensor("uint8", (len(data),), data)
 
 
-def constant_meta(job: Job, task: ForecastTask, plan: Plan, model: nn.Module) -> dict[str, Any]:
-    """What every commit of an attempt says beside its tensors and its progress."""
+def constant_meta(
+    job: Job, task: ForecastTask, plan: Plan, model: nn.Module, moves: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """What every commit of an attempt says beside its tensors and its progress.
+
+    `moves`: changes of the snapshot so far, as a commit's meta tells of them.
+    """
     return {
+        **({MOVES: list(moves)} if moves else {}),
         "job": job.to_json(),
         "task": task.state(),
         "plan_id": plan.id,

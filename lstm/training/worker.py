@@ -21,6 +21,7 @@ from lstm.training.job import Job
 from lstm.training.learner import Learner
 from lstm.training.lifeline import PARENT, die_with_parent
 from lstm.training.loop import Trainer
+from lstm.training.moving import MOVES
 from lstm.training.ranks import RankFailed, Ranks
 from lstm.training.saving import recorder_of
 from lstm.training.start import (
@@ -147,7 +148,7 @@ def _trainer(
         repository,
         restored,
         {"plan": plan_tensor(plan)},
-        constant_meta(job, task, plan, learner.model),
+        constant_meta(job, task, plan, learner.model, restored.meta.get(MOVES, ())),
     )
     trainer = Trainer(
         job.training, ranks, task, learner, training, validation, recorder, meta=restored.meta, stop=stop

@@ -17,6 +17,7 @@ from pipelines.cli.app import (
     storage_config,
 )
 from pipelines.display.terminal import console
+from storage.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.config.model import RunConfig
@@ -125,6 +126,13 @@ def resume(
         int | None,
         typer.Option(min=1, help="Train on another number of ranks: same batches, not the same bits."),
     ] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="newest|ID",
+            help="Go on with another snapshot of the table: a new plan; weights and scaling are kept.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
@@ -140,7 +148,12 @@ def resume(
 
         done = flows.finished_run(connect(storage, root), run)
         if done is None:
-            done = flows.resume(storage, run, root, ranks)
+            done = flows.resume(storage, run, root, ranks, snapshot)
+        elif snapshot is not None:
+            raise UserError(
+                f"run {run!r} is finished, with {done.step:,} steps: it has none left for another snapshot; "
+                "train a new run on it"
+            )
         else:
             console(stderr=as_json).print(f"run {run} is finished; nothing is left to train")
     if as_json:

@@ -14,6 +14,7 @@ from prefect.artifacts import create_table_artifact
 from lstm.training.events import Event
 from lstm.training.job import Job
 from lstm.training.launch import launch
+from lstm.training.moving import moved_job
 from lstm.training.planning import plan_for
 from lstm.training.start import pinned_snapshot
 from lstm.training.written_by import job_of
@@ -31,6 +32,9 @@ from pipelines.surroundings.connect import Connection, connect
 from storage.daemon import write_private
 from storage.errors import UserError
 from storage.tables import open_table
+
+NEWEST = "newest"
+"""In the place of a snapshot's id: the newest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,40 @@ def train(config: RunConfig, root: Path) -> TrainedRun:
 
 
 @flow(flow_run_name="resume {run}")
-def resume(storage: StorageConfig, run: str, root: Path, ranks: int | None = None) -> TrainedRun:
+def resume(
+    storage: StorageConfig,
+    run: str,
+    root: Path,
+    ranks: int | None = None,
+    snapshot: str | None = None,
+) -> TrainedRun:
     """Go on with a run from its newest complete commit, as if it had never stopped.
 
-    `ranks`: another number of them sees the same windows in the same batches, but not the same bits.
+    Args:
+        storage: where the run is.
+        run: its name.
+        root: folder of this machine's state.
+        ranks: another number of them sees the same windows in the same batches, but not the same bits.
+        snapshot: go on with that snapshot of the table, or the `newest`; None: with the run's own.
     """
     connection = connect(storage, root)
     job = begun_job(connection, run, root)
     connection = connection.reading(access_of(job.table))
+    if snapshot is not None:
+        job = _moved(job, connection, None if snapshot == NEWEST else snapshot)
     return follow(job if ranks is None else job.with_ranks(ranks), connection, root, resume=True)
+
+
+def _moved(job: Job, connection: Connection, snapshot: str | None) -> Job:
+    """The job on another snapshot; what is wrong with that one is told before anything is changed."""
+    moved = moved_job(job, open_table(connection.data, job.table.uri, format=job.table.format), snapshot)
+    if moved.table.snapshot == job.table.snapshot:
+        console(stderr=True).print(f"  the run reads snapshot {job.table.snapshot} already")
+        return job
+    with waiting("looking through the table's rows"):
+        plan = plan_for(moved, pinned_snapshot(moved, connection.data), connection.bucket)
+    console(stderr=True).print(f"  {plan_line(plan)}")
+    return moved
 
 
 def pinned_job(config: RunConfig, connection: Connection) -> Job:
