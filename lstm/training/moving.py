@@ -42,7 +42,7 @@ def moved_job(job: Job, table: Table, snapshot: str | None) -> Job:
     if wanted in history and job.table.snapshot in history[history.index(wanted) + 1 :]:
         raise CannotMove(
             f"snapshot {wanted} of {table.uri} is older than {job.table.snapshot}, which run {job.run!r} "
-            "reads now: rows that it has learned from would be missing; name a newer one, or train a new run on it"
+            "reads now: rows that it has learned from would be missing; name a newer one, or train anew"
         )
     return job.on_snapshot(wanted)
 
