@@ -15,6 +15,7 @@ from storage import object_settings
 from storage.errors import UserError
 from storage.object_errors import translate
 from storage.object_settings import Keys, check_endpoint, keys_of, settings_of
+from storage.pace import pace_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,6 +45,8 @@ class Access:
     """Silence on a connection after which it counts as lost."""
     patience_s: float = 20
     """How long a call goes on asking a server that does not answer or is overloaded (a restart, a blip)."""
+    requests_per_second: float | None = None
+    """The most requests that this process sends to the server, repeated ones included; None: no limit."""
 
     def __post_init__(self) -> None:
         if (self.access_key is None) != (self.secret_key is None):
@@ -56,6 +59,11 @@ class Access:
             raise UserError(
                 f"a KMS key goes with encryption at rest by aws:kms, not by {self.encryption_at_rest};"
                 " set that too, or leave the key out"
+            )
+        if self.requests_per_second is not None and not self.requests_per_second > 0:
+            raise UserError(
+                f"requests per second must be above 0, got {self.requests_per_second}; leave it out for "
+                "no limit"
             )
         if self.endpoint_url is not None:
             check_endpoint(self.endpoint_url, "the S3 endpoint")
@@ -96,6 +104,8 @@ def _client(access: Access, retried: bool) -> S3Client:
                 proxies={} if _is_loopback(found.endpoint_url) else None,
             ),
         )
+    if access.requests_per_second is not None:
+        made.meta.events.register("before-send.s3", pace_of(found.place, access.requests_per_second).wait)
     if found.endpoint_url is not None:
         made.meta.events.register_last("before-parameter-build.s3", _stay)
     return cast("S3Client", made)

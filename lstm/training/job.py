@@ -23,6 +23,8 @@ class TableAccess:
     """None: what the AWS settings say."""
     profile: str | None = None
     """Profile of the shared AWS files that has the keys; None: the usual AWS chain."""
+    requests_per_second: float | None = None
+    """The most requests that one process sends to the server; None: no limit."""
     catalog_uri: str | None = None
     """Iceberg only: the catalog that knows the table; None: it is opened by where it lies."""
     catalog_warehouse: str | None = None

@@ -165,6 +165,7 @@ def access_of(table: TableRef, settings: TableConfig | None = None) -> AccessCon
         endpoint_url=frozen.endpoint_url,
         region=frozen.region,
         profile=frozen.profile,
+        requests_per_second=frozen.requests_per_second,
         catalog=None if uri is None else CatalogConfig(uri=uri, warehouse=frozen.catalog_warehouse),
     )
 
@@ -178,6 +179,7 @@ def _frozen(access: AccessConfig | None) -> TableAccess | None:
         endpoint_url=access.endpoint_url,
         region=access.region,
         profile=access.profile,
+        requests_per_second=access.requests_per_second,
         catalog_uri=None if catalog is None else catalog.uri,
         catalog_warehouse=None if catalog is None else catalog.warehouse,
     )

@@ -90,6 +90,8 @@ class AccessConfig(Section):
     """The bucket's region; null: what AWS_REGION or the profile says, else us-east-1."""
     profile: str | None = None
     """Profile of the shared AWS files (`~/.aws`): keys, perhaps endpoint and region; null: the AWS chain."""
+    requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    """The most requests that one process (each rank is one) sends to the server; null: no limit."""
     catalog: CatalogConfig | None = None
     """Iceberg only: the catalog that knows the table; null: it is opened by where it lies."""
 

@@ -107,6 +107,8 @@ def connect(
         if server is None:
             raise UserError(f"no embedded S3 server runs under {root}; start it: carousel s3 start")
         lake = lake_for(server)
+        if storage.requests_per_second is not None:
+            lake = replace(lake, access=replace(lake.access, requests_per_second=storage.requests_per_second))
         bucket = Bucket(storage.bucket, lake.access)
         bucket.create()
     else:
@@ -117,6 +119,7 @@ def connect(
             profile=storage.profile,
             encryption_at_rest=storage.encryption_at_rest,
             kms_key_id=storage.kms_key_id,
+            requests_per_second=storage.requests_per_second,
         )
         lake = Lake(
             access=access if keys is None else keys.over(access),
@@ -144,6 +147,7 @@ def data_lake(data: AccessConfig) -> Lake:
         endpoint_url=None if data.endpoint_url == "aws" else data.endpoint_url,
         region=data.region,
         profile=data.profile,
+        requests_per_second=data.requests_per_second,
     )
     return Lake(access=DATA_KEYS.over(access), catalog=_catalog(data.catalog, DATA_CATALOG_CREDENTIAL))
 
