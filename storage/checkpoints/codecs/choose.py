@@ -82,7 +82,7 @@ def fits(codec: str, dtype: str) -> bool:
     return True
 
 
-_READ_SHARE = 1 / 25
+_READ_SHARE = 1 / 10
 """Of the bytes that a restore reads more for a prediction: as many must it save at least."""
 
 _Way = tuple[str, tuple[Buffer, ...], Scalars, int | None, int]
