@@ -6,8 +6,8 @@ so it holds a bounded part of a commit however large that is, and network and co
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,14 +20,17 @@ from storage.checkpoints.errors import Damaged, TooLarge
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.names import pack_key
-from storage.checkpoints.packs import bound
+from storage.checkpoints.packs import bound, in_order
 from storage.checkpoints.spans import Span, spans_of
 from storage.checkpoints.store import Below
 from storage.objects import NotFound, Truncated
 
 BATCH_BYTES = 16 * 2**20
-"""Raw bytes of chunks and bases that are decoded in one go, unless one family is larger; the next batch is
-fetched meanwhile."""
+"""Raw bytes of chunks and bases that are decoded in one go, unless one family is larger."""
+_FIRST_BATCH_BYTES = 2 * 2**20
+"""Each batch may be twice as large as the one before: cores are busy early, and requests few."""
+AHEAD = 2
+"""Batches that are fetched while one is decoded."""
 
 T = TypeVar("T")
 Kinds = Mapping[ChunkId, tuple[str, int]]
@@ -60,8 +63,10 @@ class Decoder:
         """Each wanted chunk once, in any order; what rests on a damaged chunk is damaged too."""
         needed = with_bases(wanted, self.locations)
         kinds = with_kinds(wanted, needed)
-        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(1) as fetcher:
-            for batch, stored in _one_ahead(fetcher, self._fetch, _batches(needed, self.locations, kinds)):
+        batches = _batches(needed, self.locations, kinds)
+        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(AHEAD) as fetchers:
+            for batch, (stored, size) in in_order(fetchers, self._fetch, batches, ahead=AHEAD + 1):
+                self.read_bytes += size
                 yield from self._batch(batch, stored, wanted, kinds, pool)
 
     def _batch(
@@ -110,16 +115,17 @@ class Decoder:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
         return found
 
-    def _fetch(self, chunks: list[ChunkId]) -> "dict[ChunkId, memoryview | Damaged]":
-        """Stored bytes of each chunk, or why there are none."""
+    def _fetch(
+        self, chunks: list[ChunkId]
+    ) -> "tuple[list[ChunkId], tuple[dict[ChunkId, memoryview | Damaged], int]]":
+        """The chunks; stored bytes of each, or why there are none; and how many bytes were read."""
         spans = list(spans_of({chunk: self.locations[chunk] for chunk in chunks}))
         found: dict[ChunkId, memoryview | Damaged] = {}
         for span, data in zip(spans, _ranges(self.files, spans), strict=True):
             for chunk, at in span.chunks:
                 begin = at.offset - span.begin
                 found[chunk] = data if isinstance(data, Damaged) else data[begin : begin + at.size]
-            self.read_bytes += span.end - span.begin
-        return found
+        return chunks, (found, sum(span.end - span.begin for span in spans))
 
 
 def bytes_to_read(wanted: Kinds, locations: Mapping[ChunkId, Location]) -> int:
@@ -184,19 +190,6 @@ def with_kinds(wanted: Kinds, needed: Mapping[ChunkId, Location]) -> dict[ChunkI
     return kinds
 
 
-def _one_ahead(
-    fetcher: ThreadPoolExecutor, fetch: Callable[[list[ChunkId]], T], batches: Iterable[list[ChunkId]]
-) -> Iterator[tuple[list[ChunkId], T]]:
-    """Each batch with what was fetched for it, while the next one is being fetched."""
-    ahead: tuple[list[ChunkId], Future[T]] | None = None
-    for batch in batches:
-        now, ahead = ahead, (batch, fetcher.submit(fetch, batch))
-        if now is not None:
-            yield now[0], now[1].result()
-    if ahead is not None:
-        yield ahead[0], ahead[1].result()
-
-
 def _uses(chunks: Iterable[ChunkId], locations: Mapping[ChunkId, Location]) -> Counter[ChunkId]:
     """How many of `chunks` are predicted from each."""
     return Counter(base for chunk in chunks for base in locations[chunk].bases)
@@ -207,13 +200,13 @@ def _batches(
 ) -> Iterator[list[ChunkId]]:
     """Families that fit together. Raises TooLarge."""
     batch: list[ChunkId] = []
-    filled = 0
+    filled, limit = 0, min(_FIRST_BATCH_BYTES, BATCH_BYTES)
     for family in families({chunk: at.bases for chunk, at in needed.items()}):
         _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds)
         size = sum(kinds[chunk][1] for chunk in family)
-        if batch and filled + size > BATCH_BYTES:
+        if batch and filled + size > limit:
             yield batch
-            batch, filled = [], 0
+            batch, filled, limit = [], 0, min(2 * limit, BATCH_BYTES)
         batch += family
         filled += size
     if batch:

@@ -68,8 +68,10 @@ class PackWriter:
         self.packs: dict[str, int] = {}
         """Bytes of each pack; whole once the context was left."""
         self._files, self._new_name, self._format, self._identity = files, new_name, format_, identity
-        # A small state goes up in several packs at once, a large one in packs as large as may be.
-        self._target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw_bytes // UPLOADS + 1))
+        # A small state goes up in several packs at once, a large one in packs as large as may be; the first
+        # ones are smaller, so that the network is busy early.
+        self._largest_target = min(PACK_LIMIT, max(_SMALLEST_TARGET, raw_bytes // UPLOADS + 1))
+        self._target = _SMALLEST_TARGET
         self._workers = encoders or min(4, os.cpu_count() or 1)
         self._encoders = ThreadPoolExecutor(self._workers)
         self._uploaders = ThreadPoolExecutor(UPLOADS)
@@ -126,6 +128,7 @@ class PackWriter:
         data = b"".join(self._parts)
         self._under_way.append(self._uploaders.submit(self._files.put, pack_key(self._name), data))
         self._parts.clear()
+        self._target = min(self._largest_target, 2 * self._target)
         self._name, self._filled = self._new_name(), 0
 
 

@@ -85,7 +85,7 @@ def test_a_restore_reads_no_more_than_the_policy_allows(repo, policy):
     reads = [repo.restore("run", it.id) for it in repo.commits("run")]
     assert max(it.read_bytes / it.commit.raw_bytes for it in reads) <= policy.read_limit
     keyframes = sum(codecs(repo, number)["w"] != "adam" for number in range(40))
-    # a keyframe reads 0.95; each save after it 0.35 at most, and the next one is expected to read a quarter more
+    # a keyframe reads 0.95, each save after it 0.35 at most; of the next one a quarter more is expected
     apart = 1 + (policy.read_limit - 0.95) // (0.35 * 5 / 4)
     assert keyframes <= 1 + 40 / min(apart, 1 + chain_limit(64 * 64 * 4, stage=2))
 
@@ -232,17 +232,19 @@ def test_drawn_schedules_are_about_saves_that_rest_on_others():
     assert any(at.bases for manifest in manifests for at in manifest.locations.values())
 
 
-def test_a_restore_fetches_one_batch_ahead_of_what_it_decodes_and_no_more(repo, monkeypatch):
+def test_a_restore_fetches_some_batches_ahead_of_what_it_decodes_and_no_more(repo, monkeypatch):
     monkeypatch.setattr(decoding, "BATCH_BYTES", 1)  # each family of chunks is a batch
     rng = np.random.default_rng(0)
-    tensors = {f"t{number}": Tensor.from_numpy(rng.standard_normal(20_000)) for number in range(6)}
+    tensors = {f"t{number}": Tensor.from_numpy(rng.standard_normal(20_000)) for number in range(9)}
     RunWriter.create(repo, "run", "a1").save(tensors, {}, step=0)
     manifest = repo.shelf.read_manifest("run", repo.commits("run")[0])
     decoder = Decoder(repo.shelf.files, manifest.locations)
+    asked, fetch = [], decoder._fetch
+    monkeypatch.setattr(Decoder, "_fetch", lambda self, chunks: asked.append(chunks) or fetch(chunks))
     wanted = {it.chunks[0]: ("float64", it.nbytes) for it in manifest.tensors.values()}
     sizes = [manifest.locations[chunk].size for chunk in wanted]
     decoded = decoder.decode(wanted)
     raw = {next(decoded).chunk}
-    assert decoder.read_bytes <= sum(sizes[:3])  # one is decoded, one is ready, one was asked for
+    assert len(asked) == 1 + decoding.AHEAD
     assert raw | {it.chunk for it in decoded} == wanted.keys()
     assert decoder.read_bytes == sum(sizes)
