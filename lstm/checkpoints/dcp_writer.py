@@ -25,7 +25,7 @@ from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.errors import CheckpointError, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.sharded import ShardedSaver, joined
+from storage.checkpoints.sharded import LEADER, ShardedSaver, joined
 from storage.checkpoints.writer import RunWriter
 
 
@@ -78,11 +78,15 @@ class CarouselWriter(StorageWriter):
         self._save_id, self._alone = uuid.uuid4().hex, False
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the run is opened by the coordinator once it has the plan. Raises ValueError."""
+        """Raises ValueError for ways to save that this cannot do; the coordinator opens the run later."""
         if not kwargs.get("use_collectives", True):
             raise ValueError(
                 "use_collectives=False lets each rank save by itself, but a run's checkpoint is one of all"
                 " ranks; leave it out"
+            )
+        if is_coordinator and kwargs.get("rank", LEADER) != LEADER:
+            raise ValueError(
+                f"rank {kwargs['rank']} coordinates; let it be rank {LEADER} of the process group"
             )
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
@@ -105,8 +109,8 @@ class CarouselWriter(StorageWriter):
         for commit in self.repository.commits(self._run):
             if commit.step == self.step or self.tag in commit.tags:
                 raise CheckpointExists(
-                    f"run {self._run!r} has a checkpoint of step {commit.step} already, with the tags"
-                    f" {list(commit.tags)}; choose another step or checkpoint_id, or drop that commit"
+                    f"Checkpoint already exists: run {self._run!r} has one of step {commit.step}, with the"
+                    f" tags {list(commit.tags)}; choose another step or checkpoint_id, or drop that commit"
                 )
         return plans
 

@@ -8,8 +8,8 @@ Why it is so: docs/decisions/008-owners-store-shards.md
 """
 
 from storage.checkpoints.sharded.boxes import Box
-from storage.checkpoints.sharded.group import Group
+from storage.checkpoints.sharded.group import LEADER, Group
 from storage.checkpoints.sharded.saver import ShardedSaver
 from storage.checkpoints.sharded.shard import ArrayShard, Shard, joined
 
-__all__ = ["ArrayShard", "Box", "Group", "Shard", "ShardedSaver", "joined"]
+__all__ = ["LEADER", "ArrayShard", "Box", "Group", "Shard", "ShardedSaver", "joined"]

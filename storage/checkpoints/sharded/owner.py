@@ -16,6 +16,9 @@ from storage.checkpoints.sharded.share import Chunk, Part, Place, Share
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.storing import Stored
 
+_PACKED = 64 * 2**20
+"""Packs hold a quarter of what a rank stores, and of no more than this: five are in memory at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -61,7 +64,7 @@ class Owner:
         writer = PackWriter(
             self._shelf.files,
             lambda: self._shelf.new_name(order.generation),
-            raw_bytes=self._share.owned_bytes(wanted),
+            raw_bytes=min(self._share.owned_bytes(wanted), _PACKED),
             format_=self._shelf.format,
             identity=self._shelf.identity,
             encoders=self._encoders,

@@ -1,9 +1,11 @@
 """What PyTorch's tests ask of a storage, asked of its own one and of ours.
 
 After the cases for one process of PyTorch's test/distributed/checkpoint (test_file_system_checkpoint_cpu,
-test_fsspec), and what its planners offer. Sharded ones are in test_dcp.py.
+test_fsspec, test_checkpoint, test_planner, test_save_load_api), and what its planners offer. Those for
+several processes (test_dtensor_resharding, test_dtensor_checkpoint, test_fsdp_optim_state): test_fsdp.py.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ class Model(torch.nn.Module):
 class Stateful:
     """An object that DCP asks for its state, and gives it back."""
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,11 +88,19 @@ def test_a_model_is_read_as_it_was_written(storage: Storage, planner: dict[str, 
     assert all(torch.equal(read[name], written[name]) for name in written)
 
 
-def test_an_object_with_a_state_of_its_own_takes_it_back(storage: Storage) -> None:
-    save(storage, {"blob": Stateful("written"), **Model().state_dict()})
-    read = Stateful("")
+@pytest.mark.parametrize("value", ["written", b"written", [1, 2, 3, 4], (1, None)], ids=repr)
+def test_an_object_with_a_state_of_its_own_takes_it_back(storage: Storage, value: object) -> None:
+    save(storage, {"blob": Stateful(value), **Model().state_dict()})
+    read = Stateful(type(value)())
     load(storage, {"blob": read})
-    assert read.value == "written"
+    assert read.value == value
+
+
+def test_bytes_of_a_module_come_back(storage: Storage) -> None:
+    save(storage, {"extra": io.BytesIO(b"a state of its own")})
+    read = {"extra": io.BytesIO()}
+    load(storage, read)
+    assert read["extra"].getvalue() == b"a state of its own"
 
 
 def test_nested_state_comes_back_in_its_structure(storage: Storage) -> None:
@@ -151,3 +161,88 @@ def test_metadata_names_what_is_there(storage: Storage) -> None:
     metadata = storage[1]().read_metadata()
     assert metadata.state_dict_metadata.keys() == {"a", "n"}
     assert metadata.state_dict_metadata["a"].size == torch.Size([4, 2])
+
+
+class Failing:
+    """Lets one step of a storage fail, as those of test_checkpoint do."""
+
+    def __init__(self, storage: StorageWriter | StorageReader, step: str) -> None:
+        self._storage, self._step = storage, step
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._step:
+            raise ValueError(f"{name} has failed")
+        return getattr(self._storage, name)
+
+
+@pytest.mark.parametrize("step", ["prepare_local_plan", "prepare_global_plan", "write_data"])
+def test_a_save_that_fails_leaves_nothing_and_can_be_given_again(storage: Storage, step: str) -> None:
+    failing: Any = Failing(storage[0](), step)
+    with pytest.raises(CheckpointException, match="has failed"):
+        dcp.save({"a": torch.ones(3)}, storage_writer=failing, no_dist=True)
+    save(storage, {"a": torch.full((3,), 2.0)})
+    read = {"a": torch.zeros(3)}
+    load(storage, read)
+    assert read["a"].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("step", ["read_metadata", "prepare_local_plan", "prepare_global_plan", "read_data"])
+def test_a_load_that_fails_says_so(storage: Storage, step: str) -> None:
+    save(storage, {"a": torch.ones(3)})
+    failing: Any = Failing(storage[1](), step)
+    with pytest.raises((CheckpointException, ValueError), match="has failed"):
+        dcp.load({"a": torch.zeros(3)}, storage_reader=failing, no_dist=True)
+
+
+def test_a_load_before_any_save_is_an_error(storage: Storage) -> None:
+    with pytest.raises(CheckpointException):
+        load(storage, {"a": torch.zeros(3)})
+
+
+def test_a_planner_that_transforms_what_it_saves_is_obeyed(storage: Storage) -> None:
+    """As the planner of test_planner's extension: everything is saved as bfloat16."""
+
+    class Halving(DefaultSavePlanner):
+        def set_up_planner(
+            self, state_dict: dict[str, Any], storage_meta: Any = None, is_coordinator: bool = False
+        ) -> None:
+            halved = {name: tensor.bfloat16() for name, tensor in state_dict.items()}
+            super().set_up_planner(halved, storage_meta, is_coordinator)
+
+    written = torch.randn(5, 4)
+    save(storage, {"w": written}, Halving())
+    assert storage[1]().read_metadata().state_dict_metadata["w"].properties.dtype == torch.bfloat16
+    read = {"w": torch.zeros(5, 4)}
+    load(storage, read)
+    assert torch.equal(read["w"], written.bfloat16().float())
+
+
+def test_a_view_is_saved_without_the_rest_of_its_memory(storage: Storage) -> None:
+    base = torch.randn(100, 100)
+    save(storage, {"row": base[3], "column": base[:, 3], "block": base[2:4, 5:9]})
+    read = {"row": torch.zeros(100), "column": torch.zeros(100), "block": torch.zeros(2, 4)}
+    load(storage, read)
+    assert torch.equal(read["row"], base[3])
+    assert torch.equal(read["column"], base[:, 3])
+    assert torch.equal(read["block"], base[2:4, 5:9])
+
+
+def test_some_tensors_are_loaded_into_views(storage: Storage) -> None:
+    save(storage, {"a": torch.ones(4, 3), "b": torch.ones(2)})
+    base = torch.zeros(10, 3)
+    load(storage, {"a": base[2:6]})
+    assert base.sum(1).tolist() == [0, 0, 3, 3, 3, 3, 0, 0, 0, 0]
+
+
+def test_planned_once_and_saved_twice_what_changed_is_saved(storage: Storage) -> None:
+    """With plans cached; a tensor changes its bytes, then a shape."""
+    if isinstance(storage[0](), FileSystemWriter):
+        pytest.skip("one folder is one checkpoint")
+    first: Any = storage[0]()
+    planner = DefaultSavePlanner(enable_plan_caching=True)
+    for step, tensor in enumerate((torch.ones(3), torch.full((3,), 2.0), torch.full((4,), 3.0)), start=1):
+        first.step = step
+        dcp.save({"a": tensor}, storage_writer=first, planner=planner, no_dist=True)
+        read = {"a": torch.zeros_like(tensor)}
+        load(storage, read)
+        assert torch.equal(read["a"], tensor)

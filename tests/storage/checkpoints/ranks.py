@@ -21,6 +21,8 @@ class Wires:
     def __init__(self) -> None:
         self.queues: dict[tuple[int, int], queue.Queue[bytes | None]] = defaultdict(queue.Queue)
         self.exchanged = 0
+        self.most = 0
+        """Bytes that one rank has taken or given at once."""
         self.gone: set[int] = set()
 
 
@@ -49,6 +51,8 @@ class Wire:
             assert message
             self.wires.exchanged += len(message)
             self.send(rank, message)
+        given = sum(len(part) for parts in outgoing.values() for part in parts)
+        self.wires.most = max(self.wires.most, given, sum(incoming.values()))
         found = {rank: memoryview(self.receive(rank)) for rank in incoming}
         assert {rank: len(it) for rank, it in found.items()} == dict(incoming)
         return found

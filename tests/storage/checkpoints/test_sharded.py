@@ -123,6 +123,14 @@ def test_rows_travel_only_where_a_chunk_crosses_ranks():
         assert crew.wires.exchanged in (travels, 2 * 10 * 256 if travels else 0)  # to hash, and to store
 
 
+@pytest.mark.parametrize("parts", [(3, 1), (1, 3), (2, 3)])
+def test_a_rank_gathers_and_gives_no_more_than_a_round_at_once(parts):
+    array = np.random.default_rng(1).standard_normal((603, 120)).astype(np.float32)
+    crew = Ranks(FakeStore(), 3)
+    assert crew.save(divided({"w": array}, {"w": parts}, 3))[1:] == [None, None]
+    assert 0 < crew.wires.most <= share.ROUND + 4096 < array.nbytes / 10
+
+
 def test_later_saves_store_differences_and_come_back():
     store = FakeStore()
     crew = Ranks(store, 3)
