@@ -8,19 +8,20 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from pipelines.doctor.case import Case
-from pipelines.doctor.finding import Finding, ok, problem
+from pipelines.doctor.finding import Finding, ok, problem, warning
 from pipelines.version import requirements
 
 _INSTALL = "pip install -c constraints.txt -e . in the checkout, or pip install {} here"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """All requirements, then torch by loading its libraries: importing all of it takes seconds."""
+    """Requirements, our own library, torch by loading its libraries: importing all of it takes seconds."""
     wrong = list(_wrong())
     yield from wrong
     if not wrong:
         yield ok("declared", f"all {len(_wanted())} are here, in versions that fit", count=len(_wanted()))
     yield _torch()
+    yield _loops()
 
 
 def _wanted() -> list[Requirement]:
@@ -47,6 +48,17 @@ def _torch() -> Finding:
         return problem("torch", f"cannot be imported: {error}", _INSTALL.format("torch"))
     build = f"CUDA {cuda} build (Carousel trains on the CPU)" if cuda else "CPU build"
     return ok("torch", f"{version}, {build}", version=version, cuda=cuda)
+
+
+def _loops() -> Finding:
+    from storage.checkpoints.codecs.compiled import LOOPS, Compiled
+
+    compiled = isinstance(LOOPS, Compiled)
+    if compiled:
+        return ok("checkpoint codecs", "compiled", compiled=compiled)
+    seen = "run in NumPy, as no C compiler was there at installation: saves take about twice the CPU time"
+    remedy = "install a C compiler (apt-get install gcc), then Carousel again"
+    return warning("checkpoint codecs", seen, remedy, compiled=compiled)
 
 
 def _folder() -> Path:

@@ -20,6 +20,9 @@ from pipelines.doctor.endpoint import visit
 from pipelines.doctor.finding import ok
 from pipelines.surroundings import servers
 from pipelines.surroundings.servers import folder_of
+from storage.checkpoints.codecs import compiled
+from storage.checkpoints.codecs.compiled import Compiled
+from storage.checkpoints.codecs.plain import Plain
 from storage.local import LocalServer
 from storage.objects import Access, Bucket
 
@@ -214,10 +217,22 @@ def test_packages_that_are_missing_or_too_old_are_named(tmp_path, monkeypatch):
     wanted = ["numpy>=99", "no-such-package>=1", "rich>=13", "absent; extra == 'dev'"]
     monkeypatch.setattr(packages, "requirements", lambda: wanted)
     found = {it.name: it for it in packages.check(case(tmp_path))}
-    assert found.keys() == {"numpy", "no-such-package", "torch"}
+    assert found.keys() == {"numpy", "no-such-package", "torch", "checkpoint codecs"}
     assert "but >=99 is needed" in found["numpy"].seen
     assert found["no-such-package"].outcome is Outcome.problem
     assert "pip install" in (found["no-such-package"].remedy or "")
+
+
+@pytest.mark.parametrize(
+    ("loops", "outcome"), [(Plain(), Outcome.warning), (Compiled.installed(), Outcome.ok)]
+)
+def test_codecs_that_are_not_compiled_are_told(tmp_path, monkeypatch, loops, outcome):
+    if loops is None:
+        pytest.skip("no C compiler was there at installation")
+    monkeypatch.setattr(compiled, "LOOPS", loops)
+    found = named(list(packages.check(case(tmp_path))), "checkpoint codecs")
+    assert found.outcome == outcome
+    assert ("C compiler" in (found.remedy or "")) == (outcome == Outcome.warning)
 
 
 def test_a_torch_that_cannot_be_loaded_is_a_problem(tmp_path, monkeypatch):
