@@ -229,20 +229,32 @@ class RunWriter:
         store_missing: StoreMissing,
         *,
         earlier: Collection[ChunkId] = (),
+        store_alone: StoreMissing | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Collection[str] = (),
-    ) -> tuple[Commit, Manifest | None]:
+    ) -> tuple[Commit, Manifest | None, int]:
         """As `save`, of a state whose bytes other processes have, and store when `store_missing` is called.
 
-        `earlier`: chunks that others may be predicted from. Returns the manifest too, if this has written it.
+        `earlier`: chunks that others may be predicted from. `store_alone` predicts from none of them; it is
+        called too where a restore would read more than the policy allows. Returns the manifest, if this has
+        written it, and the bytes that a restore reads.
         """
         with self._lock:
             self._claim.check()
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
-            state = State(self._claim, self._reusable(outline), outline, *notes, store_missing, earlier)
+            state = State(
+                self._claim,
+                self._reusable(outline),
+                outline,
+                *notes,
+                store_missing,
+                earlier,
+                store_alone=store_alone,
+                read_limit=self.deltas.read_limit,
+            )
             commit = self._land(state, *notes, None)
-            return commit, state.written.get(commit.manifest)
+            return commit, state.written.get(commit.manifest), state.reads
 
     def save_said(
         self,

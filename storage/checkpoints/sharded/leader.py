@@ -31,15 +31,15 @@ class _Before:
     read_bytes: int
     """That a restore of it reads."""
     grown: int
-    """Bytes by which it made that grow; 0 after a keyframe."""
+    """The most bytes by which a save since the keyframe has made that grow."""
 
     @classmethod
-    def of(cls, outline: Outline, manifest: Manifest, before: Self | None) -> Self:
-        """After a save."""
-        read_bytes = sum(at.size for at in manifest.locations.values())
-        return cls(
-            outline.tensors, read_bytes, 0 if before is None else max(0, read_bytes - before.read_bytes)
-        )
+    def of(cls, outline: Outline, manifest: Manifest, before: Self | None, read_bytes: int) -> Self:
+        """After a save, of which a restore reads so many bytes."""
+        own = outline.sizes.keys()
+        if before is None or manifest.locations.keys() <= own:  # a keyframe
+            return cls(outline.tensors, read_bytes, 0)
+        return cls(outline.tensors, read_bytes, max(before.grown, read_bytes - before.read_bytes))
 
     def chunks(self) -> list[ChunkId]:
         """All that are not inlined."""
@@ -123,16 +123,26 @@ class Leader:
             near = {base: chains[base] for base in bases if base is not None and base in chains}
             return self._store(layout, [places[it] for it in missing], near, generation)
 
-        earlier = () if before is None else before.chunks()
-        commit, manifest = self.writer.save_outline(outline, store, earlier=earlier, tags=tags)
+        def store_alone(
+            missing: Collection[ChunkId], chains: Mapping[ChunkId, Chain], generation: int
+        ) -> Stored:
+            return self._store(layout, [places[it] for it in missing], {}, generation)
+
+        commit, manifest, read_bytes = self.writer.save_outline(
+            outline,
+            store,
+            earlier=() if before is None else before.chunks(),
+            store_alone=None if before is None else store_alone,
+            tags=tags,
+        )
         if manifest is not None:
-            self._before = _Before.of(outline, manifest, self._before)
+            self._before = _Before.of(outline, manifest, self._before, read_bytes)
         return commit
 
     def _may_rest(self, outline: Outline) -> bool:
         """Whether one more save of differences is likely to stay within the policy."""
         before, limit = self._before, self.writer.deltas.read_limit
-        return before is not None and before.read_bytes + before.grown <= limit * outline.raw_bytes
+        return before is not None and before.read_bytes + before.grown * 5 // 4 <= limit * outline.raw_bytes
 
     def _store(
         self, layout: Layout, places: Sequence[Place], chains: Mapping[ChunkId, Chain], generation: int
