@@ -25,14 +25,14 @@ def decode(codec, stored, dtype, size, bases, scalars):
         high = grouped(stored, exponents(bases[0], dtype) if bases else np.zeros(size // w, int))
         low = words(stored.read(size // w * (w - 1)), 1).reshape(w - 1, -1)
         rotated = words(np.vstack([low, high]).T.tobytes(), w)
-        raw = (rotated >> 1 | rotated << 8 * w - 1).tobytes()
+        raw = little(rotated >> 1 | rotated << 8 * w - 1)
     else:
         prediction, context = predict(codec, dtype, bases, scalars)
         r = residual(stored, exponents(context, dtype), w)
         d, sign, floats = (r >> 1) ^ (0 - (r & 1)), 1 << 8 * w - 1, NUMBERS[dtype][1] > 0
         x = words(prediction, w)
         ordered = (np.where(x & sign, ~x, x ^ sign) if floats else x) + d
-        raw = (np.where(ordered & sign, ordered ^ sign, ~ordered) if floats else ordered).tobytes()
+        raw = little(np.where(ordered & sign, ordered ^ sign, ~ordered) if floats else ordered)
     assert len(raw) == size
     assert not stored.read()
     return raw
@@ -40,6 +40,11 @@ def decode(codec, stored, dtype, size, bases, scalars):
 
 def words(data, w):
     return np.frombuffer(data, f"<u{w}")
+
+
+def little(values):
+    """Arithmetic gives this machine's byte order; what is stored is little-endian."""
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
 def inflate(frame, size):
@@ -99,7 +104,7 @@ def predict(codec, dtype, bases, scalars):
 def widened(data, dtype):
     if dtype == "bfloat16":
         return (words(data, 2).astype("u4") << 16).view("f4")
-    return np.frombuffer(data, dtype).astype("f8" if dtype == "float64" else "f4")
+    return np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype("f8" if dtype == "float64" else "f4")
 
 
 def narrowed(values, dtype):
@@ -107,4 +112,4 @@ def narrowed(values, dtype):
     if dtype == "bfloat16":
         bits = values.view("u4")
         return (bits + 0x7FFF + (bits >> 16 & 1) >> 16).astype("<u2").tobytes()
-    return values.astype(dtype).tobytes()
+    return little(values.astype(dtype))

@@ -15,10 +15,10 @@ from . import write_format_1, write_format_2
 from .adam import states
 from .fake_store import FakeStore
 from .file_store import FileStore
+from .fixed_bytes import bits
 from .independent_codecs import NUMBERS, decode
 from .independent_decryption import EncryptedReader
 from .independent_reader import Reader
-from .write_format_1 import bits
 from .write_golden import GOLDEN, SCALARS, chunk
 
 HEX, PASSPHRASE = "ab" * 32, "correct horse battery staple"

@@ -12,7 +12,7 @@ import numpy as np
 from storage.checkpoints.codecs import CODECS, fits
 from storage.checkpoints.codecs.alone import number_width
 
-from .write_format_1 import bits
+from .fixed_bytes import bits
 
 GOLDEN = Path(__file__).with_name("golden.json")
 DTYPES = ("bfloat16", "float16", "float32", "float64", "int32", "uint8")
