@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lstm.windows.adapters.extras import asked_for
+from lstm.extras import asked_for
 from lstm.windows.adapters.items import FIELDS, Items, check_fields
 from lstm.windows.open import TableWindows
 from lstm.windows.stream import WindowStream

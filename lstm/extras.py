@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lstm.windows.errors import WindowError
+from storage.errors import UserError
 
 
-class MissingFramework(WindowError):
+class MissingFramework(UserError):
     """An adapter's framework is not installed."""
 
 
