@@ -197,7 +197,7 @@ def test_another_world_and_sharding_store_nothing_twice_and_load_each_other(buck
 
 def test_the_example_of_the_page_runs(bucket: Bucket) -> None:
     page = (Path(__file__).parents[3] / "docs" / "checkpoints-in-pytorch.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    block, *_ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     model, optimizer = trained()
     names = {"bucket_name": bucket.name, "access": bucket.access, "model": model, "optimizer": optimizer}
     exec(block, globals() | names)

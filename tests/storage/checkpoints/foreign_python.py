@@ -31,22 +31,16 @@ class Architecture:
 
 
 ARM64, S390X = Architecture("arm64", "aarch64"), Architecture("s390x", "s390x")
-HOST = "amd64"
 
 
 def run_there(architecture: Architecture, script: Path, folder: Path) -> Any:
-    """The JSON that a script prints. Raises Unobtainable; CalledProcessError, where the script itself fails."""
+    """The JSON that a script prints. Raises Unobtainable; CalledProcessError: the script failed."""
     emulator = _emulator(architecture, folder)
     root = _unpacked(architecture.debian, PACKAGES, folder)
-    python = root / "usr" / "lib"
-    path = [
-        python / "python3.11",
-        python / "python3.11" / "lib-dynload",
-        python / "python3" / "dist-packages",
-    ]
-    blas = ":".join(
-        f"{architecture.libraries}/{name}" for name in ("blas", "lapack")
-    )  # where apt would link it
+    places = ("python3.11", "python3.11/lib-dynload", "python3/dist-packages")
+    path = [root / "usr" / "lib" / place for place in places]
+    # apt would link these two when it installs them
+    blas = ":".join(f"{architecture.libraries}/{name}" for name in ("blas", "lapack"))
     start = f"import runpy, sys; sys.path[:] = {[str(it) for it in path]}; "
     start += f"runpy.run_path({str(script)!r}, run_name='__main__')"
     command = [emulator, "-E", f"LD_LIBRARY_PATH={blas}", "-L", root, root / "usr/bin/python3.11"]
@@ -58,7 +52,11 @@ def _emulator(architecture: Architecture, folder: Path) -> Path:
     for name in (f"qemu-{architecture.qemu}", f"qemu-{architecture.qemu}-static"):
         if found := shutil.which(name):
             return Path(found)
-    return _unpacked(HOST, ("qemu-user-static",), folder, alone=True) / "usr/bin" / name
+    if shutil.which("dpkg") is None:
+        raise Unobtainable(f"neither {name} nor dpkg is here, with which to fetch it")
+    host = subprocess.run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE, text=True, check=True)
+    unpacked = _unpacked(host.stdout.strip(), ("qemu-user-static",), folder / "qemu", alone=True)
+    return unpacked / "usr/bin" / name
 
 
 def _unpacked(debian: str, packages: tuple[str, ...], folder: Path, *, alone: bool = False) -> Path:

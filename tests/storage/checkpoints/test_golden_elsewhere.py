@@ -13,7 +13,7 @@ FOLDER = Path(os.environ.get("CAROUSEL_TEST_FOREIGN") or tempfile.gettempdir()) 
 """Some 100 MB of Debian's packages, which the next run finds again."""
 SCRIPT = Path(__file__).with_name("golden_there.py")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def decoded_on(architecture: Architecture) -> dict[str, Any]:
