@@ -6,11 +6,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.tasks.calendar import HOURS_A_WEEK, Calendar
 from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
+from lstm.windows.calendar import HOURS_A_WEEK, Calendar
 
 LAST_SEASON = "same_time_last_season"
 """Key of the baseline that a forecast has to beat to be worth anything."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstm.models import Forecaster, check_levels, pinball
-from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.clock import HOURLY, Clock
 from lstm.tasks.target_scale import SCALES, Scale, TargetScale
 from lstm.windows.batch import Batch
+from lstm.windows.calendar import Calendar, NoCalendar
 from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.plan import Plan
 from lstm.windows.scaling import Scaling, fit_scaling

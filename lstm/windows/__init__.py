@@ -12,12 +12,15 @@ from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
 from lstm.windows.folds import rolling_origin
 from lstm.windows.index import SequenceIndex, index_snapshot
+from lstm.windows.learned import Learned
 from lstm.windows.open import TableWindows, open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
+from lstm.windows.vocabulary import Vocabulary, fit_vocabularies
 
 __all__ = [
     "NULL_POLICIES",
@@ -25,19 +28,24 @@ __all__ = [
     "Batch",
     "Column",
     "LastContexts",
+    "Learned",
     "NullPolicy",
     "OrderSpec",
     "Plan",
     "Scaling",
     "SequenceIndex",
+    "SeriesScaling",
     "Split",
     "SplitSpec",
     "TableWindows",
+    "Vocabulary",
     "WindowError",
     "WindowReader",
     "WindowSpec",
     "WindowStream",
     "fit_scaling",
+    "fit_series_scaling",
+    "fit_vocabularies",
     "index_snapshot",
     "last_contexts",
     "make_plan",

@@ -75,7 +75,7 @@ def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowRead
             first, _ = part.order.pool_span(lane, int(pool))
             numbers[within] = part.order.pool_windows(lane, int(pool))[part.indices[within] - first]
     superblock, offset, logical = windows.locate(numbers)
-    length, features = plan.window.length, len(reader.columns)
+    length, features = plan.window.length, reader.width
     values = np.empty((len(numbers), length, features), np.float32)
     times = np.empty((len(numbers), length), np.int64)
     for wanted in np.unique(superblock):

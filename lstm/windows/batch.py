@@ -29,6 +29,27 @@ class Batch:
     """[b] number of the series in `plan.series`."""
     starts: NDArray[np.int64]
     """[b] row of its series at which the window begins, counted from the series' first row."""
+    ids: NDArray[np.int32] | None = None
+    """[b, T, K] ids of categories and tokens, in the order of the columns; None: there are none."""
+    past: NDArray[np.float32] | None = None
+    """[b, context, P] numbers of `past` and `target` columns; this and the next five: None without roles."""
+    past_ids: NDArray[np.int32] | None = None
+    known: NDArray[np.float32] | None = None
+    """[b, T, Q] numbers of columns that are known beforehand, horizon included."""
+    known_ids: NDArray[np.int32] | None = None
+    target: NDArray[np.float32] | None = None
+    """[b, horizon, R] numbers of `target` columns: what is to be forecast."""
+    target_ids: NDArray[np.int32] | None = None
+    static: NDArray[np.float32] | None = None
+    """[b, S] numbers of static columns; None: there are none."""
+    static_ids: NDArray[np.int32] | None = None
+    """[b, U] ids of static categories and tokens; None: there are none."""
+    calendar: NDArray[np.float32] | None = None
+    """[b, T, 12] where each row stands in its day and its week; None: not asked for."""
+    level: NDArray[np.float32] | None = None
+    """[b, F] values = (the table's values - level) ÷ spread; None: nothing is scaled."""
+    spread: NDArray[np.float32] | None = None
+    """[b, F] see `level`."""
 
     def __len__(self) -> int:
         return len(self.positions)

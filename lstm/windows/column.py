@@ -1,4 +1,4 @@
-"""What a user says about one column: how its missing values are dealt with."""
+"""What a user says about one column: what it holds, when it is known, how it is made ready."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,12 @@ from typing import Literal
 
 NullPolicy = Literal["mask", "forward_fill", "drop_window", "error"]
 NULL_POLICIES: tuple[NullPolicy, ...] = ("mask", "forward_fill", "drop_window", "error")
+Kind = Literal["number", "category", "token"]
+KINDS: tuple[Kind, ...] = ("number", "category", "token")
+Role = Literal["any", "past", "known", "static", "target"]
+ROLES: tuple[Role, ...] = ("any", "past", "known", "static", "target")
+ScaledBy = Literal["none", "global", "series", "window"]
+SCALED_BY: tuple[ScaledBy, ...] = ("none", "global", "series", "window")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,20 +20,62 @@ class Column:
 
     name: str
     """As the table calls it."""
+    kind: Kind = "number"
+    """A `number` (boolean, or a list of `width` numbers); a `category`, which becomes the id of its value in
+    the vocabulary of the training rows; a `token`: an integer that is its own id, int32, 0 where missing."""
+    width: int = 1
+    """Numbers in each row's list (a frame, an embedding); 1: the column is no list."""
+    role: Role = "any"
+    """When it is known. `past`: never in the horizon, where it is hidden; `known`: beforehand, horizon
+    included; `static`: one value per entity; `target`: what is forecast; `any`: the caller sees all rows."""
     nulls: NullPolicy = "mask"
     """Missing values: stay missing (`mask`); take the last known value of their segment, flagged
-    (`forward_fill`); leave out every window that holds one (`drop_window`); or are refused (`error`)."""
+    (`forward_fill`); leave out every window that reads one (`drop_window`); or are refused (`error`)."""
+    scaling: ScaledBy = "none"
+    """Standardised by mean and deviation of all training rows (`global`), of its entity's (`series`), or of
+    its window's context (`window`)."""
+    varies: Literal["error", "first"] = "error"
+    """Of a static column, where an entity's training rows hold several values: refused, or the first."""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("Column.name must name a column")
-        if self.nulls not in NULL_POLICIES:
-            raise ValueError(f"Column.nulls must be {', '.join(NULL_POLICIES)}, got {self.nulls!r}")
+        allowed = {
+            "kind": KINDS,
+            "role": ROLES,
+            "nulls": NULL_POLICIES,
+            "scaling": SCALED_BY,
+            "varies": ("error", "first"),
+        }
+        for name, values in allowed.items():
+            if (value := getattr(self, name)) not in values:
+                raise ValueError(f"Column.{name} must be {', '.join(values)}, got {value!r}")
+        if self.width < 1:
+            raise ValueError(f"Column.width must be >= 1, got {self.width}")
+        plain = self.kind == "number" and self.width == 1
+        if self.nulls == "forward_fill" and not plain:
+            raise ValueError(
+                f"Column.nulls of {self.name!r} cannot be forward_fill: only single numbers are filled, "
+                "and a "
+                "category has an id for missing values; choose mask, drop_window or error"
+            )
+        if self.kind != "number" and (self.scaling != "none" or self.width > 1):
+            raise ValueError(f"Column.scaling and .width of {self.name!r} are for numbers, not a {self.kind}")
+        if self.role == "static" and (self.nulls != "mask" or self.scaling != "none" or self.width > 1):
+            raise ValueError(
+                f"Column.nulls, .scaling and .width of {self.name!r} are for columns that change with time, "
+                "not for a static one"
+            )
 
     @property
     def needs_index(self) -> bool:
         """Whether a plan must know where the column's values are missing."""
         return self.nulls != "mask"
+
+    @property
+    def is_id(self) -> bool:
+        """Whether its cells are ids, int32, and no numbers."""
+        return self.kind != "number"
 
 
 def as_columns(columns: Sequence[str | Column]) -> tuple[Column, ...]:

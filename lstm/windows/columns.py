@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lstm.windows.errors import MissingColumn, WindowError, WrongColumnType
@@ -79,7 +80,7 @@ def keys_for(schema: pa.Schema, entity: str | None, time: str, max_gap: timedelt
     if entity is not None:
         kind = _column(schema, entity).type
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_integer(value) or _is_text(value)):
+        if not (pa.types.is_integer(value) or is_text(value)):
             raise WrongColumnType(
                 f"column {entity!r} is {kind}, but entities must be integers or text; "
                 "choose another entity column"
@@ -147,6 +148,65 @@ def entities_of(column: pa.ChunkedArray[Any], name: str) -> tuple[NDArray[np.int
     return _numpy(encoded.indices.cast(pa.int64()), np.int64), encoded.dictionary.to_pylist()
 
 
+def lists_of(column: pa.ChunkedArray[Any], name: str, width: int) -> NDArray[np.float32]:
+    """[n rows, width] of a column of lists of numbers; a null list, or a null in one, becomes NaN.
+
+    Raises:
+        WrongColumnType: a list has another length.
+    """
+    lists = column.combine_chunks()
+    there = np.asarray(lists.is_valid().to_numpy(zero_copy_only=False))
+    lengths = np.asarray(pc.list_value_length(lists).fill_null(width).to_numpy(zero_copy_only=False))
+    if (wrong := np.flatnonzero(lengths != width)).size:
+        raise WrongColumnType(
+            f"column {name!r} holds {len(wrong)} lists in one row group that are not of {width} numbers, the "
+            f"first of {lengths[wrong[0]]} in row {wrong[0]}; write lists of one length, padded, or give "
+            "their "
+            "true width"
+        )
+    flat = pc.list_flatten(lists).cast(pa.float32(), safe=False)
+    values = np.full((len(lists), width), np.nan, np.float32)
+    values[there] = _numpy(flat.fill_null(pa.scalar(float("nan"), pa.float32())), np.float32).reshape(
+        -1, width
+    )
+    return values
+
+
+def token_ids(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int32]:
+    """[n] integers as their own ids; null becomes 0.
+
+    Raises:
+        WrongColumnType: one is negative, or beyond 31 bits.
+    """
+    try:
+        ids = _numpy(column.cast(pa.int32()).fill_null(0), np.int32)
+    except pa.ArrowInvalid as error:
+        raise WrongColumnType(f"tokens of column {name!r} must fit 32 bits with a sign: {error}") from None
+    if len(ids) and int(ids.min()) < 0:
+        raise WrongColumnType(
+            f"column {name!r} holds the token {int(ids.min())}, but tokens count from 0; make it a category"
+        )
+    return ids
+
+
+def list_value(kind: pa.DataType) -> pa.DataType | None:
+    """What a list type is a list of; None: it is no list."""
+    types = pa.types
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        value: pa.DataType = kind.value_type
+        return value
+    return None
+
+
+def column_type(schema: pa.Schema, name: str) -> pa.DataType:
+    """The type of a column.
+
+    Raises:
+        MissingColumn: there is no such column.
+    """
+    return _column(schema, name).type
+
+
 def features_of(table: pa.Table, columns: list[str]) -> NDArray[np.float32]:
     """[n rows, F features], contiguous, of the named columns; null becomes NaN."""
     values = np.empty((table.num_rows, len(columns)), np.float32)
@@ -182,7 +242,8 @@ def _gap(max_gap: timedelta | int | None, ordinal: bool) -> int | None:
     return gap
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

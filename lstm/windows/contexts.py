@@ -1,11 +1,13 @@
 """The newest context of every series, to forecast what does not exist yet."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
+from lstm.windows.finish import Finish
 from lstm.windows.plan import Plan
 from lstm.windows.read import WindowReader
 from lstm.windows.runs import Entity
@@ -21,11 +23,13 @@ class LastContexts:
     """Series whose newest segment has fewer than `context` rows."""
 
 
-def last_contexts(plan: Plan, reader: WindowReader) -> LastContexts:
+def last_contexts(
+    plan: Plan, reader: WindowReader, finish: Callable[[Batch], Batch] | None = None
+) -> LastContexts:
     """The last `context` rows of the newest segment of every series, in the order of series.
 
     Times of the horizon go on from the last row by the median step of the context (the lower of two), or by
-    the plan's interval where the context is a single row.
+    the plan's interval where the context is a single row. `finish`: as a stream's.
     """
     context, length = plan.window.context, plan.window.length
     segments = plan.segments
@@ -34,8 +38,9 @@ def last_contexts(plan: Plan, reader: WindowReader) -> LastContexts:
     series = np.flatnonzero(long_enough)
     first = segments.first[newest[series] + 1] - context
     rows = reader.read(first, context)
-    values = np.full((len(series), length, len(reader.columns)), np.nan, np.float32)
-    values[:, :context] = rows.values.reshape(len(series), context, len(reader.columns))
+    values = np.full((len(series), length, reader.width), np.nan, np.float32)
+    values[:, context:, len(reader.columns) :] = 0  # ids of what does not exist yet
+    values[:, :context] = rows.values.reshape(len(series), context, reader.width)
     times = np.empty((len(series), length), np.int64)
     times[:, :context] = rows.times.reshape(len(series), context)
     ahead = np.arange(1, plan.window.horizon + 1)
@@ -50,6 +55,7 @@ def last_contexts(plan: Plan, reader: WindowReader) -> LastContexts:
         series=series,
         starts=first - segments.series_first[series],
     )
+    batch = (finish or Finish(reader.features, plan))(batch)
     return LastContexts(batch, tuple(plan.series[number] for number in np.flatnonzero(~long_enough)))
 
 

@@ -59,5 +59,9 @@ class MissingValues(WindowError):
     """A column whose null policy is `error` has a row without a value."""
 
 
+class VaryingValues(WindowError):
+    """A static column holds several values for one entity."""
+
+
 class InfiniteValues(WindowError):
     """A feature holds infinities, which no scaling can undo."""

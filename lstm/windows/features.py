@@ -1,7 +1,8 @@
-"""How the columns of a table become the cells of a row: float32 numbers side by side.
+"""How the columns of a table become the cells of a row: 4 bytes each, side by side.
 
-First every column's own cells, in the order in which they were asked for, then a flag for each column that is
-filled: 1 where its value was missing and is taken from an earlier row.
+First the numbers of every column, in the order in which they were asked for, then a flag for each column that
+is filled (1 where its value was missing and is taken from an earlier row), then the ids of categories and
+tokens: int32, whose bits stand in the place of a float's. Static columns have no cells.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lstm.windows.column import Column, as_columns
-from lstm.windows.columns import check_features, features_of
+from lstm.windows.column_types import check_columns
+from lstm.windows.columns import features_of, lists_of, token_ids
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.plan import Plan
+from lstm.windows.vocabulary import Vocabulary
 
 FLAG = ":filled"
 """Ends the name of a flag."""
@@ -24,24 +27,50 @@ FLAG = ":filled"
 class Features:
     """Decodes the columns of a row group."""
 
-    def __init__(self, schema: pa.Schema, columns: Sequence[str | Column]) -> None:
-        """Prepare to decode.
+    def __init__(
+        self,
+        schema: pa.Schema,
+        columns: Sequence[str | Column],
+        vocabularies: Mapping[str, Vocabulary] | None = None,
+    ) -> None:
+        """Prepare to decode; each category needs its vocabulary.
 
         Raises:
-            MissingColumn, WrongColumnType: a column cannot be a feature.
+            MissingColumn, WrongColumnType: a column cannot be what it is said to be.
         """
-        self.columns = as_columns(columns)
+        self.columns = tuple(column for column in as_columns(columns) if column.role != "static")
         self.names: tuple[str, ...] = tuple(column.name for column in self.columns)
         """What is read of the table."""
-        check_features(schema, list(self.names))
-        self._filled = [place for place, column in enumerate(self.columns) if column.nulls == "forward_fill"]
-        self.cells = (*self.names, *(self.names[place] + FLAG for place in self._filled))
-        """What each cell holds."""
+        check_columns(schema, self.columns)
+        self.vocabularies = dict(vocabularies or {})
+        categories = [column.name for column in self.columns if column.kind == "category"]
+        if lacking := [name for name in categories if name not in self.vocabularies]:
+            raise ValueError(f"categories {lacking} have no vocabulary; see fit_vocabularies")
+        self._numbers = [column for column in self.columns if not column.is_id]
+        self._plain = all(column.width == 1 for column in self._numbers)
+        self._filled = [column for column in self._numbers if column.nulls == "forward_fill"]
+        self.slices: dict[str, slice] = {}
+        """By column: its places among the numbers, or among the ids."""
+        self.cells: tuple[str, ...] = ()
+        """What each number of a row is, flags last."""
+        for column in self._numbers:
+            first, width = len(self.cells), column.width
+            self.slices[column.name] = slice(first, first + width)
+            self.cells += (column.name,) if width == 1 else tuple(f"{column.name}[{i}]" for i in range(width))
+        self.cells += tuple(column.name + FLAG for column in self._filled)
+        self.ids = tuple(column.name for column in self.columns if column.is_id)
+        """What each id of a row is of."""
+        self.slices |= {name: slice(place, place + 1) for place, name in enumerate(self.ids)}
 
     @property
     def width(self) -> int:
-        """Cells of a row."""
-        return len(self.cells)
+        """Cells of a row, 4 bytes each."""
+        return len(self.cells) + len(self.ids)
+
+    def places(self, name: str) -> list[int]:
+        """A column's places among the numbers, its flag included, or among the ids."""
+        places = list(range(*self.slices[name].indices(self.width)))
+        return [*places, self.cells.index(name + FLAG)] if name + FLAG in self.cells else places
 
     def check(self, plan: Plan) -> None:
         """Make sure that the plan knows these columns' null policies.
@@ -67,15 +96,39 @@ class Features:
             starts: [p] first row of each of its pieces.
             carried: by filled column, [p]: what missing values at the beginning of a piece take.
         """
-        values = features_of(table, list(self.names))
-        if not self._filled:
-            return values
-        flags = np.empty((len(values), len(self._filled)), np.float32)
-        for flag, place in enumerate(self._filled):
-            missing = np.isnan(values[:, place])
-            fill_forward(values[:, place], missing, starts, carried[self.names[place]])
-            flags[:, flag] = missing & ~np.isnan(values[:, place])
-        return np.concatenate([values, flags], axis=1)
+        if self._plain and not self._filled and not self.ids:
+            return features_of(table, list(self.names))
+        cells = np.empty((table.num_rows, self.width), np.float32)
+        for column in self._numbers:
+            values = table.column(column.name)
+            if column.width > 1:
+                cells[:, self.slices[column.name]] = lists_of(values, column.name, column.width)
+            else:
+                cells[:, self.slices[column.name]] = features_of(table, [column.name])
+        for flag, column in enumerate(self._filled, len(self.cells) - len(self._filled)):
+            own = np.ascontiguousarray(cells[:, self.slices[column.name].start])
+            missing = np.isnan(own)
+            fill_forward(own, missing, starts, carried[column.name])
+            cells[:, self.slices[column.name].start] = own
+            cells[:, flag] = missing & ~np.isnan(own)
+        ids = cells.view(np.int32)
+        for place, column in enumerate((it for it in self.columns if it.is_id), len(self.cells)):
+            values = table.column(column.name)
+            if column.kind == "token":
+                ids[:, place] = token_ids(values, column.name)
+            else:
+                ids[:, place] = self.vocabularies[column.name].ids(values)
+        return cells
+
+    def split(self, cells: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Numbers [..., F] and ids [..., K] of cells [..., width]: no copy if there are no ids."""
+        if not self.ids:
+            return cells, np.empty((*cells.shape[:-1], 0), np.int32)
+        numbers = len(self.cells)
+        return (
+            np.ascontiguousarray(cells[..., :numbers]),
+            np.ascontiguousarray(cells.view(np.int32)[..., numbers:]),
+        )
 
 
 def fill_forward(

@@ -19,7 +19,8 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from lstm.windows.column import Column
-from lstm.windows.columns import Keys, check_features, features_of
+from lstm.windows.column_types import check_columns
+from lstm.windows.columns import Keys, features_of
 from lstm.windows.packing import pack, unpack
 from lstm.windows.segments import Pieces
 from storage.checkpoints.canonical import dumps
@@ -86,10 +87,10 @@ def load_missing(
     """By name: where each column that a null policy asks about has no value in the snapshot.
 
     Raises:
-        MissingColumn, WrongColumnType: a column cannot be a feature.
+        MissingColumn, WrongColumnType: a column cannot be what it is said to be.
     """
     wanted = [column for column in columns if column.needs_index]
-    check_features(snapshot.schema, [column.name for column in wanted])
+    check_columns(snapshot.schema, wanted)
     files = _Files(snapshot, keys, pieces, cache, prefix)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="missing") as pool:
         try:

@@ -68,7 +68,8 @@ def find_nulls(index: SequenceIndex, segments: Segments, window: WindowSpec) -> 
         if column.nulls == "error" and missing.total:
             _refuse(index, column)
         if column.nulls == "drop_window":
-            dropped.append(_starts_of(missing.first, missing.rows, segments, window.length))
+            reach = window.context if column.role == "past" else window.length
+            dropped.append(_starts_of(missing.first, missing.rows, segments, reach))
         if column.nulls == "forward_fill":
             carried[column.name] = _carried(missing.first, missing.rows, missing.last, segments)
     return Nulls(

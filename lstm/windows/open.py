@@ -6,14 +6,21 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from lstm.windows.column import Column
+from lstm.windows.calendar import Calendar
+from lstm.windows.column import Column, as_columns
+from lstm.windows.column_types import check_columns
 from lstm.windows.columns import is_number, keys_for
+from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
+from lstm.windows.finish import Finish
 from lstm.windows.index import index_snapshot
+from lstm.windows.learned import Learned, learn, unfilled
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
+from lstm.windows.runs import Entity
 from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
 from storage.objects import Access, Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
@@ -27,6 +34,10 @@ class TableWindows:
     snapshot: Snapshot
     plan: Plan
     reader: WindowReader
+    learned: Learned
+    """Vocabularies and statistics of the training rows: keep them with the weights."""
+    finish: Finish
+    """What a batch goes through after its rows are copied."""
 
     def stream(
         self,
@@ -50,11 +61,27 @@ class TableWindows:
             ranks=ranks,
             ordered=ordered,
             prefetch=prefetch,
+            finish=self.finish,
         )
 
     def scaling(self) -> Scaling:
-        """Mean and deviation of every column over the training rows. Reads them once."""
-        return fit_scaling(self.snapshot, self.plan, self.reader.features.names)
+        """Mean and deviation of every number over the training rows. Reads them once."""
+        return fit_scaling(self.snapshot, self.plan, unfilled(self.reader.features.columns))
+
+    def last_contexts(self) -> LastContexts:
+        """The newest context of every series, to forecast what does not exist yet; see `last_contexts`."""
+        return last_contexts(self.plan, self.reader, self.finish)
+
+    @property
+    def static_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the last axes of a batch's `static` and `static_ids` hold."""
+        statics = self.finish.statics
+        return ((), ()) if statics is None else (statics.numbers, statics.categories)
+
+    @property
+    def new_entities(self) -> tuple[Entity, ...]:
+        """Entities without a training row: scaling by series takes the whole table's for them."""
+        return self.finish.fallen
 
 
 def open_windows(
@@ -73,6 +100,8 @@ def open_windows(
     memory_mib: int = 512,
     lake: Lake | None = None,
     cache: Bucket | None = None,
+    calendar: str | None = None,
+    learned: Learned | None = None,
 ) -> TableWindows:
     """Pin a snapshot, find its series, plan its windows, and make ready to read them.
 
@@ -93,6 +122,10 @@ def open_windows(
         memory_mib: what this process may hold of the table's rows, MiB.
         lake: server and catalog; None: the server that this machine's AWS settings name, and no catalog.
         cache: bucket that keeps the indexes of files, so that each file is scanned once ever; None: nowhere.
+        calendar: time zone (`UTC`, `America/New_York`) by whose clock each row is placed in its day and week
+            (`Batch.calendar`); None: batches have no calendar.
+        learned: vocabularies and statistics, where they were learned before; None: this table's training rows
+            are read once for them, if the columns need any.
 
     Raises:
         UserError: the table, its columns or its rows cannot serve; the message says what would.
@@ -101,7 +134,8 @@ def open_windows(
     pinned = opened.snapshot(snapshot)
     time, entity = _keys(opened, pinned.schema, time, entity)
     keys_for(pinned.schema, entity, time, max_gap)  # a wrong column is told before the features are chosen
-    chosen = _features(pinned.schema, columns, (time, entity))
+    chosen = as_columns(_features(pinned.schema, columns, (time, entity)))
+    check_columns(pinned.schema, chosen)
     index = index_snapshot(pinned, entity=entity, time=time, max_gap=max_gap, columns=chosen, cache=cache)
     plan = make_plan(
         index,
@@ -109,7 +143,19 @@ def open_windows(
         splits or SplitSpec(),
         order or OrderSpec(),
     )
-    return TableWindows(pinned, plan, WindowReader(pinned, plan, chosen, memory_mib << 20))
+    if learned is None:
+        learned = learn(pinned, plan, chosen)
+    learned.check(chosen)
+    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies)
+    static = [column for column in chosen if column.role == "static"]
+    finish = Finish(
+        reader.features,
+        plan,
+        statics=find_statics(pinned, plan, static, learned.vocabularies) if static else None,
+        calendar=_calendar(calendar, plan),
+        scaling=learned.scaling,
+    )
+    return TableWindows(pinned, plan, reader, learned, finish)
 
 
 def open_stream(
@@ -128,6 +174,8 @@ def open_stream(
     memory_mib: int = 512,
     lake: Lake | None = None,
     cache: Bucket | None = None,
+    calendar: str | None = None,
+    learned: Learned | None = None,
     split: Split = "train",
     batch_size: int = 256,
     seed: int = 0,
@@ -152,6 +200,8 @@ def open_stream(
         memory_mib=memory_mib,
         lake=lake,
         cache=cache,
+        calendar=calendar,
+        learned=learned,
     )
     return windows.stream(
         split,
@@ -162,6 +212,21 @@ def open_stream(
         ordered=ordered,
         prefetch=prefetch,
     )
+
+
+def _calendar(timezone: str | None, plan: Plan) -> Calendar | None:
+    if timezone is None:
+        return None
+    if plan.keys.ordinal:
+        raise WindowError(
+            f"times of {plan.keys.time!r} are ordinals, which have no day and no week; leave calendar "
+            "out, or "
+            "give the table timestamps"
+        )
+    try:
+        return Calendar(timezone)
+    except ValueError as error:
+        raise WindowError(str(error)) from None
 
 
 def _keys(table: Table, schema: pa.Schema, time: str | None, entity: str | None) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ reserved for their blocks. One row group per loading thread is in flight beyond 
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
 from lstm.windows.segments import Copies
+from lstm.windows.vocabulary import Vocabulary
 from storage.tables.protocol import Snapshot
 
 
@@ -22,26 +23,34 @@ class WindowReader:
     """Reads a plan's rows; streams of one process may share it, from any thread."""
 
     def __init__(
-        self, snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column], budget_bytes: int = 512 * 2**20
+        self,
+        snapshot: Snapshot,
+        plan: Plan,
+        columns: Sequence[str | Column],
+        budget_bytes: int = 512 * 2**20,
+        vocabularies: Mapping[str, Vocabulary] | None = None,
     ) -> None:
         """Prepare to read.
 
         Args:
             snapshot: the very one that was planned.
             plan: where rows lie.
-            columns: the features: numbers or booleans.
+            columns: the features.
             budget_bytes: what this process may hold: blocks of its streams, and decoded row groups.
+            vocabularies: of the categories among the columns.
 
         Raises:
-            MissingColumn, WrongColumnType: a column cannot be a feature.
+            MissingColumn, WrongColumnType: a column cannot be what it is said to be.
             PlanMismatch: the plan was made for another snapshot, or for other null policies.
         """
-        self.features = Features(snapshot.schema, columns)
+        self.features = Features(snapshot.schema, columns, vocabularies)
         plan.check(snapshot)
         self.features.check(plan)
         self.plan = plan
         self.columns = self.features.cells
-        """What each of the F cells of a row holds."""
+        """What each number of a row is."""
+        self.width = self.features.width
+        """Cells of a row: its numbers and its ids."""
         self.budget_bytes = budget_bytes
         self._reserved = 0
         self._lock = threading.Lock()
@@ -53,7 +62,7 @@ class WindowReader:
     @property
     def row_bytes(self) -> int:
         """Bytes of a decoded row: its features and its time."""
-        return 4 * len(self.columns) + 8
+        return 4 * self.width + 8
 
     @property
     def loads(self) -> int:
@@ -97,7 +106,7 @@ class WindowReader:
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
         total = len(first) * count
-        rows = Rows(np.empty((total, len(self.columns)), np.float32), np.empty(total, np.int64))
+        rows = Rows(np.empty((total, self.width), np.float32), np.empty(total, np.int64))
         if total:
             counts = np.full(len(first), count)
             copies = self.plan.segments.copies(first, counts, np.arange(len(first)) * count)

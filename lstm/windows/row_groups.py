@@ -69,7 +69,7 @@ def _refuse_infinities(
     Whoever reads the rows is told, training as well as scoring: to take them for missing would hide them.
     `starts` are the rows at which the pieces from `first_piece` on begin.
     """
-    infinite = np.isinf(rows.values)
+    infinite = np.isinf(rows.values[:, : len(features.cells)])
     if not infinite.any():
         return
     row, column = np.argwhere(infinite)[0].tolist()

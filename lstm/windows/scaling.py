@@ -8,9 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import decode
+from lstm.windows.training_groups import training_end, training_groups
 from storage.tables.protocol import Snapshot
 
 
@@ -46,7 +48,7 @@ class Scaling:
         )
 
 
-def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Scaling:
+def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column]) -> Scaling:
     """Measure features as the model sees them (float32), NaN left out.
 
     Training rows are those before the end of the training split, whatever segment they are in. Partial sums
@@ -58,32 +60,18 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Scali
     """
     features = Features(snapshot.schema, columns)
     plan.check(snapshot)
-    moments = _Moments(len(columns))
+    moments = _Moments(features.width)
     for rows in _training_rows(snapshot, plan, features):
-        for place in range(len(columns)):
+        for place in range(features.width):
             known = rows[:, place].astype(np.float64)
             moments.add(place, known[~np.isnan(known)])
-    return Scaling(tuple(columns), *moments.results())
+    return Scaling(features.cells, *moments.results())
 
 
 def _training_rows(snapshot: Snapshot, plan: Plan, features: Features) -> Iterator[NDArray[np.float32]]:
-    end = plan.splits["train"][1]
-    assert end is not None
-    pieces = plan.pieces
-    begins = np.minimum.reduceat(pieces.first_time, _first_pieces(plan))
-    groups = np.flatnonzero(pieces.group_rows)
-    for group, begin in zip(groups.tolist(), begins.tolist(), strict=True):
-        if begin >= end:
-            continue
+    for group in training_groups(plan):
         rows = decode(snapshot, plan, group, features)
-
-        yield rows.values[rows.times < end]
-
-
-def _first_pieces(plan: Plan) -> NDArray[np.int64]:
-    """First piece of each row group that has rows."""
-    held = np.flatnonzero(plan.pieces.group_rows)
-    return plan.segments.group_piece[held]
+        yield rows.values[rows.times < training_end(plan)]
 
 
 class _Moments:

@@ -26,7 +26,7 @@ class Shelf:
     def __init__(self, reader: WindowReader, executor: Executor, slots: int, slot_rows: int) -> None:
         """Make room for `slots` blocks of at most `slot_rows` rows; memory is taken as slots fill."""
         self._reader, self._executor, self._slot_rows = reader, executor, slot_rows
-        self.values = np.empty((slots * slot_rows, len(reader.columns)), np.float32)
+        self.values = np.empty((slots * slot_rows, reader.width), np.float32)
         self.times = np.empty(slots * slot_rows, np.int64)
         self.length = reader.plan.window.length
         """Rows of a window."""

@@ -5,14 +5,17 @@ every rank sees every batch, with no window of its own in some of them.
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Self
 
+from numpy.typing import NDArray
+
 from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
-from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
+from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
+from lstm.windows.finish import Finish
 from lstm.windows.memory import block_rows, rank_bytes, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
@@ -52,6 +55,7 @@ class WindowStream:
         ranks: int = 1,
         ordered: bool = False,
         prefetch: int = 2,
+        finish: Callable[[Batch], Batch] | None = None,
     ) -> None:
         """Prepare to stream from the start of epoch 0.
 
@@ -66,6 +70,7 @@ class WindowStream:
             ordered: nothing is shuffled: every lane walks through its superblocks in plan order, so each
                 window comes once per epoch, at the same place in each; nothing is read beyond the epoch.
             prefetch: batches made ahead in a thread; 0: none.
+            finish: what is done to each batch, ahead too; None: what the reader's columns need.
 
         Raises:
             TypeError: a number that is not whole.
@@ -107,6 +112,7 @@ class WindowStream:
             epochs=not ordered,
         )
         self._ahead = prefetch
+        self._finish = finish or Finish(reader.features, plan)
         self._prefetcher: Prefetcher[Batch] | None = None
         self._waited_before = 0.0
         self._epoch, self._consumed = 0, 0
@@ -125,6 +131,25 @@ class WindowStream:
     def columns(self) -> tuple[str, ...]:
         """What the last axis of a batch's values holds."""
         return self._reader.columns
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """What the last axis of a batch's ids holds."""
+        return self._reader.features.ids
+
+    def column(self, batch: Batch, name: str) -> NDArray[Any]:
+        """One column of a batch, as a view: [b, T], or [b, T, width] of lists.
+
+        Raises:
+            MissingColumn: the stream has no such column that changes with time.
+        """
+        features = self._reader.features
+        if name not in features.slices:
+            raise MissingColumn(f"the stream has no column {name!r}; it has: {', '.join(features.names)}")
+        held = batch.ids if name in features.ids else batch.values
+        assert held is not None
+        found = held[..., features.slices[name]]
+        return found[..., 0] if found.shape[-1] == 1 else found
 
     def entities(self, batch: Batch) -> list[Entity]:
         """[b] whose rows each window of a batch holds, as the table names them."""
@@ -164,7 +189,7 @@ class WindowStream:
         """
         epoch, index = self._checked(epoch, index)
         part = self._replays.part(epoch, index)
-        return from_table(part, self._plan, self._replays.windows, self._reader)
+        return self._finish(from_table(part, self._plan, self._replays.windows, self._reader))
 
     @property
     def exhausted(self) -> bool:
@@ -261,7 +286,7 @@ class WindowStream:
         """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
         index = -(-consumed // self._make["batch_size"])
         while True:
-            yield from from_shelf(self._schedule, epoch, index, self._pools, self._shelf)
+            yield from map(self._finish, from_shelf(self._schedule, epoch, index, self._pools, self._shelf))
             if self._ordered:
                 return
             epoch, index = epoch + 1, 0

@@ -13,8 +13,12 @@ from lstm.windows.stream import WindowStream
 A = TypeVar("A")
 """A framework's array."""
 
-FIELDS = ("values", "times", "series", "starts", "positions", "epoch", "index", "size")
-"""What an item may hold; each means what `Batch` says of it. The last three are single int64 numbers."""
+FIELDS = (
+    *("values", "times", "series", "starts", "positions", "epoch", "index", "size"),
+    *("ids", "past", "past_ids", "known", "known_ids", "target", "target_ids"),
+    *("static", "static_ids", "calendar", "level", "spread"),
+)
+"""What an item may hold; each means what `Batch` says of it. `epoch`, `index`, `size` are single int64."""
 
 
 def check_fields(fields: Sequence[str]) -> tuple[str, ...]:
@@ -33,8 +37,19 @@ def check_fields(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def item_of(batch: Batch, fields: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The fields of a batch, without a copy."""
-    return {name: np.asarray(getattr(batch, name)) for name in fields}
+    """The fields of a batch, without a copy.
+
+    Raises:
+        WindowError: one that the stream's columns do not give.
+    """
+    items = {name: getattr(batch, name) for name in fields}
+    if lacking := [name for name, value in items.items() if value is None]:
+        raise WindowError(
+            f"the batches of this stream have no {', '.join(lacking)}: its columns give none; say more of "
+            "them "
+            "(Column(name=…, role=…)), or leave these fields out"
+        )
+    return {name: np.asarray(value) for name, value in items.items()}
 
 
 class Items(Generic[A]):

@@ -25,6 +25,11 @@ def dataset_of(stream: WindowStream, fields: Sequence[str]) -> tf.data.Dataset:
     }
     shapes |= dict.fromkeys(("series", "starts", "positions"), ([None], tf.int64))
     shapes |= dict.fromkeys(("epoch", "index", "size"), ([], tf.int64))
+    for name in ("past", "known", "target"):
+        shapes |= {name: ([None, None, None], tf.float32), f"{name}_ids": ([None, None, None], tf.int32)}
+    shapes |= {"ids": ([None, length, None], tf.int32), "calendar": ([None, length, None], tf.float32)}
+    shapes |= dict.fromkeys(("static", "level", "spread"), ([None, None], tf.float32))
+    shapes["static_ids"] = ([None, None], tf.int32)
     signature = {name: tf.TensorSpec(*shapes[name]) for name in wanted}
 
     def items() -> Iterator[dict[str, NDArray[Any]]]:

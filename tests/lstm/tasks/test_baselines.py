@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from lstm.tasks.baselines import MedianByHourOfWeek, SameTimeLastSeason, Zero, fit_baselines
-from lstm.tasks.calendar import Calendar, NoCalendar
 from lstm.tasks.forecast import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
+from lstm.windows.calendar import Calendar, NoCalendar
 from pipelines.demo.flights import hourly_departures
 
 CONTEXT, HORIZON, LENGTH = 48, 6, 54

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from lstm.tasks.calendar import HARMONICS, Calendar, NoCalendar
+from lstm.windows.calendar import HARMONICS, Calendar, NoCalendar
 
 
 def micros(*moments: datetime) -> np.ndarray:

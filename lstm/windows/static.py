@@ -1,0 +1,94 @@
+"""Static columns: one value per entity, looked up by series, so that windows need not carry it row by row.
+
+An entity's value is the first one that its training rows hold, in order of time; an entity that has no
+training row takes the first of its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lstm.windows.column import Column
+from lstm.windows.columns import features_of, token_ids
+from lstm.windows.errors import VaryingValues
+from lstm.windows.plan import Plan
+from lstm.windows.training_groups import read_group, training_end
+from lstm.windows.vocabulary import Vocabulary
+from storage.tables.protocol import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Statics:
+    """What is static, by series number of the plan."""
+
+    numbers: tuple[str, ...]
+    values: NDArray[np.float32]
+    """[S, numbers]; NaN: missing."""
+    categories: tuple[str, ...]
+    ids: NDArray[np.int32]
+    """[S, categories]; 0: missing."""
+
+
+def find_statics(
+    snapshot: Snapshot, plan: Plan, columns: Sequence[Column], vocabularies: Mapping[str, Vocabulary]
+) -> Statics:
+    """Read static columns once.
+
+    Raises:
+        VaryingValues: training rows of one entity hold two values, and the column does not allow that.
+    """
+    series = len(plan.series)
+    found = {column.name: np.full(series, np.nan) for column in columns}
+    since = {column.name: np.full(series, np.iinfo(np.int64).max) for column in columns}
+    lowest = {column.name: np.full(series, np.inf) for column in columns}
+    highest = {column.name: np.full(series, -np.inf) for column in columns}
+    end = training_end(plan)
+    for group in np.flatnonzero(plan.pieces.group_rows).tolist() if columns else []:
+        table, owner, times = read_group(snapshot, plan, group, [column.name for column in columns])
+        for column in columns:
+            name = column.name
+            if column.kind == "number":
+                values = features_of(table, [name])[:, 0].astype(np.float64)
+            else:
+                values = _ids(table, column, vocabularies).astype(np.float64)
+                values[values == 0] = np.nan
+            held = np.flatnonzero(~np.isnan(values))
+            training = held[times[held] < end]
+            np.minimum.at(lowest[name], owner[training], values[training])
+            np.maximum.at(highest[name], owner[training], values[training])
+            come = held[np.lexsort((times[held], owner[held]))]
+            first = come[np.flatnonzero(np.diff(owner[come], prepend=-1))]
+            sooner = first[times[first] < since[name][owner[first]]]
+            since[name][owner[sooner]] = times[sooner]
+            found[name][owner[sooner]] = values[sooner]
+    for column in columns:
+        varying = np.flatnonzero(lowest[column.name] < highest[column.name])
+        if column.varies == "error" and len(varying):
+            raise VaryingValues(
+                f"static column {column.name!r} holds several values for {len(varying)} of {series} "
+                "entities, "
+                f"the first {plan.series[varying[0]]!r}; take their first value (varies: first), or give it "
+                "another role, such as known"
+            )
+    numbers = [column.name for column in columns if not column.is_id]
+    categories = [column.name for column in columns if column.is_id]
+    return Statics(
+        tuple(numbers),
+        _stacked([found[name] for name in numbers], series).astype(np.float32),
+        tuple(categories),
+        np.nan_to_num(_stacked([found[name] for name in categories], series)).astype(np.int32),
+    )
+
+
+def _ids(table: pa.Table, column: Column, vocabularies: Mapping[str, Vocabulary]) -> NDArray[np.int32]:
+    values = table.column(column.name)
+    return token_ids(values, column.name) if column.kind == "token" else vocabularies[column.name].ids(values)
+
+
+def _stacked(columns: list[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.empty((rows, 0))

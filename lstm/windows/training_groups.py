@@ -1,0 +1,49 @@
+"""The training rows of a table, row group by row group: all that statistics and vocabularies may see."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lstm.windows.columns import times_of
+from lstm.windows.plan import Plan
+from storage.tables.protocol import Snapshot
+
+
+def training_groups(plan: Plan) -> Iterator[int]:
+    """Row groups that hold rows before the end of the training split, in the snapshot's order."""
+    end, pieces = training_end(plan), plan.pieces
+    held = np.flatnonzero(pieces.group_rows)
+    begins = np.minimum.reduceat(pieces.first_time, plan.segments.group_piece[held])
+    yield from held[begins < end].tolist()
+
+
+def training_end(plan: Plan) -> int:
+    """Training rows are those before this time, whatever segment they are in."""
+    end = plan.splits["train"][1]
+    assert end is not None
+    return end
+
+
+def training_tables(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The training rows of these columns, as the table holds them."""
+    for group in training_groups(plan):
+        table, _, times = read_group(snapshot, plan, group, columns)
+        yield table.filter(pa.array(times < training_end(plan)))
+
+
+def read_group(
+    snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]
+) -> tuple[pa.Table, NDArray[np.int32], NDArray[np.int64]]:
+    """One row group: its columns, and the series number and the time [n] of each row."""
+    pieces, time = plan.pieces, plan.keys.time
+    file = snapshot.files[pieces.group_file[group]]
+    table = snapshot.read(file, int(pieces.group_number[group]), list(dict.fromkeys([*columns, time])))
+    return table, series_of_rows(plan, group), times_of(table.column(time), time)
+
+
+def series_of_rows(plan: Plan, group: int) -> NDArray[np.int32]:
+    """[n] the series of each row of a row group."""
+    held, _ = plan.segments.group_pieces(group)
+    return np.repeat(plan.pieces.series[held], plan.pieces.rows[held])
