@@ -48,7 +48,7 @@ class SeriesScaling:
         measured = (rows >= 0)[:, None] & (self.count[rows] > 0)
         mean = np.where(measured, self.mean[rows], np.array(self.whole.mean))
         std = np.where(measured & (self.std[rows] > 0), self.std[rows], np.array(self.whole.std))
-        has_any: NDArray[np.bool_] = np.asarray(measured).any(axis=1)
+        has_any = np.atleast_1d(measured.any(axis=1))
         fallen = tuple(entity for entity, has in zip(series, has_any.tolist(), strict=True) if not has)
         return mean, std, fallen
 
