@@ -33,6 +33,7 @@ from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.helper import Helper
 from storage.checkpoints.helpers import Channel, Helpers, worth_sharing
 from storage.checkpoints.hints import AdamHint
+from storage.checkpoints.keepers import Freed, Keeper, in_words
 from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover
@@ -41,6 +42,7 @@ from storage.checkpoints.repairing import Lost, Repaired
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import Restored
 from storage.checkpoints.retention import Retention
+from storage.checkpoints.shares import RunShare, Shares
 from storage.checkpoints.slots import HostSlot, Slot
 from storage.checkpoints.spool import Spool, spool_folder
 from storage.checkpoints.tensor import DTYPES, Tensor
@@ -66,6 +68,7 @@ __all__ = [
     "Ending",
     "FileTrouble",
     "Finding",
+    "Freed",
     "Head",
     "HeadLost",
     "Helper",
@@ -74,6 +77,7 @@ __all__ = [
     "HostSlot",
     "InexactArithmetic",
     "InvalidName",
+    "Keeper",
     "LastSave",
     "Lost",
     "NotDurable",
@@ -91,9 +95,11 @@ __all__ = [
     "Retention",
     "RunExists",
     "RunMissing",
+    "RunShare",
     "RunWriter",
     "SameRepository",
     "SaveDropped",
+    "Shares",
     "Slot",
     "Spool",
     "TakenOver",
@@ -102,6 +108,7 @@ __all__ = [
     "UnsupportedRepository",
     "WrongKey",
     "copy_commits",
+    "in_words",
     "recover",
     "spool_folder",
     "worth_sharing",

@@ -1,7 +1,7 @@
 """A repository: one prefix of a bucket that holds checkpoints of any number of runs."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 from storage.checkpoints import canonical, dropping, fields, marks
@@ -20,6 +20,7 @@ from storage.checkpoints.explain import explain
 from storage.checkpoints.fork import Branch, parent_commit
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.identity import CLEAR, Locked
+from storage.checkpoints.keepers import Freed, Keeper, freed_by, keepers
 from storage.checkpoints.keyring import CIPHER, Keyring
 from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
 from storage.checkpoints.outer_key import OuterKey
@@ -38,6 +39,7 @@ from storage.checkpoints.restore import (
 )
 from storage.checkpoints.retention import Retention
 from storage.checkpoints.rows import Rows
+from storage.checkpoints.shares import Shares, count_shares
 from storage.checkpoints.shelf import FORMAT, Retries, Shelf, utc_now
 from storage.checkpoints.statistics import Statistics, count
 from storage.checkpoints.store import Below, ObjectStore
@@ -239,9 +241,25 @@ class Repository:
         shelf = self.shelf if dry_run else self.writable()
         return collect(shelf, dry_run=dry_run, lists=lists, progress=progress)
 
-    def explain(self, collected: Collected) -> Iterator[tuple[Doomed, str]]:
+    def explain(
+        self, collected: Collected, *, lists: PackLists | None = None
+    ) -> Iterator[tuple[Doomed, str]]:
         """Why each object that a collection (best: a dry run) condemns is not needed, in plain words."""
-        return explain(self.shelf, collected.doomed)
+        return explain(self.shelf, collected.doomed, lists)
+
+    def keepers(
+        self, packs: Collection[str], *, lists: PackLists | None = None
+    ) -> Mapping[str, Sequence[Keeper]]:
+        """The commits of any run that need each of these packs. Raises Damaged."""
+        return keepers(self.shelf, packs, lists)
+
+    def freed_by(self, run: str, dropped: Iterable[Commit], *, lists: PackLists | None = None) -> Freed:
+        """What dropping these commits of a run frees, and who keeps the rest alive. Raises Damaged."""
+        return freed_by(self.shelf, run, dropped, lists)
+
+    def shares(self, *, lists: PackLists | None = None, progress: Progress = silent) -> Shares:
+        """What each run takes of the packs, alone and with others. Raises Damaged."""
+        return count_shares(self.shelf, lists, progress)
 
     def verify(self, run: str | None = None, *, deep: bool = False, progress: Progress = silent) -> Report:
         """Look for damage; see `storage.checkpoints.verify`."""

@@ -68,6 +68,15 @@ def naming_commits(
     lists: PackLists | None = None,
 ) -> dict[str, list[str]]:
     """Which of these packs each of a run's commits needs, by manifest, if any. Raises Damaged."""
+    named = packs_by_manifest(shelf, run, commits, lists)
+    needed = {manifest: [it for it in those if it in packs] for manifest, those in named.items()}
+    return {manifest: those for manifest, those in needed.items() if those}
+
+
+def packs_by_manifest(
+    shelf: Shelf, run: str, commits: Iterable[Commit], lists: PackLists | None = None
+) -> dict[str, list[str]]:
+    """The packs of each commit's manifest; one that is gone is left out. Raises Damaged."""
     sizes = {it.manifest: it.manifest_bytes for it in commits}
     keys = {manifest_key(run, name): name for name in sizes}
     known = {} if lists is None else lists.get(list(keys))
@@ -84,8 +93,7 @@ def naming_commits(
     fresh = {key: those for key, those in answers.items() if those is not None}
     if lists is not None:
         lists.put(fresh)
-    needed = {keys[key]: [it for it in those if it in packs] for key, those in {**known, **fresh}.items()}
-    return {manifest: those for manifest, those in needed.items() if those}
+    return {keys[key]: those for key, those in (*known.items(), *fresh.items())}
 
 
 def _looked_at(

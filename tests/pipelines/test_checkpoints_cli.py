@@ -53,6 +53,44 @@ def test_prune_drops_what_no_rule_keeps_and_says_so_before(checkpoints, reposito
     assert steps(repository) == [0, 10, 20, 50]
 
 
+def test_prune_says_what_it_would_free_and_who_keeps_the_rest(checkpoints, repository):
+    repository.fork("r", repository.commits("r")[2].id, "branch", "b1")
+    told = json.loads(checkpoints("prune", "r", "--keep-last", "1", "--dry-run", "--json").out)
+    assert told["freed_packs"] == 3  # of steps 10, 30 and 40
+    branch, first, newest = (
+        f"branch/{repository.commits('branch')[0].id}",
+        *(f"r/{repository.commits('r')[at].id}" for at in (0, -1)),
+    )
+    needed_by = [it["needed_by"] for it in told["staying"]]
+    assert sorted(needed_by, key=len) == [[branch], [branch, first, newest]]  # the second has `frozen`
+    words = checkpoints("prune", "r", "--keep-last", "1", "--dry-run").out
+    assert "3 packs among it" in words
+    assert f"{branch[:15]} (step 20), {newest[:10]} (step 50) and 1 more of this run" in words
+
+
+def test_damage_in_another_run_keeps_nobody_from_pruning(checkpoints, repository):
+    repository.fork("r", "newest", "branch", "b1")
+    repository.shelf.files.put("runs/branch/head", b"{}")
+    assert "what that frees cannot be told" in checkpoints("prune", "r", "--keep-last", "1", "--dry-run").out
+    assert checkpoints("prune", "r", "--keep-last", "1", "--yes").code == 0
+    assert steps(repository) == [0, 50]
+
+
+def test_stats_by_run_tells_what_each_run_needs_alone_and_what_they_share(checkpoints, repository):
+    repository.fork("r", "newest", "branch", "b1")
+    told = json.loads(checkpoints("stats", "--by-run", "--json").out)
+    branch, run = told["by_run"]["branch"], told["by_run"]["r"]
+    assert (branch["commits"], branch["own_bytes"]) == (1, 0)
+    assert run["pack_bytes"] == told["pack_bytes"] == run["own_bytes"] + branch["pack_bytes"]
+    assert told["shared"] == [{"runs": ["branch", "r"], "bytes": branch["pack_bytes"]}]
+    assert told["unnamed_bytes"] == 0
+    repository.drop("r", [repository.commits("r")[1].id])
+    words = checkpoints("stats", "--by-run").out
+    assert "in packs that branch, r share" in words
+    assert "in packs that no commit needs" in words
+    assert "by_run" not in json.loads(checkpoints("stats", "--json").out)
+
+
 def test_prune_asks_and_does_nothing_where_nobody_answers(checkpoints, repository):
     refused = checkpoints("prune", "r", "--keep-last", "1")
     assert (refused.code, "--yes" in refused.err) == (2, True)

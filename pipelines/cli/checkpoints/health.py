@@ -1,6 +1,7 @@
 """`carousel checkpoints stats|verify`: how large a repository is, and whether all of it is there."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,31 +9,82 @@ from pipelines.cli.answers import AsJson, print_json
 from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_names, settings, storage_config
 from pipelines.display.terminal import console
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from storage.checkpoints import Shares
+
+_SHOWN = 10
+
 
 def stats(
     context: typer.Context,
+    by_run: Annotated[
+        bool, typer.Option("--by-run", help="Also what each run needs, alone and with others.")
+    ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how much the repository stores, against the raw bytes of all states in it.
 
-    Everything below its prefix counts: packs, manifests, heads, and what waits to be collected.
+    Everything below its prefix counts: packs, manifests, heads, and what waits to be collected. With --by-run
+    all manifests are read that no command on this host has read before.
     """
-    from pipelines.display.waiting import waiting
+    from pipelines.display.waiting import told
+    from pipelines.surroundings.pack_lists import remembered
     from pipelines.surroundings.session import connected
     from pipelines.upkeep.sizes import size_text
 
-    with connected(storage_config(config, assign), settings(context).root) as connection, waiting("counting"):
-        found = connection.existing_repository().statistics()
+    root = settings(context).root
+    with connected(storage_config(config, assign), root) as connection, told("counting") as progress:
+        repository = connection.existing_repository()
+        found, shares = repository.statistics(), None
+        if by_run:
+            with remembered(root) as lists:
+                shares = repository.shares(lists=lists, progress=progress)
     if as_json:
-        print_json(found)
+        print_json(asdict(found) | ({} if shares is None else _plain(shares)))
         return
     share = f", {found.stored_bytes / found.raw_bytes:.2f} of it" if found.raw_bytes else ""
     console().print(
         f"{found.commits:,} commits of {found.runs:,} runs hold {size_text(found.raw_bytes)}; stored are "
         f"{size_text(found.stored_bytes)}{share}, {size_text(found.pack_bytes)} in {found.packs:,} packs"
     )
+    if shares is not None:
+        for line in _lines(shares):
+            console().print(line)
+
+
+def _plain(shares: "Shares") -> dict[str, object]:
+    """For scripts."""
+    return {
+        "by_run": {run: asdict(it) for run, it in shares.runs.items()},
+        "shared": [{"runs": runs, "bytes": size} for runs, size in shares.shared.items()],
+        "unnamed_bytes": shares.unnamed_bytes,
+    }
+
+
+def _lines(shares: "Shares") -> "Iterator[str | Table]":
+    """For people."""
+    from rich.table import Table
+
+    from pipelines.upkeep.sizes import size_text
+
+    table = Table("run", "commits", "raw", "in packs", "of these alone", box=None)
+    for run, it in shares.runs.items():
+        sizes = (size_text(size) for size in (it.raw_bytes, it.pack_bytes, it.own_bytes))
+        table.add_row(run, f"{it.commits:,}", *sizes)
+    yield table
+    for runs, size in list(shares.shared.items())[:_SHOWN]:
+        named = ", ".join(runs[:_SHOWN]) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
+        yield f"{size_text(size)} in packs that {named} share"
+    if len(shares.shared) > _SHOWN:
+        yield f"... and {len(shares.shared) - _SHOWN:,} more groups of runs that share packs"
+    if shares.unnamed_bytes:
+        yield f"{size_text(shares.unnamed_bytes)} in packs that no commit needs: `gc` frees what is garbage"
 
 
 def verify(

@@ -10,7 +10,9 @@ from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_names
 from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
-    from storage.checkpoints import Retention
+    from collections.abc import Sequence
+
+    from storage.checkpoints import Commit, Freed, PackLists, Repository, Retention
 
 
 def prune(
@@ -42,15 +44,20 @@ def prune(
     from pipelines.cli.checkpoints.repack import plain, sentence
     from pipelines.display.summary import commit_table
     from pipelines.display.waiting import told, waiting
+    from pipelines.surroundings.pack_lists import remembered
     from pipelines.surroundings.session import connected
 
     policy = _policy(keep_last, keep_every, keep_best, metric, highest)
-    with connected(storage_config(config, assign), settings(context).root) as connection:
+    root = settings(context).root
+    with connected(storage_config(config, assign), root) as connection, remembered(root) as lists:
         repository = connection.existing_repository()
         with waiting("looking at the commits"):
             result = repository.retain(run, policy, dry_run=True)
+            freed = _freed_by(repository, run, result.dropped, lists) if dry_run or not yes else None
         if result.dropped and not as_json:
             console().print(commit_table(run, result.dropped))
+            if freed is not None:
+                console().print(_worth(freed))
         if not dry_run and result.dropped:
             _asked(f"drop {len(result.dropped)} of {len(result.dropped) + len(result.kept)} commits?", yes)
             with waiting("dropping"):
@@ -58,10 +65,11 @@ def prune(
         repacked = None
         if repack and not dry_run:
             with told("repacking") as progress:
-                repacked = repository.repack(run, progress=progress)
+                repacked = repository.repack(run, lists=lists, progress=progress)
     if as_json:
         ids = {name: [it.id for it in getattr(result, name)] for name in ("kept", "dropped")}
-        told_of = {} if repacked is None else {"repacked": plain(repacked)}
+        told_of: dict[str, object] = {} if repacked is None else {"repacked": plain(repacked)}
+        told_of |= {} if freed is None else _plain(freed)
         print_json({"run": run, "dry_run": dry_run, **ids, "damaged": result.damaged, **told_of})
         return
     out = console()
@@ -100,7 +108,7 @@ def gc(
         repository = connection.existing_repository()
         with told("collecting") as progress:
             result = repository.collect(dry_run=dry_run, lists=lists, progress=progress)
-            reasons = list(repository.explain(result)) if dry_run else []
+            reasons = list(repository.explain(result, lists=lists)) if dry_run else []
     if as_json:
         why = [{"key": it.key, "bytes": it.size, "why": text} for it, text in reasons]
         names = ("number", "ending", "runs", "manifests_read", "listed", "condemned", "kept", "deleted")
@@ -117,6 +125,53 @@ def gc(
             f"{result.young.objects:,} more, {size_text(result.young.bytes)}, are needed by nothing but may"
             " be of a save under way: the next collection may take them"
         )
+
+
+def _freed_by(
+    repository: "Repository", run: str, dropped: "Sequence[Commit]", lists: "PackLists"
+) -> "Freed | str":
+    """What dropping these frees, or why that cannot be told; damage elsewhere keeps nobody from it."""
+    from storage.checkpoints import Damaged
+
+    try:
+        return repository.freed_by(run, dropped, lists=lists)
+    except Damaged as error:
+        return str(error)
+
+
+def _worth(freed: "Freed | str") -> str:
+    """What a prune frees, and who keeps the rest."""
+    from pipelines.upkeep.sizes import size_text
+    from storage.checkpoints import in_words
+
+    if isinstance(freed, str):
+        return f"what that frees cannot be told: {freed}"
+    text = f"{size_text(freed.bytes)} are needed by these alone, {freed.packs} packs among it"
+    if not freed.staying:
+        return text
+    who = in_words(keeper for those in freed.keepers.values() for keeper in those)
+    return (
+        f"{text}; {len(freed.staying)} more packs, {size_text(freed.staying_bytes)}, stay as long as others"
+        f" need a part of them: {who}. `repack` moves what they need"
+    )
+
+
+def _plain(freed: "Freed | str") -> dict[str, object]:
+    """For scripts."""
+    if isinstance(freed, str):
+        return {"freed_unknown": freed}
+    return {
+        "freed_bytes": freed.bytes,
+        "freed_packs": freed.packs,
+        "staying": [
+            {
+                "pack": pack,
+                "bytes": size,
+                "needed_by": [f"{it.run}/{it.commit.id}" for it in freed.keepers[pack]],
+            }
+            for pack, size in freed.staying.items()
+        ],
+    }
 
 
 def _policy(last: int, every: int | None, best: int, metric: str | None, highest: bool) -> "Retention":

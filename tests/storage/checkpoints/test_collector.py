@@ -89,6 +89,20 @@ def test_a_dry_run_can_say_whose_everything_was(store):
     assert sorted(told.values()) == sorted([UNKNOWN, *whose, *(f"needed by {it}" for it in whose)])
 
 
+def test_of_a_dropped_commit_it_says_who_keeps_its_packs_alive(store):
+    begun(store)
+    opened = repository(store)
+    (dropped,) = opened.commits("run")
+    opened.fork("run", "newest", "child", "b1")
+    opened.drop("run", [dropped.id])
+    collected(store)  # what it finds is as young as itself
+    told = {one.key: why for one, why in opened.explain(opened.collect(dry_run=True))}
+    assert list(told) == [f"runs/run/manifests/{dropped.manifest}"]
+    (why,) = told.values()
+    assert why.startswith("step 0 of run run: dropped, or never committed; 1 of its 1 packs stay")
+    assert why.endswith(f"needed by child/{dropped.id[:8]} (step 0)")
+
+
 def test_every_head_gets_a_new_version_and_keeps_its_content_and_writer(store):
     with_garbage(store)
     repository(store).fork("run", "newest", "child", "b1")
