@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.checkpoints.codecs.compiled import LOOPS
 from storage.checkpoints.codecs.float_environment import ieee_754
 from storage.checkpoints.codecs.loops import Words
 
@@ -37,7 +38,7 @@ def predicted(
 
 def _widened(bits: Words, dtype: str) -> Floats:
     if dtype == "bfloat16":
-        return (bits.astype(np.uint32) << 16).view(np.float32)
+        return LOOPS.widened(bits).view(np.float32)
     if dtype == "float16":
         return bits.view(np.float16).astype(np.float32)
     return bits.view(np.dtype(dtype))
@@ -45,8 +46,7 @@ def _widened(bits: Words, dtype: str) -> Floats:
 
 def _narrowed(values: Floats, dtype: str) -> Words:
     if dtype == "bfloat16":
-        bits = values.view(np.uint32)
-        return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+        return LOOPS.narrowed(values.view(np.uint32))
     if dtype == "float16":
         return values.astype(np.float16).view(np.uint16)
     return values.view(np.dtype(f"u{values.itemsize}"))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.checkpoints.codecs.alone import number_width
+from storage.checkpoints.codecs.compiled import LOOPS
 from storage.checkpoints.codecs.loops import Words
 from storage.checkpoints.tensor import Buffer
 
@@ -31,4 +32,4 @@ def exponents(bits: Words, dtype: str) -> NDArray[np.uint8]:
     if not have:
         return np.zeros(len(bits), np.uint8)
     shift = 8 * bits.itemsize - 1 - have + max(0, have - 8)
-    return ((bits >> shift) & ((1 << min(have, 8)) - 1)).astype(np.uint8)
+    return LOOPS.exponents(bits, shift, min(have, 8))

@@ -16,11 +16,18 @@ _SIGNATURES = {
     "restored": "pppni",
     "low_bits": "ppnppp",
     "from_low_bits": "ppnppp",
+    "exponents": "ppnii",
     "planes": "ppn",
     "from_planes": "ppn",
 }
-_OF_BYTES = {"histogram": "pnp", "by_context": "ppnpp", "from_context": "ppnpp"}
-_VERSION = 2
+_OF_ONE_WIDTH = {
+    "widened": "ppn",
+    "narrowed": "ppn",
+    "histogram": "pnp",
+    "by_context": "ppnpp",
+    "from_context": "ppnpp",
+}
+_VERSION = 3
 """Of these signatures: words.c has the same number."""
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}
 
@@ -37,7 +44,7 @@ class Compiled:
             raise AttributeError(f"{path} was compiled for another version; install the project anew")
         self._functions = {}
         widths = {f"{name}_{width}": types for name, types in _SIGNATURES.items() for width in (1, 2, 4, 8)}
-        for name, types in (widths | _OF_BYTES).items():
+        for name, types in (widths | _OF_ONE_WIDTH).items():
             function = getattr(library, name)
             function.argtypes = [_TYPES[it] for it in types]
             function.restype = ctypes.c_int if name.startswith("from_low_bits") else None
@@ -92,6 +99,26 @@ class Compiled:
             raise Damaged("bits are set behind the last residual")
         return residuals
 
+    def exponents(self, bits: Words, shift: int, width: int) -> Bytes:
+        """See `Loops`."""
+        exponents = np.empty(len(bits), np.uint8)
+        self._call("exponents", bits.itemsize, bits, exponents, len(bits), shift, (1 << width) - 1)
+        return exponents
+
+    def widened(self, halves: Words) -> Words:
+        """See `Loops`."""
+        _check_width(halves, 2)
+        wide = np.empty(len(halves), np.uint32)
+        self._call("widened", 0, halves, wide, len(halves))
+        return wide
+
+    def narrowed(self, wide: Words) -> Words:
+        """See `Loops`."""
+        _check_width(wide, 4)
+        halves = np.empty(len(wide), np.uint16)
+        self._call("narrowed", 0, wide, halves, len(wide))
+        return halves
+
     def planes(self, bits: Words) -> Bytes:
         """See `Loops`."""
         planes = np.empty(bits.nbytes, np.uint8)
@@ -143,6 +170,11 @@ def _check_alike(one: Words, other: Words) -> None:
 def _check_as_many(one: Words, other: Words) -> None:
     if one.shape != other.shape:
         raise ValueError(f"{one.shape} and {other.shape} are not alike")
+
+
+def _check_width(numbers: Words, width: int) -> None:
+    if numbers.itemsize != width:
+        raise ValueError(f"numbers of {numbers.itemsize} bytes are not of {width}")
 
 
 def _check_lengths(counts: Words, width: int) -> None:

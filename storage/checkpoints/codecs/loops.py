@@ -41,6 +41,18 @@ class Loops(Protocol):
         """Inverse of `low_bits`: residuals of `width` bytes; no length is above 8 · width. Raises Damaged."""
         ...
 
+    def exponents(self, bits: Words, shift: int, width: int) -> Bytes:
+        """`width` bits of each number (8 at most), from bit `shift` on."""
+        ...
+
+    def widened(self, halves: Words) -> Words:
+        """Bits of bfloat16 as bits of float32, exactly."""
+        ...
+
+    def narrowed(self, wide: Words) -> Words:
+        """Bits of float32 as bits of bfloat16, rounded to nearest even; no NaN is among them."""
+        ...
+
     def planes(self, bits: Words) -> Bytes:
         """All first (lowest) bytes of the numbers, then all second ones, …"""
         ...

@@ -52,6 +52,18 @@ class Plain:
                 at += size
         return residuals
 
+    def exponents(self, bits: Words, shift: int, width: int) -> Bytes:
+        """See `Loops`."""
+        return ((bits >> shift) & ((1 << width) - 1)).astype(np.uint8)
+
+    def widened(self, halves: Words) -> Words:
+        """See `Loops`."""
+        return halves.astype(np.uint32) << 16
+
+    def narrowed(self, wide: Words) -> Words:
+        """See `Loops`."""
+        return ((wide + np.uint32(0x7FFF) + ((wide >> 16) & 1)) >> 16).astype(np.uint16)
+
     def planes(self, bits: Words) -> Bytes:
         """See `Loops`."""
         return np.ascontiguousarray(bits.view(np.uint8).reshape(len(bits), bits.itemsize).T).reshape(-1)

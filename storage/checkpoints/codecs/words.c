@@ -18,7 +18,7 @@
 /* compiled.py asks for this number: raise both with every change of a function's arguments. */
 EXPORT unsigned words_version(void)
 {
-    return 2;
+    return 3;
 }
 
 static inline unsigned length_of(uint64_t value)
@@ -169,6 +169,16 @@ static void starts(const uint64_t *counts, uint64_t *next)
         return 0;                                                                                                      \
     }                                                                                                                  \
                                                                                                                        \
+    EXPORT void exponents_##W(const unsigned char *restrict raw, unsigned char *restrict exponents, size_t count,      \
+                              int shift, int mask)                                                                     \
+    {                                                                                                                  \
+        for (size_t at = 0; at < count; at++) {                                                                        \
+            WORD value;                                                                                                \
+            memcpy(&value, raw + at * W, W);                                                                           \
+            exponents[at] = (unsigned char)((value >> shift) & (WORD)mask);                                            \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
     EXPORT void planes_##W(const unsigned char *restrict raw, unsigned char *restrict planes, size_t count)            \
     {                                                                                                                  \
         for (size_t at = 0; at < count; at++)                                                                          \
@@ -185,6 +195,29 @@ OF_WIDTH(1, uint8_t)
 OF_WIDTH(2, uint16_t)
 OF_WIDTH(4, uint32_t)
 OF_WIDTH(8, uint64_t)
+
+/* bfloat16 is the upper half of a float32: wider exactly, narrower rounded to nearest even. */
+EXPORT void widened(const unsigned char *restrict halves, unsigned char *restrict wide, size_t count)
+{
+    for (size_t at = 0; at < count; at++) {
+        uint16_t half;
+        uint32_t value;
+        memcpy(&half, halves + 2 * at, 2);
+        value = (uint32_t)half << 16;
+        memcpy(wide + 4 * at, &value, 4);
+    }
+}
+
+EXPORT void narrowed(const unsigned char *restrict wide, unsigned char *restrict halves, size_t count)
+{
+    for (size_t at = 0; at < count; at++) {
+        uint16_t half;
+        uint32_t value;
+        memcpy(&value, wide + 4 * at, 4);
+        half = (uint16_t)((value + 0x7FFFu + ((value >> 16) & 1u)) >> 16);
+        memcpy(halves + 2 * at, &half, 2);
+    }
+}
 
 /* How many bytes have each value. Eight tables in turn: one counter is slow to be raised twice in a row. */
 EXPORT void histogram(const unsigned char *values, size_t count, uint64_t *counts)

@@ -36,7 +36,14 @@ def all_of(loops, bits, others, contexts, floats):
     assert (loops.from_planes(planes, bits.itemsize) == bits).all()
     ordered = loops.by_context(lengths, contexts)
     assert (loops.from_context(ordered, contexts) == lengths).all()
-    return residuals.tobytes(), lengths.tobytes(), low, planes.tobytes(), ordered.tobytes()
+    made = [residuals, lengths, planes, ordered, loops.histogram(lengths)]
+    made += [loops.exponents(bits, 8 * bits.itemsize - 5, 4), loops.exponents(bits, 0, 8)]
+    if bits.itemsize == 2:
+        made.append(wide := loops.widened(bits))
+        assert (loops.narrowed(wide) == bits).all()
+    if bits.itemsize == 4:
+        made.append(loops.narrowed(bits))
+    return low, *(it.tobytes() for it in made)
 
 
 @given(numbers(), st.booleans())
@@ -78,6 +85,8 @@ def test_compiled_loops_refuse_buffers_that_do_not_fit_each_other():
         lambda: COMPILED.by_context(bytes_, few),
         lambda: COMPILED.from_context(few, bytes_),
         lambda: COMPILED.planes(np.arange(8, dtype="<u4")[::2]),
+        lambda: COMPILED.widened(four),
+        lambda: COMPILED.narrowed(four.astype("<u8")),
     ):
         with pytest.raises(ValueError, match=r"alike|bits|bytes|contiguous"):
             call()
