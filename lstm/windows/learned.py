@@ -65,6 +65,10 @@ class Learned:
             )
 
 
+NOTHING_LEARNED = Learned({}, None)
+"""Of plain numbers, as the table holds them."""
+
+
 def learn(snapshot: Snapshot, plan: Plan, columns: Sequence[Column]) -> Learned:
     """Read training rows once for each: vocabularies of categories, and statistics if any is scaled."""
     categories = [column.name for column in columns if column.kind == "category"]

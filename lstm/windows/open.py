@@ -14,7 +14,7 @@ from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
 from lstm.windows.finish import Finish
 from lstm.windows.index import index_snapshot
-from lstm.windows.learned import Learned, learn, unfilled
+from lstm.windows.learned import NOTHING_LEARNED, Learned, learn, unfilled
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.runs import Entity
@@ -34,10 +34,10 @@ class TableWindows:
     snapshot: Snapshot
     plan: Plan
     reader: WindowReader
-    learned: Learned
+    learned: Learned = NOTHING_LEARNED
     """Vocabularies and statistics of the training rows: keep them with the weights."""
-    finish: Finish
-    """What a batch goes through after its rows are copied."""
+    finish: Finish | None = None
+    """What a batch goes through after its rows are copied; None: what its columns need."""
 
     def stream(
         self,
@@ -75,13 +75,14 @@ class TableWindows:
     @property
     def static_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the last axes of a batch's `static` and `static_ids` hold."""
-        statics = self.finish.statics
-        return ((), ()) if statics is None else (statics.numbers, statics.categories)
+        if self.finish is None or self.finish.statics is None:
+            return (), ()
+        return self.finish.statics.numbers, self.finish.statics.categories
 
     @property
     def new_entities(self) -> tuple[Entity, ...]:
         """Entities without a training row: scaling by series takes the whole table's for them."""
-        return self.finish.fallen
+        return () if self.finish is None else self.finish.fallen
 
 
 def open_windows(
