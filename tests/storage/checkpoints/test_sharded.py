@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.checkpoints import HelperFailed, Repository, RunWriter, Tensor
+from storage.checkpoints import DeltaPolicy, HelperFailed, Repository, RunWriter, Tensor
 from storage.checkpoints.chunks import cut
 from storage.checkpoints.sharded import ArrayShard, Box, share
 from storage.checkpoints.sharded.boxes import chunk_box
@@ -148,6 +148,25 @@ def test_later_saves_store_differences_and_come_back():
     manifest = repository(store).shelf.read_manifest("run", repository(store).commits("run")[1])
     assert any(at.bases for at in manifest.locations.values())
     assert raw[1] < 0.8 * raw[0]
+
+
+@pytest.mark.parametrize("limit", [0, 1.2, 2.0])
+def test_a_restore_reads_no_more_than_the_policy_allows(limit):
+    store = FakeStore()
+    crew = Ranks(store, 2)
+    crew.writer.deltas = DeltaPolicy(read_limit=limit)
+    arrays, rng = arrays_of(), np.random.default_rng(5)
+    for step in range(8):
+        assert crew.save(divided(arrays, parts_for(2), 2), step=step)[1:] == [None]
+        restored = repository(store).restore("run")
+        assert restored.tensors == plain(arrays)
+        assert restored.read_bytes <= max(limit, 1) * sum(it.nbytes for it in arrays.values())
+        arrays = {
+            name: it + (1e-4 * rng.standard_normal(it.shape)).astype(it.dtype) for name, it in arrays.items()
+        }
+    repo = repository(store)
+    manifests = [repo.shelf.read_manifest("run", it) for it in repo.commits("run")]
+    assert any(at.bases for it in manifests for at in it.locations.values()) == (limit > 1.2)
 
 
 def test_tied_tensors_on_other_ranks_are_stored_once():
