@@ -10,6 +10,8 @@ own that lets 100 MB/s pass, as hosts with a network each would. `--quick`: 64 M
 - `together_over_alone`, `…_at_100_mb_s`: seconds of a save with all ranks ÷ with rank 0 alone, medians of
   pairs. The least that can be is 1 ÷ ranks, where there is a core for each
 - `alone_s`, `together_s`, and the same `…_at_100_mb_s`
+- `helper_grown_over_state`, `…_at_100_mb_s`: the most by which the memory of a helping rank grew ÷ the state.
+  It holds up to two copies here, as no save is under way when the next one begins: 2 and its packs
 """
 
 import argparse
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from benchmarks.growth import growth
 from benchmarks.report import print_result
 from benchmarks.throttle import throttled
 from lstm.training.side_channel import SideChannel
@@ -62,7 +65,7 @@ def rank(
     pairs: int,
     tell: Connection,
 ) -> None:
-    """One rank; rank 0 tells the seconds of each save, alone and together in turns."""
+    """One rank; rank 0 tells the seconds of each save, alone and together in turns, others their growth."""
     dist.init_process_group(
         "gloo",
         init_method=f"file://{meeting}",
@@ -83,26 +86,28 @@ def rank(
         dist.barrier()
         helper = Helper(Repository.open(bucket, "saves"), SideChannel(), (0, {}), niceness=0)
     taken = []
-    for step, state in enumerate(trail):
-        if helper is not None:
-            helper.hold(state, step=step)
-        dist.barrier()
-        if number == 0:
-            writer.store_chunks = helpers.store if step % 2 else store_alone
-            began = time.perf_counter()
-            writer.save(state, {}, step=step)
-            taken.append(time.perf_counter() - began)
-        dist.barrier()
+    with growth() as grown:
+        for step, state in enumerate(trail):
+            if helper is not None:
+                helper.hold(state, step=step)
+            dist.barrier()
+            if number == 0:
+                writer.store_chunks = helpers.store if step % 2 else store_alone
+                began = time.perf_counter()
+                writer.save(state, {}, step=step)
+                taken.append(time.perf_counter() - began)
+            dist.barrier()
     if helper is not None:
         helper.close()
+        tell.send(grown[0])
     else:
         helpers.dismiss()
         tell.send(taken[2:])  # the first ones meet connections that are not there yet
     dist.destroy_process_group()
 
 
-def measure(accesses: list[Access], run: str, megabytes: int, pairs: int) -> tuple[float, float]:
-    """Median seconds of a save by rank 0 alone, and by all."""
+def measure(accesses: list[Access], run: str, megabytes: int, pairs: int) -> tuple[float, float, float]:
+    """Median seconds of a save by rank 0 alone, and by all; growth of a helper in bytes."""
     context = multiprocessing.get_context("spawn")
     told, tell = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="meeting-") as folder:
@@ -117,8 +122,10 @@ def measure(accesses: list[Access], run: str, megabytes: int, pairs: int) -> tup
             process.join()
             if process.exitcode:
                 raise RuntimeError(f"a rank ended with status {process.exitcode}")
-        taken = told.recv()
-    return statistics.median(taken[0::2]), statistics.median(taken[1::2])
+        found = [told.recv() for _ in processes]
+    taken = next(it for it in found if isinstance(it, list))
+    grown = max(it for it in found if isinstance(it, int))
+    return statistics.median(taken[0::2]), statistics.median(taken[1::2]), grown
 
 
 def main() -> None:
@@ -144,9 +151,10 @@ def main() -> None:
         relays = [stack.enter_context(throttled(url, RATE)) for _ in range(options.ranks)]
         slow = [replace(server.access, endpoint_url=relay) for relay in relays]
         for accesses, end in (([server.access] * options.ranks, ""), (slow, "_at_100_mb_s")):
-            alone, together = measure(accesses, f"run{end}", megabytes, pairs)
+            alone, together, grown = measure(accesses, f"run{end}", megabytes, pairs)
             figures[f"alone_s{end}"], figures[f"together_s{end}"] = alone, together
             figures[f"together_over_alone{end}"] = together / alone
+            figures[f"helper_grown_over_state{end}"] = grown / (megabytes * 2**20)
             print(f"{end or 'loopback'}: alone {alone:.2f} s, together {together:.2f} s", flush=True)
     print_result("saving_together", quick=options.quick, figures=figures, peers={})
 

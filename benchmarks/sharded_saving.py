@@ -18,22 +18,20 @@ import argparse
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import psutil
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
+from benchmarks.growth import growth
 from benchmarks.report import print_result
 from lstm.checkpoints.dcp_group import ProcessGroup
 from lstm.checkpoints.dcp_writer import CarouselWriter
@@ -48,25 +46,6 @@ _MATRIX_MB = 16
 _MB = 1e6
 
 Figures = dict[str, float]
-
-
-@contextmanager
-def growth() -> Iterator[list[int]]:
-    """Comes to hold the most bytes by which this process grew in the block."""
-    process, ended, found = psutil.Process(), threading.Event(), [0]
-    begin = process.memory_info().rss
-
-    def watch() -> None:
-        while not ended.wait(0.004):
-            found[0] = max(found[0], process.memory_info().rss - begin)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        thread.join()
 
 
 class Counting(ProcessGroup):

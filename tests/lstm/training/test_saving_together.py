@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lstm.training.events import Event
@@ -113,3 +114,33 @@ def test_what_one_rank_may_not_upload_ends_all_of_them_at_the_next_step(
     saved = [commit.step for commit in sharing.repository(job).commits(job.run)]
     assert saved[:2] == [0, 4]
     assert 8 not in saved  # later ones may be there: rank 0 brings alone to an end what is under way
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_with_the_helpers_and_no_group_listens_beyond_loopback(
+    sharing: Runner, make_large_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = make_large_job("stopped")
+    listening: set[str] = set()
+    ports: dict[int, int] = {}
+
+    def look(event: Event) -> None:
+        if event["event"] == "progress":
+            for rank, process in family.ranks().items():
+                there = [it for it in process.net_connections("inet") if it.status == psutil.CONN_LISTEN]
+                ports[rank] = max(len(there), ports.get(rank, 0))
+                listening.update(it.laddr.ip for it in there)
+            if event["step"] >= 14:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sharing.launch(job, look)
+    assert listening == {"127.0.0.1"}
+    assert ports.keys() == {0, 1}
+    assert min(ports.values()) >= 2, "a group for training, and one for saving"
+    repository = sharing.repository(job)
+    newest = max(repository.commits(job.run), key=lambda it: it.step)
+    assert newest.step >= 14
+    packs = repository.shelf.read_manifest(job.run, newest).packs.keys()
+    assert packs & packs_of(tmp_path, newest.attempt, 1)
+    assert sharing.launch(job).step == job.training.steps

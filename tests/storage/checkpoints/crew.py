@@ -66,17 +66,18 @@ class Crew:
         *,
         resume: bool = False,
         attempt: str = "a2",
+        run: str = "run",
         in_flight: int = 2,
     ) -> None:
         self.stores = [store, *(FakeStore(store.server) for _ in range(ranks - 1))]
         self.wires, self.notes = Wires(), list[str]()
         repo = repository(store)
         if resume:
-            self.writer = RunWriter.take_over(repo, "run", attempt)
+            self.writer = RunWriter.take_over(repo, run, attempt)
             restored = self.writer.resume()
             begin = (restored.commit.step, restored.tensors)
         else:
-            self.writer = RunWriter.create(repo, "run", "a1")
+            self.writer = RunWriter.create(repo, run, "a1")
             begin = (0, {})
         self.writer.encoders = 1
         self.helpers = Helpers(self.wires, ranks, on_note=self.notes.append)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from storage.checkpoints import BackgroundWriter, HelperFailed, RankGone, Repository, Spool, Tensor, backlog
+from storage.checkpoints import (
+    BackgroundWriter,
+    HelperFailed,
+    RankGone,
+    Repository,
+    Spool,
+    Tensor,
+    backlog,
+    borrowing,
+)
 from storage.checkpoints import helpers as helpers_module
 from storage.checkpoints.hints import AdamHint
 from storage.objects import AccessDenied, Unreachable
@@ -100,6 +109,50 @@ def test_another_number_of_ranks_stores_no_tensor_again(hire):
         assert [len(crew.packs_of(rank)) for rank in range(ranks)] == before
     crew.save(9, later, later_hints)
     assert all(crew.packs_of(rank) for rank in range(3))
+
+
+def test_the_first_save_of_another_run_borrows_what_this_one_holds(hire, monkeypatch):
+    monkeypatch.setattr(borrowing, "LEAST", 0)
+    store = FakeStore()
+    (state, hints), (later, _) = trail(2)
+    hire(store, 3).save(0, state, hints)
+    put = len(packs_in(store))
+    other = hire(store, 3, run="other")
+    same = other.save(0, state, hints)
+    assert len(packs_in(store)) == put
+    half = {name: later[name] if name < "03" else it for name, it in state.items()}
+    another = hire(store, 3, run="another")
+    mixed = another.save(0, half, hints)
+    assert all(another.packs_of(rank) for rank in (1, 2))
+    repo = repository(store)
+    assert repo.restore("other", same).tensors == state
+    assert repo.restore("another", mixed).tensors == half
+    new = sum(it.nbytes for name, it in half.items() if name < "03")
+    assert repo.commits("another")[0].new_bytes < 1.1 * new
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_the_last_save_of_a_process_is_shared_too(hire, ranks):
+    """`save_now`, while a save is under way and another one waits."""
+    store = FakeStore()
+    crew = hire(store, ranks)
+    states_ = trail(4)
+    with BackgroundWriter(crew.writer, niceness=0) as saver:
+        for step, (state, hints) in enumerate(states_[:3]):
+            crew.hold(step, state, hints)
+            saver.save(state, {}, step=step, hints=hints)
+        state, hints = states_[3]
+        crew.hold(3, state, hints)
+        last = saver.save_now(state, {}, step=3, deadline_s=60)
+    assert last.commit is not None
+    assert repository(store).restore("run", last.commit.id).tensors == state
+    manifest = repository(store).shelf.read_manifest("run", last.commit)
+    for rank in range(ranks):
+        assert {it.rpartition("/")[2] for it in crew.packs_of(rank)} & manifest.packs.keys()
+
+
+def packs_in(store: FakeStore) -> set[str]:
+    return {key for key in store.server.objects if "/packs/" in key}
 
 
 def test_a_save_that_adds_little_is_left_to_rank_0(hire, monkeypatch):
