@@ -33,6 +33,8 @@ class TrainingConfig:
     """CPU threads of a rank that encode checkpoints beside training; they give way to those of all ranks."""
     spool_mib: int = 2048
     """MiB of this host's disk that keep checkpoints while the bucket is out; 0: an outage ends training."""
+    disk_cache_mib: int = 0
+    """MiB of this host's disk that keep the table's bytes between epochs, shared by its ranks; 0: none."""
     validation_batches: int = 40
     """Batches of the validation split that one validation sees (the same ones each time); 0 means all."""
     patience: int = 5
@@ -66,7 +68,15 @@ class TrainingConfig:
         for name in positive:
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"TrainingConfig.{name} must be >= 1, got {value}")
-        for name in ("warmup_steps", "spool_mib", "validation_batches", "patience", "weight_decay", "seed"):
+        for name in (
+            "warmup_steps",
+            "spool_mib",
+            "disk_cache_mib",
+            "validation_batches",
+            "patience",
+            "weight_decay",
+            "seed",
+        ):
             if (value := getattr(self, name)) < 0:
                 raise ValueError(f"TrainingConfig.{name} must be >= 0, got {value}")
         for name in ("learning_rate", "clip_norm"):

@@ -23,7 +23,7 @@ from lstm.training.events import Event, parse
 from lstm.training.job import Job
 from lstm.training.lifeline import PARENT
 from lstm.training.ranks import STORE
-from lstm.training.worker import ATTEMPT, DATA, JOB, LAKE, RESUME, SPOOL
+from lstm.training.worker import ATTEMPT, DATA, DISK_CACHE, JOB, LAKE, RESUME, SPOOL
 from storage.errors import UserError
 from storage.tables import Lake
 
@@ -63,6 +63,7 @@ def launch(
     on_event: Callable[[Event], None],
     data: Lake | None = None,
     spool: Path | None = None,
+    disk_cache: Path | None = None,
     worker: str = "lstm.training.worker",
 ) -> Outcome:
     """Train `job` to its end; blocks, and calls `on_event` for every event of rank 0.
@@ -78,6 +79,7 @@ def launch(
         on_event: see `lstm.training.events`.
         data: how the ranks reach the table, if not as the bucket; only read calls go there.
         spool: folder that keeps checkpoints while the bucket is out; None: an outage ends training.
+        disk_cache: folder for the table's bytes, if the job wants any kept on this host; None: none are.
         worker: module that each rank runs.
 
     Raises:
@@ -98,6 +100,7 @@ def launch(
             ATTEMPT: attempt,
             RESUME: "1" if resume else "",
             SPOOL: str(spool or ""),
+            DISK_CACHE: str(disk_cache or ""),
             "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
             "OMP_NUM_THREADS": str(job.training.threads_per_rank),
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",

@@ -37,6 +37,7 @@ from lstm.training.stop import StopSignal
 from lstm.training.written_by import check_same, task_of
 from lstm.windows import WindowReader, WindowStream
 from storage.checkpoints import OuterKey, Repository, Restored, Spool, spool_folder
+from storage.disk_cache import DiskCache
 from storage.errors import UserError
 from storage.objects import Access, Bucket
 from storage.tables import CatalogSettings, Lake
@@ -48,6 +49,8 @@ ATTEMPT = "CAROUSEL_ATTEMPT"
 RESUME = "CAROUSEL_RESUME"
 SPOOL = "CAROUSEL_SPOOL"
 """Folder of this host that keeps saves while the bucket is out; unset: none does."""
+DISK_CACHE = "CAROUSEL_DISK_CACHE"
+"""Folder of this host that keeps the table's bytes between epochs; unset: none does."""
 
 
 def train(job: Job, lake: Lake, data: Lake, ranks: Ranks, *, attempt: str, resume: bool) -> None:
@@ -94,6 +97,12 @@ def _spool(job: Job, lake: Lake) -> Spool | None:
     return Spool(spool_folder(Path(root), *place), job.run, limit)
 
 
+def _disk(job: Job) -> DiskCache | None:
+    """Where this host keeps the table's bytes, if the job wants that."""
+    folder, limit = os.environ.get(DISK_CACHE), job.training.disk_cache_mib * 2**20
+    return DiskCache(Path(folder), limit) if folder and limit else None
+
+
 def _begin_together(
     job: Job, lake: Lake, data: Lake, ranks: Ranks, spool: Spool | None, *, attempt: str, resume: bool
 ) -> Start | None:
@@ -129,7 +138,7 @@ def _trainer(
     learner = Learner.of(task.build_model(), job.training)
     check_same(learner.model, restored.tensors, restored.meta, place)
     learner.load(restored.tensors)
-    reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20)
+    reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20, _disk(job))
     seed, size = job.training.seed, job.training.batch_size
     training = WindowStream(
         plan, reader, "train", seed=seed, batch_size=size, rank=ranks.rank, ranks=ranks.world

@@ -22,6 +22,7 @@ from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
+from storage.disk_cache import DiskCache
 from storage.objects import Access, Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
 from storage.tables.local import is_path, open_local
@@ -103,6 +104,7 @@ def open_windows(
     cache: Bucket | None = None,
     calendar: str | None = None,
     learned: Learned | None = None,
+    disk: DiskCache | None = None,
 ) -> TableWindows:
     """Pin a snapshot, find its series, plan its windows, and make ready to read them.
 
@@ -127,6 +129,7 @@ def open_windows(
             (`Batch.calendar`); None: batches have no calendar.
         learned: vocabularies and statistics, where they were learned before; None: this table's training rows
             are read once for them, if the columns need any.
+        disk: keeps the table's bytes on this host, so that later epochs fetch nothing; ranks may share it.
 
     Raises:
         UserError: the table, its columns or its rows cannot serve; the message says what would.
@@ -147,7 +150,7 @@ def open_windows(
     if learned is None:
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
-    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies)
+    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk)
     static = [column for column in chosen if column.role == "static"]
     finish = Finish(
         reader.features,
@@ -177,6 +180,7 @@ def open_stream(
     cache: Bucket | None = None,
     calendar: str | None = None,
     learned: Learned | None = None,
+    disk: DiskCache | None = None,
     split: Split = "train",
     batch_size: int = 256,
     seed: int = 0,
@@ -203,6 +207,7 @@ def open_stream(
         cache=cache,
         calendar=calendar,
         learned=learned,
+        disk=disk,
     )
     return windows.stream(
         split,

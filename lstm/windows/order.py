@@ -86,6 +86,16 @@ class EpochOrder:
         chosen = _by_key(lane, index, np.array(self.lane_windows, np.int64))[start - skipped : stop - skipped]
         return Merged(np.arange(start, stop), lane[chosen], index[chosen])
 
+    def entries(self) -> NDArray[np.float64]:
+        """[S] how far the epoch is, from 0 to 1, when the pool of each superblock is entered."""
+        entered = np.empty(len(self._counts))
+        for lane in range(self.lanes):
+            first, end = self._lane_first[lane : lane + 2]
+            opens = first + (np.arange(end - first) // self.pool) * self.pool
+            index = self._before[opens] - self._before[first]
+            entered[self._superblocks[first:end]] = (2 * index + 1) / (2 * max(1, self.lane_windows[lane]))
+        return entered
+
     def pools(self, lane: int) -> int:
         """How many pools a lane has."""
         return -(-int(self._lane_first[lane + 1] - self._lane_first[lane]) // self.pool)

@@ -6,17 +6,22 @@ reserved for their blocks. One row group per loading thread is in flight beyond 
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.column import Column
 from lstm.windows.features import Features
+from lstm.windows.foresight import Moments
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
 from lstm.windows.segments import Copies
 from lstm.windows.vocabulary import Vocabulary
+from storage.disk_cache import DiskCache
 from storage.tables.protocol import Snapshot
+from storage.tables.snapshot import keep_on
 
 
 class WindowReader:
@@ -29,6 +34,7 @@ class WindowReader:
         columns: Sequence[str | Column],
         budget_bytes: int = 512 * 2**20,
         vocabularies: Mapping[str, Vocabulary] | None = None,
+        disk: DiskCache | None = None,
     ) -> None:
         """Prepare to read.
 
@@ -38,6 +44,7 @@ class WindowReader:
             columns: the features.
             budget_bytes: what this process may hold: blocks of its streams, and decoded row groups.
             vocabularies: of the categories among the columns.
+            disk: keeps the table's bytes on this host between epochs; ranks may share it. None: nothing does.
 
         Raises:
             MissingColumn, WrongColumnType: a column cannot be what it is said to be.
@@ -46,7 +53,9 @@ class WindowReader:
         self.features = Features(snapshot.schema, columns, vocabularies)
         plan.check(snapshot)
         self.features.check(plan)
-        self.plan = plan
+        self.plan, self.disk = plan, disk
+        if disk is not None:
+            keep_on(snapshot, disk)
         self.columns = self.features.cells
         """What each number of a row is."""
         self.width = self.features.width
@@ -93,15 +102,18 @@ class WindowReader:
         values: NDArray[np.float32],
         times: NDArray[np.int64],
         told: Callable[[int, bool], None] | None = None,
+        moments: Moments | None = None,
     ) -> None:
         """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock.
 
-        `told` is called with each row group that it needs, and whether that had to be fetched.
+        `told` is called with each row group that it needs, and whether that had to be fetched; `moments` says
+        when each of them is needed next, for the cache on disk.
         """
         parts = self.plan.superblocks.parts(np.array([superblock]))
         held = parts.stored > 0
         copies = self.plan.segments.copies(parts.first[held], parts.stored[held], parts.offset[held])
-        self._copy(copies, values, times, told)
+        needed = None if moments is None else partial(moments, superblock)
+        self._copy(copies, values, times, told, needed)
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
@@ -119,6 +131,7 @@ class WindowReader:
         values: NDArray[np.float32],
         times: NDArray[np.int64],
         told: Callable[[int, bool], None] | None = None,
+        needed: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
         order = np.argsort(copies.group, kind="stable")
         held: int | None = None
@@ -130,7 +143,11 @@ class WindowReader:
             strict=True,
         ):
             if group != held:
-                (rows, fetched), held = self._groups.get(group), group
+                until: AbstractContextManager[None] = nullcontext()
+                if self.disk is not None and needed is not None:
+                    until = self.disk.until(*needed(group))
+                with until:
+                    (rows, fetched), held = self._groups.get(group), group
                 if told is not None:
                     told(group, fetched)
             values[place : place + count] = rows.values[row : row + count]

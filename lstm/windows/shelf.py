@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.fetches import Fetches
+from lstm.windows.foresight import Foresight
 from lstm.windows.gather import Windows
 from lstm.windows.read import WindowReader
 
@@ -23,9 +24,20 @@ class _Held:
 class Shelf:
     """Holds blocks for as long as somebody uses them. Used by one thread; loads run on an executor."""
 
-    def __init__(self, reader: WindowReader, executor: Executor, slots: int, slot_rows: int) -> None:
-        """Make room for `slots` blocks of at most `slot_rows` rows; memory is taken as slots fill."""
+    def __init__(
+        self,
+        reader: WindowReader,
+        executor: Executor,
+        slots: int,
+        slot_rows: int,
+        foresight: Foresight | None = None,
+    ) -> None:
+        """Make room for `slots` blocks of at most `slot_rows` rows; memory is taken as slots fill.
+
+        `foresight` tells a cache on disk what is needed when; None: there is no such cache.
+        """
         self._reader, self._executor, self._slot_rows = reader, executor, slot_rows
+        self._foresight = foresight
         self.values = np.empty((slots * slot_rows, reader.width), np.float32)
         self.times = np.empty(slots * slot_rows, np.int64)
         self.length = reader.plan.window.length
@@ -40,13 +52,14 @@ class Shelf:
     def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:
         """Start to load the blocks that are not there; each request needs one `release`."""
         told = partial(self._told, epoch)
+        moments = None if self._foresight is None else self._foresight.at(epoch)
         for superblock in superblocks.tolist():
             held = self._held.get(superblock)
             if held is None:
                 slot = heapq.heappop(self._free)
                 rows = slice(slot * self._slot_rows, (slot + 1) * self._slot_rows)
                 load = self._executor.submit(
-                    self._reader.load_block, superblock, self.values[rows], self.times[rows], told
+                    self._reader.load_block, superblock, self.values[rows], self.times[rows], told, moments
                 )
                 self._held[superblock] = _Held(slot, 1, load)
                 self._base[superblock] = rows.start

@@ -16,6 +16,7 @@ from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
 from lstm.windows.finish import Finish
+from lstm.windows.foresight import Foresight
 from lstm.windows.memory import block_rows, rank_bytes, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
@@ -101,7 +102,10 @@ class WindowStream:
             )
         self._slots, self._slot_rows, self._reserved = self._reserve(ranks)
         self._executor = ThreadPoolExecutor(self._loaders(), thread_name_prefix="blocks")
-        self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows)
+        foresight = None
+        if reader.disk is not None:
+            foresight = Foresight(plan, self._schedule.windows, self._schedule.order)
+        self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows, foresight)
         self._pools = Pools(
             self._shelf,
             self._executor,

@@ -195,6 +195,7 @@ def follow(job: Job, connection: Connection, root: Path, *, resume: bool) -> Tra
             on_event=seen,
             data=connection.data,
             spool=root / "spool",
+            disk_cache=root / "table-cache",
         )
     commits = connection.existing_repository().commits(job.run)
     create_table_artifact(

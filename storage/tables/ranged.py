@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from storage.disk_cache import DiskCache
 from storage.objects import Bucket, NotFound, ObjectError, Truncated
 from storage.tables.errors import SnapshotDamaged, UnsupportedTable
 from storage.tables.protocol import Traffic
@@ -54,6 +55,8 @@ class Place:
     """What removes files of old snapshots of such a table, for messages."""
     kept_by: str = field(default="the table's retention", repr=False, compare=False)
     """What says how long they stay."""
+    disk: DiskCache | None = field(default=None, repr=False, compare=False)
+    """Keeps what was read of it, by its name: files of a table never change. None: nothing does."""
 
     @property
     def uri(self) -> str:
@@ -66,7 +69,11 @@ class Place:
         Raises:
             SnapshotDamaged: it is gone or shorter than the table says.
         """
-        return self._guarded(lambda: self.bucket.get_range(self.key, start, length))
+
+        def fetch() -> bytes:
+            return self._guarded(lambda: self.bucket.get_range(self.key, start, length))
+
+        return fetch() if self.disk is None else self.disk.get(self._name, start, length, fetch)
 
     def whole(self) -> bytes:
         """Read all of it. Raises as `range`."""
@@ -76,6 +83,24 @@ class Place:
         """Read several `(start, length)` parts, in parallel. Raises as `range`."""
         if len(wanted) == 1:
             return [self.range(*wanted[0])]
+        if self.disk is None:
+            return self._fetch(wanted)
+        found = [self.disk.find(self._name, *span) for span in wanted]
+        missing = [span for span, data in zip(wanted, found, strict=True) if data is None]
+        fetched = iter(self._fetch(missing))
+        for (start, _), place in [(span, n) for n, span in enumerate(wanted) if found[n] is None]:
+            found[place] = data = next(fetched)
+            self.disk.keep(self._name, start, data)
+        return [data for data in found if data is not None]
+
+    @property
+    def _name(self) -> str:
+        endpoint = self.bucket.access.endpoint_url or ""
+        return f"{endpoint}|{self.uri}|{self.size}"
+
+    def _fetch(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        if not wanted:
+            return []
         asked = [(self.key, start, length) for start, length in wanted]
         try:
             parts = list(self.bucket.get_ranges(asked, threads=min(_THREADS, len(asked))))

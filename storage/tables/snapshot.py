@@ -10,20 +10,21 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from storage.disk_cache import DiskCache
 from storage.tables import positions
 from storage.tables.columns import Column, find, schema_of
 from storage.tables.errors import SnapshotDamaged, UnsupportedTable
 from storage.tables.orc import OrcSource
 from storage.tables.parquet import ParquetSource
 from storage.tables.projection import absent, constant, convert, find_in_file
-from storage.tables.protocol import DataFile, Traffic
+from storage.tables.protocol import DataFile, Snapshot, Traffic
 from storage.tables.ranged import Meter, Place
 
 _OPEN_FILES = 512
@@ -87,11 +88,17 @@ class FileSnapshot:
         self._stored = {stored.file.identity: stored for stored in files}
         self._by_id = by_id
         self._meter = meter
+        self._disk: DiskCache | None = None
         self._sources: _Cache[str, Source] = _Cache(_OPEN_FILES)
         self._deleted: _Cache[str, positions.Positions] = _Cache(_DELETES)
 
     def __repr__(self) -> str:
         return f"<{self.format} snapshot {self.id} of {self.table}: {len(self.files)} files>"
+
+    def keep_on(self, disk: DiskCache) -> None:
+        """From now on keep what is read of data files on this host's disk, and look there first."""
+        self._disk = disk
+        self._sources = _Cache(_OPEN_FILES)  # those that are open know of none
 
     @property
     def traffic(self) -> Traffic:
@@ -147,12 +154,22 @@ class FileSnapshot:
             raise ValueError(f"{file.path} is no file of snapshot {self.id} of {self.table}") from None
 
     def _source(self, stored: StoredFile) -> Source:
-        return self._sources.get(stored.file.identity, lambda: _open(stored, len(self._deleted_of(stored))))
+        place = stored.place if self._disk is None else replace(stored.place, disk=self._disk)
+        return self._sources.get(
+            stored.file.identity, lambda: _open(replace(stored, place=place), len(self._deleted_of(stored)))
+        )
 
     def _deleted_of(self, stored: StoredFile) -> positions.Positions:
         if stored.deleted is None:
             return positions.NONE
         return self._deleted.get(stored.file.identity, stored.deleted)
+
+
+def keep_on(snapshot: Snapshot, disk: DiskCache) -> None:
+    """`FileSnapshot.keep_on`, of a snapshot of either format."""
+    if not isinstance(snapshot, FileSnapshot):
+        raise TypeError(f"{type(snapshot).__name__} does not read files, so nothing of it can be kept")
+    snapshot.keep_on(disk)
 
 
 def _open(stored: StoredFile, deleted: int) -> Source:

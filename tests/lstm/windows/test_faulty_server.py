@@ -36,9 +36,9 @@ def server(tmp_path):
         yield fake
 
 
-def windows_of(fake, **access):
+def windows_of(fake, disk=None, **access):
     lake = Lake(access=fake.access(**access))
-    return open_windows("s3://lake/t", lake=lake, order=OrderSpec(lanes=2, pool=2), **OPTIONS)
+    return open_windows("s3://lake/t", lake=lake, order=OrderSpec(lanes=2, pool=2), disk=disk, **OPTIONS)
 
 
 def test_every_window_comes_as_from_a_sound_server(server):
