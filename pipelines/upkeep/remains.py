@@ -83,6 +83,12 @@ def _spool(root: Path) -> Iterator[Path]:
         yield from _files(run, "*.partial")
 
 
+def _table_cache(root: Path) -> Iterator[Path]:
+    for folder in (root / "table-cache").glob("??"):
+        yield from _files(folder, "*")
+    yield from _files(root / "table-cache", "*")
+
+
 def _pack_lists(root: Path) -> Iterator[Path]:
     for name in (FILE, f"{FILE}-journal"):
         yield from _files(root / FOLDER, name)
@@ -105,6 +111,12 @@ def _caches(root: Path) -> Iterator[Path]:
 PARTS = (
     Part("logs", "what ranks printed", "logs", _logs),
     Part("leftovers", "temporary folders of killed trainings", "logs", _caches),
+    Part(
+        "table cache",
+        "bytes of tables, kept between epochs; a training fetches them again",
+        "logs",
+        _table_cache,
+    ),
     Part("reports", "pages of runs; `carousel report` makes them again", "runs", _reports),
     Part("jobs", "how runs were launched; a run's commits say it too", "runs", _jobs),
     Part(
