@@ -138,7 +138,7 @@ def _trainer(
     learner = Learner.of(task.build_model(), job.training)
     check_same(learner.model, restored.tensors, restored.meta, place)
     learner.load(restored.tensors)
-    reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20, _disk(job))
+    reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20, disk=_disk(job))
     seed, size = job.training.seed, job.training.batch_size
     training = WindowStream(
         plan, reader, "train", seed=seed, batch_size=size, rank=ranks.rank, ranks=ranks.world

@@ -150,7 +150,7 @@ def open_windows(
     if learned is None:
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
-    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk)
+    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk=disk)
     static = [column for column in chosen if column.role == "static"]
     finish = Finish(
         reader.features,
