@@ -11,7 +11,7 @@ own that lets 100 MB/s pass, as hosts with a network each would. `--quick`: 64 M
   pairs. The least that can be is 1 ÷ ranks, where there is a core for each
 - `alone_s`, `together_s`, and the same `…_at_100_mb_s`
 - `helper_grown_over_state`, `…_at_100_mb_s`: the most by which the memory of a helping rank grew ÷ the state.
-  It holds up to two copies here, as no save is under way when the next one begins: 2 and its packs
+  It holds up to three copies here, since only every second save asks it for its share: 3 and its packs
 """
 
 import argparse

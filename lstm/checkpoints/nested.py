@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm.checkpoints.tensors import from_torch, to_torch
+from lstm.checkpoints.tensors import dtype_of, from_torch, to_torch
 from lstm.checkpoints.values import NotStorable, from_json, to_json
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.tensor import Tensor
@@ -23,8 +23,8 @@ _WHOLE = {"": "~2", ".": "~3", "..": "~4"}
 """Keys that cannot be a part of a tensor's name as they are."""
 
 
-def to_tensors(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by path, and the meta of the commit.
+def flattened(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor | Tensor], dict[str, Any]]:
+    """Tensors by path, those of PyTorch as they are, and the meta of the commit.
 
     Args:
         state: nested dicts (keys: all texts, or all ints), lists and tuples of tensors of PyTorch and NumPy,
@@ -38,6 +38,12 @@ def to_tensors(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, A
     flat = _Flat()
     flat.add((), state)
     return flat.tensors, {_KEY: {"kinds": flat.kinds, "values": flat.values}}
+
+
+def to_tensors(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """As `flattened`, every tensor as a repository's: a view of its bytes where that can be."""
+    found, meta = flattened(state)
+    return {name: it if isinstance(it, Tensor) else from_torch(it) for name, it in found.items()}, meta
 
 
 def of_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def path_of(*keys: object) -> str:
 
 class _Flat:
     def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, torch.Tensor | Tensor] = {}
         self.kinds: dict[str, str] = {}
         self.values: dict[str, Any] = {}
 
@@ -78,9 +84,10 @@ class _Flat:
             raise NotStorable(f"{path[:200]!r} lies more than {_DEPTH} containers deep")
         if isinstance(value, torch.Tensor):
             try:
-                self.tensors[path] = from_torch(value)
+                dtype_of(value)
             except ValueError as error:
                 raise NotStorable(f"{path!r}: {error}") from error
+            self.tensors[path] = value
         elif isinstance(value, np.ndarray | np.generic):
             try:
                 self.tensors[path] = Tensor.from_numpy(np.asarray(value))

@@ -9,7 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstm.checkpoints.nested import to_tensors
+import torch
+
+from lstm.checkpoints.nested import flattened
+from lstm.checkpoints.torch_slot import TorchSlot
 from storage.checkpoints import (
     AdamHint,
     BackgroundWriter,
@@ -81,7 +84,7 @@ class RunSaver:
         """Nothing is read or written yet. `framework`: its name and version, to be told in each commit."""
         self.repository, self.run, self.saving = repository, run, saving
         self._framework = framework
-        self._saver: BackgroundWriter[Tensor] | None = None
+        self._saver: BackgroundWriter[torch.Tensor | Tensor] | None = None
         self._best: float | None = None
         self.saved_step: int | None = None
         """Of the newest state that was taken or that training goes on from."""
@@ -162,7 +165,7 @@ class RunSaver:
         saver = self._saver
         if saver is None:
             raise AssertionError("a run is begun before it is saved to")
-        tensors, meta = to_tensors(state)
+        tensors, meta = flattened(state)
         meta["framework"] = self._framework
         tags = [*self.saving.tags(step), *([BEST] if self._is_best(metrics) else [])]
         saver.save(
@@ -190,7 +193,9 @@ class RunSaver:
 
     def _open(self, writer: RunWriter) -> None:
         saving = self.saving
-        self._saver = BackgroundWriter(writer, in_flight=saving.in_flight, encoders=saving.encoders)
+        self._saver = BackgroundWriter(
+            writer, in_flight=saving.in_flight, encoders=saving.encoders, new_slot=TorchSlot
+        )
 
     def _is_best(self, metrics: Mapping[str, float]) -> bool:
         name = self.saving.best

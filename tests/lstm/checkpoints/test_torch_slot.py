@@ -1,4 +1,4 @@
-"""A slot's copies of torch's tensors are what they were, in memory that is used again, pinned where that helps."""
+"""A slot's copies of torch's tensors are what they were, in memory that is used again and pinned."""
 
 import pytest
 import torch
