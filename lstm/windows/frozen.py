@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm.windows import laid_out
 from lstm.windows.columns import Keys
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.nulls import NO_NULLS, Nulls
@@ -47,6 +48,7 @@ def freeze(plan: Plan) -> bytes:
             "splits": plan.splits,
             "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
             **({"nulls": plan.nulls.to_json()} if plan.nulls.policies else {}),
+            **({"laid_out": plan.freeze_layout()} if len(plan.pieces) >= laid_out.MANY else {}),
         }
     )
 
@@ -65,6 +67,8 @@ def thaw(data: bytes) -> Plan:
                 "the version of carousel that began the run, or start a new run"
             )
         plan = _plan_of(values)
+        if "laid_out" in values:
+            plan.thaw_layout(values["laid_out"])
         same = plan.id == values["id"]
     except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
         raise PlanMismatch(f"the frozen plan is damaged ({error!r}); restore another commit") from None

@@ -13,6 +13,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from lstm.windows import laid_out
 from lstm.windows.columns import Keys
 from lstm.windows.dropped import count_dropped
 from lstm.windows.errors import EmptySplit, PlanMismatch, TooFewRows
@@ -214,6 +215,22 @@ class Plan:
                 f"the columns {', '.join(columns)} of {snapshot.table} were replaced by others of "
                 f"the same name since plan {self.id[:12]} was made; start a new run"
             )
+
+    def freeze_layout(self) -> dict[str, Any]:
+        """See `laid_out`."""
+        return laid_out.freeze_layout(self.segments, self._survey)
+
+    def thaw_layout(self, values: dict[str, Any]) -> None:
+        """Take what was worked out before. Raises ValueError: it does not fit."""
+        found = laid_out.thaw_layout(values, self.pieces)
+        if found is None:
+            return
+        segments, survey = found
+        if len(survey.block_rows) != len(self._superblock_first) - 1:
+            raise ValueError(
+                f"{len(survey.block_rows)} blocks for {len(self._superblock_first) - 1} superblocks"
+            )
+        vars(self).update(segments=segments, _survey=survey)  # what the properties would find
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, compact (some 10 to 25 bytes per piece): what a run freezes in its first commit."""

@@ -19,11 +19,13 @@ from lstm.windows import (
     WindowSpec,
     WindowStream,
     index_snapshot,
+    laid_out,
     make_plan,
     segments,
     sums,
     superblocks,
 )
+from lstm.windows import plan as plans
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.superblocks import cut_superblocks
 
@@ -151,6 +153,46 @@ def test_a_plan_is_the_same_where_little_is_kept_and_looked_at_in_one_go(sample,
         rows, one = np.arange(plan.rows), np.ones(plan.rows, np.int64)
         found, again = (it.segments.copies(rows, one, rows) for it in (plan, other))
         assert all(np.array_equal(getattr(found, it), getattr(again, it)) for it in found.__slots__)
+
+
+@given(samples(), WINDOWS, SHARES, GAPS)
+@settings(deadline=None, max_examples=30)
+def test_what_is_frozen_beside_the_records_is_what_would_be_worked_out(sample, window, shares, max_gap):
+    """As of a plan of many pieces."""
+    plan = plan_for(sample, window, shares, ORDER, max_gap)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laid_out, "MANY", 0)
+        data = plan.to_bytes()
+        patch.setattr(plans, "link", None)  # nothing is sorted, and no part is looked at
+        patch.setattr(plans, "survey", None)
+        again = Plan.from_bytes(data)
+        assert again.id == plan.id
+        assert again.to_bytes() == data
+        assert again.block_rows.tolist() == plan.block_rows.tolist()
+        for split in SPLITS:
+            windows, others = plan.split_windows(split), again.split_windows(split)
+            every = np.arange(windows.total)
+            assert all(map(np.array_equal, others.locate(every), windows.locate(every)))
+
+
+def test_what_another_version_laid_out_is_worked_out_anew(monkeypatch):
+    monkeypatch.setattr(laid_out, "MANY", 0)
+    plan = planned()
+    data = plan.to_bytes()
+    monkeypatch.setattr(laid_out, "FORMAT", 2)
+    monkeypatch.setattr(laid_out, "chain", None)  # nothing of it is taken
+    again = Plan.from_bytes(data)
+    assert again.id == plan.id
+    assert again.split_windows("train").total == plan.split_windows("train").total
+
+
+def test_a_layout_that_does_not_fit_its_records_is_told(monkeypatch):
+    monkeypatch.setattr(laid_out, "MANY", 0)
+    values = json.loads(planned().to_bytes())
+    other = json.loads(planned(in_groups(sorted_table(hours=90), 20)).to_bytes())
+    values["laid_out"] = other["laid_out"]
+    with pytest.raises(PlanMismatch, match="damaged"):
+        Plan.from_bytes(json.dumps(values).encode())
 
 
 def test_a_frozen_plan_is_compact():
