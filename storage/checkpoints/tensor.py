@@ -70,7 +70,10 @@ class Tensor:
 
     @classmethod
     def from_numpy(cls, array: npt.NDArray[Any], *, block_rows: int | None = None) -> Self:
-        """A view of `array`'s bytes, or of a copy where it is not contiguous or big-endian."""
+        """A view of `array`'s bytes, or of a copy where it is not contiguous or big-endian.
+
+        Dtypes of ml_dtypes (bfloat16, float8) are fine: those of JAX, and of TensorFlow's `numpy()`.
+        """
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -80,12 +83,23 @@ class Tensor:
         """A read-only view of the bytes as an array.
 
         Raises:
-            ValueError: numpy has no such dtype (bfloat16, float8).
+            ValueError: bfloat16 or float8, which NumPy has not, and ml_dtypes is not installed.
         """
-        if self.dtype in _NOT_IN_NUMPY:
-            raise ValueError(f"numpy has no {self.dtype}; view the bytes with torch.frombuffer")
-        dtype = np.dtype(self.dtype).newbyteorder("<")
+        dtype = _beside_numpy(self.dtype) if self.dtype in _NOT_IN_NUMPY else np.dtype(self.dtype)
+        if dtype.itemsize > 1:
+            dtype = dtype.newbyteorder("<")
         return np.frombuffer(self.data, dtype).reshape(self.shape)
+
+
+def _beside_numpy(name: str) -> np.dtype[Any]:
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        raise ValueError(
+            f"numpy has no {name}: pip install ml_dtypes, or view the bytes with torch.frombuffer"
+        ) from None
+    dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return dtype
 
 
 def check_geometry(dtype: str, shape: tuple[int, ...], block_rows: int | None) -> None:
