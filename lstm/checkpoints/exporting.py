@@ -21,9 +21,12 @@ from storage.checkpoints.safetensors_file import write_safetensors
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.whole_file import refuse_what_is_there, whole_file
 
-WEIGHTS = ("average/module.", "model/", "model.")
+WEIGHTS = ("average/module.", "model/", "state_dict/", "state_dict.", "model.")
 """What the names of a model's weights begin with: a run's averaged ones, which forecasts are made with; its
-own; those of other programs that save `{"model": model.state_dict()}`. The first that there are is taken."""
+own; those of Lightning, saved here or imported; those of other programs that save `{"model":
+model.state_dict()}`. The first that there are is taken."""
+_BESIDE_WEIGHTS = ("optim", "lr_", "sched", "scaler", "rng")
+"""With other names beside it, `model.` is a part of a model that calls itself so, as Hugging Face's do."""
 
 
 def export(
@@ -85,7 +88,10 @@ def export(
 
 
 def _prefix(names: Collection[str]) -> str:
-    return next((it for it in WEIGHTS if any(name.startswith(it) for name in names)), "")
+    found = next((it for it in WEIGHTS if any(name.startswith(it) for name in names)), "")
+    if found == "model." and any(not name.startswith((found, *_BESIDE_WEIGHTS)) for name in names):
+        return ""
+    return found
 
 
 def _write_torch_file(

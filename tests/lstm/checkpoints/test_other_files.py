@@ -80,6 +80,24 @@ def test_averaged_weights_are_exported_before_others_unless_somebody_says_which(
     assert library.load_file(tmp_path / "all.safetensors").keys() == {"model/w", "average/module.w"}
 
 
+@pytest.mark.parametrize(
+    ("names", "exported"),
+    [
+        (["model.embed.w", "lm_head.w"], ["lm_head.w", "model.embed.w"]),  # a model of Hugging Face
+        (["model.w", "optimizer.state.0.exp_avg"], ["w"]),
+        (["state_dict.model.w", "optimizer_states.0.state.0.exp_avg"], ["model.w"]),  # Lightning, imported
+        (["state_dict/model.w", "carousel_rng/ranks/0/torch"], ["model.w"]),  # by our callback
+    ],
+)
+def test_weights_are_exported_by_the_names_that_their_model_knows(
+    names: list[str], exported: list[str], bucket: Bucket, tmp_path: Path
+) -> None:
+    repository = Repository.create(bucket, "files/")
+    committed(repository, {name: torch.ones(9) for name in names}, {})
+    export(repository.shelf, "run", "newest", tmp_path / "out.safetensors")
+    assert sorted(library.load_file(tmp_path / "out.safetensors")) == exported
+
+
 def test_an_export_replaces_nothing_unless_it_is_told_to_and_leaves_nothing_half_done(
     bucket: Bucket, tmp_path: Path
 ) -> None:
