@@ -22,6 +22,7 @@ from lstm.windows.calendar import Calendar, NoCalendar
 from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.plan import Plan
 from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
 from lstm.windows.spec import WindowSpec
 from storage.errors import UserError
 from storage.tables.protocol import Snapshot
@@ -65,7 +66,8 @@ class ForecastConfig:
     season: int = 168
     """Rows of one season (168 = a week of hours); a baseline repeats the target of a season before."""
     scale: Scale = "linear"
-    """Unit of the target: linear; window where series differ much in level; asinh where many values are 0."""
+    """Unit of the target: linear; window where series differ much in level, series where they also keep it
+    (each by its own training rows; a new one by the whole table's); asinh where many values are 0."""
     linear: float = 0.25
     """For scale asinh: deviations of the target up to which it is about linear; logarithmic beyond."""
     shortcut: bool = True
@@ -173,8 +175,12 @@ class ForecastTask:
         series: Sequence[str | int | None],
         scaling: Scaling,
         clock: Clock = HOURLY,
+        by_series: SeriesScaling | None = None,
     ) -> None:
-        """Raises WrongForecast where config, window and scaling do not fit each other."""
+        """`by_series`: of the target, for scale `series`.
+
+        Raises WrongForecast where config, window and scaling do not fit each other.
+        """
         self.config, self.window, self.series, self.scaling = config, window, tuple(series), scaling
         self.clock = clock
         self.columns: tuple[str, ...] = (config.target, *config.past)
@@ -203,6 +209,15 @@ class ForecastTask:
             linear=config.linear,
         )
         self._levels = torch.tensor(config.quantiles)
+        self.by_series = by_series
+        self.unmeasured: tuple[str | int | None, ...] = ()
+        """With scale `series`: those without a training row; they take mean and deviation of all rows."""
+        if config.scale == "series":
+            if by_series is None:
+                raise WrongForecast("scale series needs the target's statistics by series")
+            level, spread, self.unmeasured = by_series.of(self.series)
+            self._level_S1, self._spread_S1 = level.astype(np.float32), spread.astype(np.float32)
+            self._spread_S1[self._spread_S1 == 0] = 1.0
 
     def means_and_deviations(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """[F] of the known values of training rows, in the order of `columns`; a constant deviates by 1."""
@@ -212,8 +227,22 @@ class ForecastTask:
     def fit(cls, config: ForecastConfig, snapshot: Snapshot, plan: Plan) -> Self:
         """The task for a plan, with its scaling measured on the plan's training rows."""
         scaling = fit_scaling(snapshot, plan, (config.target, *config.past))
+        own = fit_series_scaling(snapshot, plan, (config.target,)) if config.scale == "series" else None
         clock = Clock(interval=plan.interval, ordinal=plan.keys.ordinal)
-        return cls(config, window=plan.window, series=plan.series, scaling=scaling, clock=clock)
+        return cls(
+            config, window=plan.window, series=plan.series, scaling=scaling, clock=clock, by_series=own
+        )
+
+    def on(self, plan: Plan) -> Self:
+        """The same task for batches of another plan, of other series: what was measured is kept."""
+        return type(self)(
+            self.config,
+            window=plan.window,
+            series=plan.series,
+            scaling=self.scaling,
+            clock=self.clock,
+            by_series=self.by_series,
+        )
 
     def build_model(self) -> nn.Module:
         """A fresh model, its weights drawn from torch's current generator."""
@@ -241,7 +270,10 @@ class ForecastTask:
         if self._filled:
             known = known.copy()
             known[..., self._filled] &= batch.values[:, :context, own:] == 0
-        level, spread = self._scale.measure(past[..., 0])
+        if self.config.scale == "series":
+            level, spread = self._level_S1[batch.series], self._spread_S1[batch.series]
+        else:
+            level, spread = self._scale.measure(past[..., 0])
         plain = (past - self._mean_F) / self._std_F
         plain[..., 0] = (past[..., 0] - level) / spread
         # Other columns are bent too: a reading far out must not drown the rest.
@@ -286,6 +318,7 @@ class ForecastTask:
             "window": asdict(self.window),
             "series": list(self.series),
             "scaling": self.scaling.to_json(),
+            **({} if self.by_series is None else {"by_series": self.by_series.to_json()}),
             "clock": asdict(self.clock),
         }
 
@@ -298,6 +331,7 @@ class ForecastTask:
             series=state["series"],
             scaling=Scaling.from_json(state["scaling"]),
             clock=Clock(**state.get("clock", {})),
+            by_series=SeriesScaling.from_json(state["by_series"]) if "by_series" in state else None,
         )
 
     def _plain(self, model: nn.Module, inputs: Inputs) -> Tensor:

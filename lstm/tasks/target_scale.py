@@ -1,9 +1,10 @@
-"""In which unit a model sees the target: three ways, of which a table needs one.
+"""In which unit a model sees the target: four ways, of which a table needs one.
 
 `linear` is for most: around the table's mean, in units of its deviation. `window` is for series of very
 different levels (meters of houses and of factories): each window around its own level, in units of its own
 spread, in the loss too, so that no series outweighs another. `asinh` is for values with a mass at zero and a
-long tail (delays, rain): linear around zero, logarithmic far away from it.
+long tail (delays, rain): linear around zero, logarithmic far away from it. `series` is for series that differ
+in level but keep their own: each around the mean of its training rows, in units of their deviation.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Scale = Literal["linear", "window", "asinh"]
-SCALES: tuple[Scale, ...] = ("linear", "window", "asinh")
+Scale = Literal["linear", "window", "asinh", "series"]
+SCALES: tuple[Scale, ...] = ("linear", "window", "asinh", "series")
 
 _LARGEST = 12.0
 """Bound of a forecast before `sinh`: 80,000 linear units; only a broken model goes beyond."""
@@ -46,7 +47,10 @@ class TargetScale:
         return self.linear if self.scale == "asinh" else 1.0
 
     def measure(self, past_BC: Array) -> tuple[Array, Array]:
-        """Level and spread [B, 1] of windows in natural units, from their contexts; NaN where unknown."""
+        """Level and spread [B, 1] of windows in natural units, from their contexts; NaN where unknown.
+
+        Of scale `series` these follow from no context: see `ForecastTask.inputs`.
+        """
         windows = len(past_BC)
         if self.scale == "asinh":  # keeps its zero, around which it is linear
             return _constant(windows, 0.0), _constant(windows, self.deviation * self.linear)

@@ -27,6 +27,7 @@ from lstm.training.recorder import Recorder
 from lstm.training.start import pinned_snapshot
 from lstm.training.worker import run_rank
 from lstm.windows import Scaling, WindowReader, WindowStream
+from lstm.windows.series_scaling import nothing_measured
 from storage.objects import Bucket
 from storage.tables import Lake
 
@@ -113,7 +114,13 @@ def rehearse(job: Job, lake: Lake, data: Lake, ranks: Ranks) -> Speed:
     columns = (job.forecast.target, *job.forecast.past)
     ones = (1,) * len(columns)
     scaling = Scaling(columns, ones, (0.0,) * len(columns), tuple(map(float, ones)))
-    task = ForecastTask(job.forecast, window=plan.window, series=plan.series, scaling=scaling)
+    task = ForecastTask(
+        job.forecast,
+        window=plan.window,
+        series=plan.series,
+        scaling=scaling,
+        by_series=nothing_measured(job.forecast.target),
+    )
     torch.manual_seed(job.training.seed)
     learner = Learner.of(task.build_model(), job.training)
     reader = WindowReader(snapshot, plan, task.features, job.training.memory_mib * 2**20)

@@ -66,9 +66,7 @@ def moved_task(restored: Restored, plan: Plan, place: str) -> ForecastTask:
             f"rows of snapshot {plan.snapshot_id} of {plan.table} are {apart[1]} apart, but {place} has "
             f"learned from rows {apart[0]} apart; resample the table, or train a new run"
         )
-    return ForecastTask(
-        task.config, window=plan.window, series=plan.series, scaling=task.scaling, clock=task.clock
-    )
+    return task.on(plan)
 
 
 def moved_state(

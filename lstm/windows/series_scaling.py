@@ -45,10 +45,14 @@ class SeriesScaling:
         """
         place = {entity: number for number, entity in enumerate(self.entities)}
         rows = np.array([place.get(entity, -1) for entity in series], np.int64)
-        measured = (rows >= 0)[:, None] & (self.count[rows] > 0)
-        mean = np.where(measured, self.mean[rows], np.array(self.whole.mean))
-        std = np.where(measured & (self.std[rows] > 0), self.std[rows], np.array(self.whole.std))
-        has_any = np.atleast_1d(measured.any(axis=1))
+        mean = np.tile(np.array(self.whole.mean), (len(rows), 1))
+        std = np.tile(np.array(self.whole.std), (len(rows), 1))
+        known = np.flatnonzero(rows >= 0)
+        own, measured = rows[known], self.count[rows[known]] > 0
+        mean[known] = np.where(measured, self.mean[own], mean[known])
+        std[known] = np.where(measured & (self.std[own] > 0), self.std[own], std[known])
+        has_any = np.zeros(len(rows), np.bool_)
+        has_any[known] = measured.any(axis=1)
         fallen = tuple(entity for entity, has in zip(series, has_any.tolist(), strict=True) if not has)
         return mean, std, fallen
 
@@ -65,6 +69,13 @@ class SeriesScaling:
         count = unpack(values["count"], np.int64).reshape(shape)
         mean, std = (unpack(values[name], np.float64).reshape(shape) for name in ("mean", "std"))
         return cls(entities, count, mean, std, whole)
+
+
+def nothing_measured(column: str) -> SeriesScaling:
+    """Of no series, so that all fall back to mean 0 and deviation 1: for a rehearsal."""
+    none = np.empty((0, 1))
+    whole = Scaling((column,), (1,), (0.0,), (1.0,))
+    return SeriesScaling((), none.astype(np.int64), none, none, whole)
 
 
 def fit_series_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column]) -> SeriesScaling:

@@ -80,7 +80,7 @@ def score(
 
         done = flows.score(checked, root, commit, snapshot)
     if as_json:
-        names = ("table", "snapshot", "commit", "rows", "added", "skipped")
+        names = ("table", "snapshot", "commit", "rows", "added", "skipped", "unmeasured")
         print_json({name: getattr(done, name) for name in names})
         return
     console().print(scored_line(done))

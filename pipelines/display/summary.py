@@ -157,8 +157,9 @@ def scored_line(done: Scored) -> str:
     what = f"{done.added:,} rows" if done.added else f"nothing new (its {done.rows:,} rows are there already)"
     if 0 < done.added < done.rows:
         what += f" ({done.rows - done.added:,} more are there already)"
+    new = f"; scaled as the whole table, being new: {', '.join(done.unmeasured)}" if done.unmeasured else ""
     skipped = f"; too short for a context: {', '.join(done.skipped)}" if done.skipped else ""
-    return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}"
+    return f"{done.table}: {what}, commit {done.commit[:SHORT_ID]}, snapshot {done.snapshot}{skipped}{new}"
 
 
 def report_lines(done: Published) -> Iterable[str]:

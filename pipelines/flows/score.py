@@ -37,6 +37,8 @@ class Scored:
     """Rows of them that the table lacked: those of another series or time than any before of this commit."""
     skipped: tuple[str, ...]
     """Series too short for a context."""
+    unmeasured: tuple[str, ...]
+    """With scale `series`: those that had no training row, forecast in the unit of the whole table."""
     forecasts: pa.Table
 
 
@@ -50,14 +52,13 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
     pinned = source.snapshot(snapshot)
     with waiting("looking through the table's rows"):
         plan = _plan(trained, pinned, connection)
+    task = trained.task.on(plan)
     with waiting("reading the newest rows"):
-        contexts = last_contexts(plan, WindowReader(pinned, plan, trained.task.features))
-    schema = prediction_schema(
-        trained.task.config.quantiles, pinned.schema.field(trained.job.table.time).type
-    )
+        contexts = last_contexts(plan, WindowReader(pinned, plan, task.features))
+    schema = prediction_schema(task.config.quantiles, pinned.schema.field(trained.job.table.time).type)
     with waiting("forecasting"):
         rows = prediction_rows(
-            trained.task.predict(trained.model, trained.task.inputs(contexts.batch)),
+            task.predict(trained.model, task.inputs(contexts.batch)),
             contexts.batch,
             names=plan.series,
             schema=schema,
@@ -86,6 +87,7 @@ def score(config: RunConfig, root: Path, commit: str = BEST, snapshot: str | Non
         rows=rows.num_rows,
         added=added,
         skipped=tuple(str(name) for name in contexts.skipped),
+        unmeasured=tuple(str(name) for name in task.unmeasured),
         forecasts=rows,
     )
 

@@ -36,6 +36,7 @@ def config(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("checkpoints show scripted/newest", "tensors"),
         ("evaluate scripted", "baselines"),
         ("score", "skipped"),
+        ("score", "unmeasured"),
         ("resume scripted", "budget"),
         ("status", "parts"),
         ("config check", "memory_mib"),

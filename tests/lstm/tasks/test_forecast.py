@@ -10,6 +10,7 @@ from torch import nn
 
 from lstm.tasks.forecast import ForecastConfig, ForecastTask, WrongForecast
 from lstm.windows.scaling import Scaling
+from lstm.windows.series_scaling import SeriesScaling
 from lstm.windows.spec import WindowSpec
 
 from .conftest import make_batch, make_task
@@ -206,7 +207,7 @@ def test_the_same_seed_builds_the_same_model(task):
         ({"hidden": 0}, "hidden must be >= 1, got 0"),
         ({"season": 0}, "season must be >= 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"scale": "log"}, "scale must be linear, window, asinh, got 'log'"),
+        ({"scale": "log"}, "scale must be linear, window, asinh, series, got 'log'"),
         ({"linear": 0.0}, "linear must be > 0, got 0.0"),
     ],
 )
@@ -263,3 +264,34 @@ def test_what_was_filled_is_seen_but_counts_as_unknown():
     assert inputs.known[..., 0].all()
     unfilled = make_task().inputs(replace(batch, values=values))
     assert torch.equal(inputs.past, unfilled.past)
+
+
+def test_with_scale_series_each_series_is_seen_in_its_own_unit():
+    whole = Scaling(columns=("delay",), count=(99,), mean=(10.0,), std=(40.0,))
+    by_series = SeriesScaling(
+        ("EWR-UA", "ORD-AA"),
+        np.array([[9], [9]]),
+        np.array([[100.0], [5.0]]),
+        np.array([[2.0], [0.0]]),
+        whole,
+    )
+    with pytest.raises(WrongForecast, match="by series"):
+        make_task(scale="series")
+    one = make_task()
+    task = ForecastTask(
+        replace(one.config, scale="series"),
+        window=one.window,
+        series=("EWR-UA", "JFK-B6", "ORD-AA"),
+        scaling=one.scaling,
+        by_series=by_series,
+    )
+    assert task.unmeasured == ("JFK-B6",)
+    batch = make_batch([0, 3, 9], series=[0, 1, 2])
+    inputs = task.inputs(batch)
+    assert inputs.level[:, 0].tolist() == [100, 10, 5]
+    assert inputs.spread[:, 0].tolist() == [2, 40, 40]
+    expected = (batch.values[0, :CONTEXT, 0] - 100) / 2
+    assert np.allclose(inputs.past[0, :, 0].numpy(), np.nan_to_num(expected), atol=1e-4)
+    again = ForecastTask.from_state(json.loads(json.dumps(task.state())))
+    assert again.state() == task.state()
+    assert torch.equal(again.inputs(batch).past, inputs.past)

@@ -9,17 +9,21 @@ import torch
 from lstm.tasks.forecast import ForecastConfig, ForecastTask
 from lstm.tasks.target_scale import SCALES, TargetScale
 from lstm.windows.scaling import Scaling
+from lstm.windows.series_scaling import SeriesScaling
 from lstm.windows.spec import WindowSpec
 
 CONTEXT, HORIZON = 48, 6
 
 
 def scaled(scale: str, *, mean: float = 10.0, std: float = 40.0, **config: object) -> ForecastTask:
+    whole = Scaling(columns=("delay",), count=(99,), mean=(mean,), std=(std,))
+    own = np.array([[mean], [mean]]), np.array([[std], [std]])
     return ForecastTask(
         ForecastConfig(**{"target": "delay", "past": ("rain",), "hidden": 8, "scale": scale, **config}),
         window=WindowSpec(context=CONTEXT, horizon=HORIZON),
         series=("a", "b"),
         scaling=Scaling(columns=("delay", "rain"), count=(99, 99), mean=(mean, 1.0), std=(std, 2.0)),
+        by_series=SeriesScaling(("a", "b"), np.array([[9], [9]]), *own, whole) if scale == "series" else None,
     )
 
 

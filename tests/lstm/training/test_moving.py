@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lstm.tasks.forecast import ForecastTask
 from lstm.training.launch import launch
 from lstm.training.moving import CannotMove, moved_job
 from lstm.training.planning import plan_for
@@ -68,6 +69,20 @@ def test_weights_and_scaling_are_kept_and_the_plan_is_that_of_the_new_snapshot(g
     assert second.meta["task"]["series"] == ["a", "b", "c"]
     assert (second.commit.step, second.meta["cursor"], second.meta["finished"]) == (0, None, False)
     assert "goes on with snapshot" in notes[0]
+
+
+def test_null_policies_and_statistics_by_series_go_with_the_run(grown, lake):
+    job, table = grown
+    nulls = {"temp": "forward_fill", "load": "drop_window"}
+    job = replace(job, forecast=replace(job.forecast, nulls=nulls, scale="series"))
+    first, _ = begun(job, lake, "a1")
+    assert plan_of(first).nulls.policies == {"load": "drop_window", "temp": "forward_fill"}
+    table.append(rows(200, 100, names=("a", "b", "c")), transaction="more")
+    second, _ = begun(moved_job(job, table, None), lake, "a2")
+    assert plan_of(second).nulls.policies == plan_of(first).nulls.policies
+    assert second.meta["task"]["by_series"] == first.meta["task"]["by_series"]
+    task = ForecastTask.from_state(second.meta["task"])
+    assert (task.series, task.unmeasured) == (("a", "b", "c"), ("c",))
 
 
 def test_the_commit_records_every_change(grown, lake):
