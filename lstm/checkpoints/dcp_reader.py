@@ -8,7 +8,7 @@ take.
 import io
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,10 @@ from lstm.checkpoints.tensors import to_torch
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore import NEWEST, Restored
 from storage.checkpoints.rows import Rows
+
+AT_ONCE = 256 * 2**20
+"""Bytes of rows that a rank holds beside its state, or an eighth of all that it reads, if that is more: each
+batch asks for the head and the manifest again."""
 
 
 class CarouselReader(StorageReader):
@@ -101,27 +105,21 @@ class CarouselReader(StorageReader):
         found = self._found
         if found is None:
             raise AssertionError("a load begins with its metadata")
-        wanted = [item for item in plan.items if item.type == LoadItemType.TENSOR]
-        rows = [self._rows(item) for item in wanted]
-        tensors, self.read_bytes = self.repository.restore_rows(self.run, found.commit.id, rows)
-        parts = iter(tensors)
+        wanted = []
         for item in plan.items:
-            name = self._old(item.storage_index)
             if item.type == LoadItemType.BYTE_IO:
-                planner.load_bytes(item, _in_torchs_form(value_of(found.meta, name)))
-                continue
-            part = to_torch(next(parts))
-            for axis, (begin, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
-                if axis:  # only these rows were read
-                    part = part.narrow(axis, begin, length)
-            target = planner.resolve_tensor(item).detach()
-            if target.shape != part.shape:
-                raise ValueError(
-                    f"{name!r}: the state's part has shape {list(target.shape)}, the checkpoint's"
-                    f" {list(part.shape)}"
-                )
-            target.copy_(part)
-            planner.commit_tensor(item, target)
+                value = value_of(found.meta, self._old(item.storage_index))
+                planner.load_bytes(item, _in_torchs_form(value))
+            else:
+                wanted.append((item, self._rows(item), self._bytes_of(item)))
+        self.read_bytes = 0
+        limit = max(AT_ONCE, sum(size for *_, size in wanted) // 8)
+        for batch in _batches(wanted, limit):
+            rows = [it for _, it in batch]
+            tensors, read_bytes = self.repository.restore_rows(self.run, found.commit.id, rows)
+            self.read_bytes += read_bytes
+            for at, (item, _) in enumerate(batch):
+                self._fill(planner, item, to_torch(tensors[at]))
         done: Future[None] = Future()
         done.set_result(None)
         return done
@@ -135,6 +133,26 @@ class CarouselReader(StorageReader):
         self._found = self.repository.restore(self.run, commit, names=())
         return self._found
 
+    def _fill(self, planner: LoadPlanner, item: ReadItem, part: torch.Tensor) -> None:
+        for axis, (begin, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
+            if axis:  # only these rows were read
+                part = part.narrow(axis, begin, length)
+        target = planner.resolve_tensor(item).detach()
+        if target.shape != part.shape:
+            raise ValueError(
+                f"{self._old(item.storage_index)!r}: the state's part has shape {list(target.shape)}, the"
+                f" checkpoint's {list(part.shape)}"
+            )
+        target.copy_(part)
+        planner.commit_tensor(item, target)
+
+    def _bytes_of(self, item: ReadItem) -> int:
+        """Of the rows that are read for it."""
+        assert self._found is not None
+        assert self._found.manifest is not None
+        stored = self._found.manifest.tensors[self._old(item.storage_index)]
+        return stored.nbytes // max(1, stored.shape[0]) * item.lengths[0] if stored.shape else stored.nbytes
+
     def _rows(self, item: ReadItem) -> Rows:
         name = self._old(item.storage_index)
         if not item.lengths:
@@ -144,6 +162,22 @@ class CarouselReader(StorageReader):
 
     def _old(self, index: MetadataIndex) -> str:
         return self._old_names.get(index.fqn, index.fqn)
+
+
+def _batches(
+    wanted: Sequence[tuple[ReadItem, Rows, int]], limit: int
+) -> Iterator[list[tuple[ReadItem, Rows]]]:
+    """In order, each of at most `limit` bytes, or of one item."""
+    batch: list[tuple[ReadItem, Rows]] = []
+    filled = 0
+    for item, rows, size in wanted:
+        if batch and filled + size > limit:
+            yield batch
+            batch, filled = [], 0
+        batch.append((item, rows))
+        filled += size
+    if batch:
+        yield batch
 
 
 def _in_torchs_form(value: object) -> io.BytesIO:

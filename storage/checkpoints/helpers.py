@@ -83,8 +83,7 @@ class Helpers:
         own, *others = divide(draft, predictor, chunks, 1 + len(self._here))
         asked = []
         for rank, share in zip(tuple(self._here), others, strict=True):
-            order = _order(draft, predictor, share, chains, generation)
-            if share and self._ask(rank, order):
+            if share and self._ask(rank, _order(draft, predictor, share, chains, generation)):
                 asked.append(rank)
         locations: dict[ChunkId, Location] = {}
         packs: dict[str, int] = {}

@@ -15,11 +15,13 @@ from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
+from lstm.checkpoints import dcp_reader
 from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
 from lstm.checkpoints.tensors import from_torch
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.rows import Rows
+from storage.checkpoints.tensor import Tensor
 from storage.objects import Access, Bucket
 
 pytestmark = [
@@ -148,6 +150,30 @@ def test_a_shard_is_loaded_from_the_chunks_that_hold_it(bucket: Bucket) -> None:
         assert read <= 1.01 * share * read_bytes
     with pytest.raises(ValueError, match="has 2048 rows"):
         repository.restore_rows("run", "one", [Rows("a", 1, 2049)])
+
+
+def test_a_load_holds_no_more_than_a_batch_beside_the_state(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = {"n": 3, **{f"w{at}": torch.randn(64, 1000) for at in range(9)}, "s": torch.tensor(2.0)}
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run"), no_dist=True)
+    monkeypatch.setattr(dcp_reader, "AT_ONCE", 1)
+    sizes = []
+
+    def counted(run: str, commit: str, rows: list[Rows]) -> tuple[list[Tensor], int]:
+        found = Repository.restore_rows(repository, run, commit, rows)
+        sizes.append(sum(it.nbytes for it in found[0]))
+        return found
+
+    monkeypatch.setattr(repository, "restore_rows", counted)
+    loaded = zeroed(state)
+    reader = CarouselReader(repository, "run")
+    dcp.load(loaded, storage_reader=reader, no_dist=True)
+    assert same(loaded, state)
+    assert len(sizes) == 9  # an eighth of all is a little more than one of the nine
+    assert max(sizes) <= sum(sizes) // 8
+    assert reader.read_bytes > 9 * 64 * 1000 * 4 / 2
 
 
 @pytest.mark.parametrize("storage", [CarouselReader, CarouselWriter])
