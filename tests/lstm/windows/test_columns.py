@@ -177,6 +177,30 @@ def test_the_horizon_of_past_columns_is_in_no_array_of_a_batch(opened):
     assert stream.column(again, "sky").shape == (len(again), CONTEXT + HORIZON)
 
 
+def test_other_ranks_a_restart_and_a_replay_give_the_same_arrays(opened):
+    windows = opened(ALL, calendar="UTC")
+    fields = ("past", "past_ids", "known", "known_ids", "target", "static", "static_ids", "calendar", "level")
+
+    def seen(batches):
+        return sorted(
+            (int(position), *(getattr(batch, name)[place].tobytes() for name in fields))
+            for batch in batches
+            for place, position in enumerate(batch.positions)
+        )
+
+    with windows.stream("train", batch_size=10) as stream:
+        whole = list(stream)
+        state = stream.state_after(0, 2)
+        replayed = [stream.batch(0, index) for index in range(len(stream))]
+    assert seen(replayed) == seen(whole)
+    parts = []
+    for rank in range(3):
+        with windows.stream("train", batch_size=10, rank=rank, ranks=3) as stream:
+            stream.load_state_dict(state)
+            parts += list(stream)
+    assert seen(parts) == seen(whole[3:])
+
+
 def test_windows_are_dropped_for_missing_values_that_they_read(opened):
     rows = rows_of(names=("a",))
     rows = rows.set_column(2, "load", pa.array([None if at == 20 else 1.0 for at in range(HOURS)]))
