@@ -66,16 +66,45 @@ class Gathered:
 
     def columns(self, shares: Sequence[Share]) -> dict[str, NDArray[Any]]:
         """Every column with the pieces of all shares in this order. Nothing can be added or read after."""
-        begins = np.array([share.begin for share in shares], np.int64)
-        if not np.array_equal(begins, np.sort(begins)):
-            for name in COLUMNS:  # one after the other: only one of them is held twice
-                column = self._columns.pop(name)
-                self._columns[name] = np.concatenate([column[share.begin : share.end] for share in shares])
-        else:
-            self._resize(self._length)
+        begins = [share.begin for share in shares]
+        if begins != sorted(begins):
+            late = _late(begins)
+            for column in self._columns.values():
+                _reorder(column, shares, late)
+        self._resize(self._length)
         columns, self._columns = self._columns, {}
         return columns
 
     def _resize(self, length: int) -> None:
         for column in self._columns.values():
             column.resize(length, refcheck=False)  # no views are out: `index` says so
+
+
+def _late(begins: Sequence[int]) -> set[int]:
+    """Places of shares that came after some that follow them: few, as those of a level come in order."""
+    late: set[int] = set()
+    lowest = len(begins) and max(begins) + 1
+    for place in reversed(range(len(begins))):
+        if begins[place] > lowest:
+            late.add(place)
+        else:
+            lowest = begins[place]
+    return late
+
+
+def _reorder(column: NDArray[Any], shares: Sequence[Share], late: set[int]) -> None:
+    """Put the shares of one column in order, in place: only late ones are held twice."""
+    aside = {place: column[shares[place].begin : shares[place].end].copy() for place in late}
+    ends = np.cumsum([share.end - share.begin for share in shares]).tolist()
+    end = 0  # close the gaps that late ones leave
+    closed: dict[int, tuple[int, int]] = {}
+    for place, share in enumerate(shares):
+        if place not in late:
+            begin, end = end, end + share.end - share.begin
+            column[begin:end] = column[share.begin : share.end]
+            closed[place] = begin, end
+    for place in reversed(closed):  # then open those that they need
+        begin, end = closed[place]
+        column[ends[place] - (end - begin) : ends[place]] = column[begin:end]
+    for place, values in aside.items():
+        column[ends[place] - len(values) : ends[place]] = values
