@@ -23,6 +23,7 @@ from lstm.windows.column_types import check_columns
 from lstm.windows.columns import Keys, features_of
 from lstm.windows.packing import pack, unpack
 from lstm.windows.segments import Pieces
+from lstm.windows.sums import Sums
 from storage.checkpoints.canonical import dumps
 from storage.objects import Bucket, NotFound
 from storage.tables.protocol import DataFile, Snapshot
@@ -91,6 +92,8 @@ def load_missing(
     """
     wanted = [column for column in columns if column.needs_index]
     check_columns(snapshot.schema, wanted)
+    if not wanted:
+        return {}
     files = _Files(snapshot, keys, pieces, cache, prefix)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="missing") as pool:
         try:
@@ -109,7 +112,7 @@ class _Files:
         self._groups = np.searchsorted(pieces.group_file, files)
         group_first = np.concatenate([[0], np.cumsum(pieces.group_rows)])
         self._rows = group_first[self._groups]
-        self._pieces = np.searchsorted(np.cumsum(pieces.rows, dtype=np.int64), self._rows, side="right")
+        self._pieces = Sums(pieces.rows).find(self._rows)
 
     def all_of(self, column: Column, each: Callable[..., Any]) -> Missing:
         """One column of all files, with the rows of the snapshot."""
