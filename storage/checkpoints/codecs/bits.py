@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from storage.checkpoints.codecs.alone import number_width
 from storage.checkpoints.codecs.compiled import LOOPS
-from storage.checkpoints.codecs.loops import Words
+from storage.checkpoints.codecs.loops import Words, words_of
 from storage.checkpoints.tensor import Buffer
 
 EXPONENT_BITS = {
@@ -23,7 +23,7 @@ EXPONENT_BITS = {
 
 def words(raw: Buffer, dtype: str) -> Words:
     """The numbers' bits."""
-    return np.frombuffer(raw, np.dtype(f"<u{number_width(dtype)}"))
+    return words_of(raw, number_width(dtype))
 
 
 def exponents(bits: Words, dtype: str) -> NDArray[np.uint8]:

@@ -8,8 +8,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.checkpoints.tensor import Buffer
+
 Words: TypeAlias = NDArray[Any]
-"""Unsigned integers of the numbers' width, little-endian, one behind the other."""
+"""Unsigned integers of the numbers' width, in this machine's byte order, one behind the other."""
 Bytes: TypeAlias = NDArray[np.uint8]
 
 
@@ -72,6 +74,16 @@ class Loops(Protocol):
     def from_context(self, symbols: Bytes, contexts: Bytes) -> Bytes:
         """Inverse of `by_context`."""
         ...
+
+
+def words_of(raw: Buffer, width: int) -> Words:
+    """The numbers of little-endian bytes."""
+    return np.frombuffer(raw, np.dtype(f"<u{width}")).astype(np.dtype(f"=u{width}"), copy=False)
+
+
+def raw_of(words: Words) -> bytes:
+    """Inverse of `words_of`."""
+    return words.astype(words.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def low_sizes(counts: list[int]) -> list[int]:

@@ -6,7 +6,7 @@ Everything here is exact integer arithmetic, so it gives the same bits on every 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.codecs.loops import Bytes, Words, low_sizes
+from storage.checkpoints.codecs.loops import Bytes, Words, low_sizes, raw_of, words_of
 from storage.checkpoints.errors import Damaged
 
 
@@ -36,7 +36,7 @@ class Plain:
 
     def from_low_bits(self, stored: memoryview, lengths: Bytes, width: int) -> Words:
         """See `Loops`."""
-        dtype = np.dtype(f"<u{width}")
+        dtype = np.dtype(f"=u{width}")
         residuals = np.zeros(len(lengths), dtype)
         order = np.argsort(lengths, kind="stable")
         counts = np.bincount(lengths, minlength=1).tolist()
@@ -66,12 +66,11 @@ class Plain:
 
     def planes(self, bits: Words) -> Bytes:
         """See `Loops`."""
-        return np.ascontiguousarray(bits.view(np.uint8).reshape(len(bits), bits.itemsize).T).reshape(-1)
+        return np.ascontiguousarray(_bytes_of(bits).T).reshape(-1)
 
     def from_planes(self, planes: Bytes, width: int) -> Words:
         """See `Loops`."""
-        raw = np.ascontiguousarray(planes.reshape(width, -1).T)
-        return raw.reshape(-1).view(np.dtype(f"<u{width}"))
+        return words_of(np.ascontiguousarray(planes.reshape(width, -1).T).tobytes(), width)
 
     def histogram(self, values: Bytes) -> Words:
         """See `Loops`."""
@@ -128,9 +127,14 @@ def _lengths(values: Words) -> NDArray[np.uint8]:
     return np.frexp(values.astype(np.float64))[1].astype(np.uint8)
 
 
+def _bytes_of(values: Words) -> NDArray[np.uint8]:
+    """[n, width], the lowest byte first."""
+    return np.frombuffer(raw_of(values), np.uint8).reshape(len(values), values.itemsize)
+
+
 def _low_bits(values: Words, bits: int) -> bytes:
     """The low `bits` of each: whole bytes plane by plane, lowest first; then what is left, packed."""
-    planes = values.view(np.uint8).reshape(len(values), values.itemsize)
+    planes = _bytes_of(values)
     whole, rest = divmod(bits, 8)
     parts = [planes[:, number].tobytes() for number in range(whole)]
     if rest:
@@ -146,7 +150,7 @@ def _from_low_bits(stored: memoryview, bits: int, count: int, dtype: np.dtype[np
         planes[:, number] = data[number * count : (number + 1) * count]
     if rest:
         planes[:, whole] = _unpacked(data[whole * count :], rest, count)
-    return planes.view(dtype)[:, 0]
+    return words_of(planes.tobytes(), dtype.itemsize)
 
 
 def _packed(values: NDArray[np.uint8], bits: int) -> bytes:

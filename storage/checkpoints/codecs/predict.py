@@ -15,7 +15,7 @@ from storage.checkpoints.codecs.arithmetic import Floats, predicted
 from storage.checkpoints.codecs.bits import exponents, words
 from storage.checkpoints.codecs.classes import pack, unpack
 from storage.checkpoints.codecs.codec import Scalars
-from storage.checkpoints.codecs.loops import Words
+from storage.checkpoints.codecs.loops import Words, raw_of
 from storage.checkpoints.tensor import Buffer
 
 
@@ -41,7 +41,7 @@ class Residual:
     ) -> bytes:
         """See `Codec`."""
         prediction, contexts = self._predict(dtype, bases, scalars)
-        return unpack(stored, prediction, contexts, dtype).tobytes()
+        return raw_of(unpack(stored, prediction, contexts, dtype))
 
     def _predict(
         self, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars

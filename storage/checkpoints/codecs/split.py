@@ -12,7 +12,7 @@ from storage.checkpoints.codecs.bits import exponents, words
 from storage.checkpoints.codecs.classes import pack_grouped, unpack_grouped
 from storage.checkpoints.codecs.codec import Scalars
 from storage.checkpoints.codecs.compiled import LOOPS
-from storage.checkpoints.codecs.loops import Words
+from storage.checkpoints.codecs.loops import Words, raw_of
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.tensor import Buffer
 
@@ -37,12 +37,12 @@ class Split:
         """See `Codec`."""
         width = number_width(dtype)
         count, view = size // width, memoryview(stored)
-        blank = np.zeros(count, np.dtype(f"<u{width}"))
+        blank = np.zeros(count, np.dtype(f"=u{width}"))
         symbols, at = unpack_grouped(view, self._contexts(blank, dtype, bases))
         if len(view) - at != count * (width - 1):
             raise Damaged(f"{len(view) - at} bytes do not hold {width - 1} planes of {count} numbers")
         planes = np.concatenate([np.frombuffer(view[at:], np.uint8), symbols])
-        return _turned(LOOPS.from_planes(planes, width), 8 * width - 1).tobytes()
+        return raw_of(_turned(LOOPS.from_planes(planes, width), 8 * width - 1))
 
     def _contexts(self, bits: Words, dtype: str, bases: tuple[Buffer, ...]) -> NDArray[np.uint8]:
         if not self.bases:
