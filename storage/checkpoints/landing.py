@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from storage.checkpoints.claim import UNDECIDED, Claim
+from storage.checkpoints.errors import Damaged, UnsupportedRepository
 from storage.checkpoints.head import Commit, Head
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
@@ -31,7 +32,10 @@ class Content(Protocol):
         ...
 
     def store_again(self, commit: Commit, condemned: set[str], newest: int) -> Commit | None:
-        """The same without the condemned objects, in new ones of generation `newest`; None: back to (1)."""
+        """The same without what lies there, in new objects of generation `newest`; None: back to (1).
+
+        `condemned`: keys of all that must not be named, whether or not the commit needs it.
+        """
         ...
 
 
@@ -55,6 +59,7 @@ def land(
     """
     retries = Retries(claim.shelf, what)
     head, etag = memory.head, memory.etag
+    _follow(claim, memory)
     known = head.find(content.id) is not None  # whether it is still there, only the head itself can tell
     commit = None if known else content.store()
     newest = content.learned
@@ -69,11 +74,12 @@ def land(
                 if landed is not None:
                     return landed
                 continue
+            _follow(claim, memory)  # before collections are listed, like all that is read to be reused
             commit = commit or content.store()
             newest = claim.shelf.newest_collection()
-            condemned = _condemned(claim, content, commit, newest)
-            if condemned:
-                commit = content.store_again(commit, condemned, newest)
+            unwanted = _condemned(claim, content, newest) | {pack_key(it) for it in memory.left_behind}
+            if unwanted & _objects(claim, content, commit):
+                commit = content.store_again(commit, unwanted, newest)
                 if commit is None:
                     continue
         assert commit is not None
@@ -86,20 +92,37 @@ def land(
         except UNDECIDED as error:
             retries.after(error)
             continue
-        memory.saw(changed, etag)
-        memory.learn(commit.manifest, content.written[commit.manifest])
-        memory.newest, memory.settled = newest, True
+        memory.landed(changed, etag, newest, commit.manifest, content.written[commit.manifest])
         return commit
 
 
-def _condemned(claim: Claim, content: Content, commit: Commit, newest: int) -> set[str]:
-    """Keys of this commit's objects, reused or new, that a collection has condemned since we learned of them.
+def _condemned(claim: Claim, content: Content, newest: int) -> set[str]:
+    """Keys of objects that a collection has condemned since we learned of any.
 
     The first list counts too: it may have condemned what a head still named when we read it.
     """
-    ours = {pack_key(pack) for pack in content.written[commit.manifest].packs}
-    ours.add(manifest_key(claim.run, commit.manifest))
-    return claim.shelf.condemned(content.learned, newest) & ours
+    return claim.shelf.condemned(content.learned, newest)
+
+
+def _objects(claim: Claim, content: Content, commit: Commit) -> set[str]:
+    """Keys of what this commit names, reused or new."""
+    packs = content.written[commit.manifest].packs
+    return {manifest_key(claim.run, commit.manifest), *map(pack_key, packs)}
+
+
+def _follow(claim: Claim, memory: Memory) -> None:
+    """Learn where our newest commit lies by now if it was repacked: else the next save would rest on nothing.
+
+    The head that names its new manifest was read after the collections that `memory.newest` tells of were
+    listed, and lists from that one on are looked at before anything of it is named again.
+    """
+    commit = memory.moved
+    if commit is None:
+        return
+    try:
+        memory.follow(commit, claim.shelf.read_manifest(claim.run, commit))
+    except (Damaged, UnsupportedRepository):
+        memory.stay()  # repacked again or dropped meanwhile, or by a newer program: as if it was dropped
 
 
 def _add(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.head import Head
+from storage.checkpoints.head import Commit, Head
 from storage.checkpoints.inspection import Verdict
 from storage.checkpoints.manifest import Location, Manifest
 
@@ -31,8 +31,12 @@ class Memory:
     """Where chunks lie that need not be stored again; a base that one is predicted from may be missing."""
     pack_bytes: dict[str, int] = field(default_factory=dict)
     """Of every pack in `locations`."""
+    moved: Commit | None = None
+    """The newest of the commits that were repacked since we learned where they lie; see `follow`."""
     _packs: dict[str, frozenset[str]] = field(default_factory=dict)
     """Packs of each manifest that we know."""
+    _left: set[str] = field(default_factory=set)
+    """Packs that commits needed before they were repacked."""
     _barred: set[str] = field(default_factory=set)
 
     @classmethod
@@ -64,13 +68,42 @@ class Memory:
 
     def saw(self, head: Head, etag: str) -> None:
         """Take in a newer head, and forget what it does not name any more."""
+        ids = {commit.manifest: commit.id for commit in self.head.commits}
         self.head, self.etag = head, etag
-        named = {commit.manifest for commit in head.commits if not commit.damaged}
-        gone = self._packs.keys() - named
+        healthy = {commit.id: commit for commit in head.commits if not commit.damaged}
+        gone = self._packs.keys() - {commit.manifest for commit in healthy.values()}
+        if self.moved is not None:
+            self.moved = healthy.get(self.moved.id)
         for name in gone:
-            del self._packs[name]
+            packs, now = self._packs.pop(name), healthy.get(ids.get(name, ""))
+            if now is not None:
+                self._left |= packs
+                if self.moved is None or self.moved.step < now.step:
+                    self.moved = now
         if gone:
             self._sift()
+
+    def follow(self, commit: Commit, manifest: Manifest) -> None:
+        """Take in the manifest that `moved` has now. What is stored since need not name its old packs."""
+        self.learn(commit.manifest, manifest)
+        self.moved = None
+
+    def stay(self) -> None:
+        """Where `moved` lies now cannot be learned: its old packs may be named as before."""
+        self.moved = None
+        self._left.clear()
+
+    @property
+    def left_behind(self) -> set[str]:
+        """Packs of repacked commits that nothing we know needs any more: named again, they would not go."""
+        return self._left - self.pack_bytes.keys()
+
+    def landed(self, head: Head, etag: str, newest: int, name: str, manifest: Manifest) -> None:
+        """Take in a head that we wrote, with a commit of ours, after a look at collections up to `newest`."""
+        self.saw(head, etag)
+        self.stay()
+        self.learn(name, manifest)
+        self.newest, self.settled = newest, True
 
     def packs_of(self, manifest: str) -> frozenset[str]:
         """Packs of a manifest, as far as we know it."""

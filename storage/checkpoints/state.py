@@ -113,10 +113,18 @@ class State:
         return self._store(self._memory.locations, self._memory.pack_bytes, self.learned)
 
     def store_again(self, commit: Commit, condemned: set[str], newest: int) -> Commit:
-        """See `Content`. Only what lies in condemned packs, or rests on a chunk there, is stored again."""
+        """See `Content`. Only what lies in condemned packs, or rests on a chunk there, is stored again.
+
+        What the memory knows to lie elsewhere by now, such as bases that were repacked, is named there.
+        """
         manifest = self.written[commit.manifest]
-        kept = {chunk: at for chunk, at in manifest.locations.items() if pack_key(at.pack) not in condemned}
-        return self._store(kept, manifest.packs, newest)
+        kept = {
+            chunk: at
+            for known in (manifest.locations, self._memory.locations)
+            for chunk, at in known.items()
+            if pack_key(at.pack) not in condemned
+        }
+        return self._store(kept, {**self._memory.pack_bytes, **manifest.packs}, newest)
 
     def _store(
         self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int

@@ -26,9 +26,9 @@ def without_own_objects(patch: pytest.MonkeyPatch) -> None:
     """Only what is reused is looked for in the lists, not what is new."""
     intact = landing._condemned
 
-    def reused_only(claim, content, commit, newest):
+    def reused_only(claim, content, newest):
         own = {f"packs/{pack}" for pack in getattr(content, "_uploaded", {})}
-        return {key for key in intact(claim, content, commit, newest) - own if "/manifests/" not in key}
+        return {key for key in intact(claim, content, newest) - own if "/manifests/" not in key}
 
     patch.setattr(landing, "_condemned", reused_only)
 
@@ -37,8 +37,8 @@ def without_listing_again(patch: pytest.MonkeyPatch) -> None:
     """Collections that began during the save are not seen."""
     intact = landing._condemned
 
-    def at_the_start(claim, content, commit, newest):
-        return intact(claim, content, commit, content.learned)
+    def at_the_start(claim, content, newest):
+        return intact(claim, content, content.learned)
 
     patch.setattr(landing, "_condemned", at_the_start)
 

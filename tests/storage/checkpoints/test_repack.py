@@ -337,3 +337,41 @@ def begun_large(repo: Repository) -> RunWriter:
     writer.save(state(w=0, m=0, v=0), {}, step=0)
     writer.save(state(w=0, m=0), {}, step=1)
     return writer
+
+
+def test_the_first_save_after_a_repack_rests_on_what_was_moved_and_names_no_emptied_pack():
+    """Whether or not the emptied packs are condemned by then."""
+    for collections in (0, 2):
+        store = FakeStore()
+        repo = repository(store)
+        writer = trained(repo, 12)
+        other = repository(FakeStore(store.server))
+        other.retain("run", Retention(last=2))
+        emptied = other.repack("run").emptied
+        assert emptied
+        for _ in range(collections):
+            other.collect()
+        trained(repo, 1, 12, writer)
+        new = repo.commits("run")[-1]
+        manifest = repo.shelf.read_manifest("run", new)
+        assert not manifest.packs.keys() & emptied
+        assert set(manifest.locations) - set(own_chunks(manifest)), "it is no keyframe"
+        assert new.new_bytes < 0.5 * new.raw_bytes
+        two_collections(repo)
+        check(repo)
+        assert repo.verify(deep=True).unreferenced == 0
+
+
+def test_after_an_edit_of_its_own_a_trainer_still_finds_what_was_moved(repo, store):
+    writer = trained(repo, 12)
+    other = repository(FakeStore(store.server))
+    other.retain("run", Retention(last=2))
+    emptied = other.repack("run").emptied
+    writer.mark_damaged([])
+    store.requests.clear()
+    trained(repo, 2, 12, writer)
+    assert len([it for it in store.requests if it.verb == "get_range"]) == 1  # the manifest, once
+    manifests = [repo.shelf.read_manifest("run", it) for it in repo.commits("run")[-2:]]
+    assert not {pack for it in manifests for pack in it.packs} & emptied.keys()
+    assert all(set(it.locations) - set(own_chunks(it)) for it in manifests)
+    check(repo)
