@@ -5,6 +5,7 @@ few processes in an unlucky order, and is found sooner among fewer.
 """
 
 import contextlib
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter, borrowing, pages
 from storage.checkpoints.collector import _Collection
 
-from .collector import Watch
+from .collector import PREFIX, Watch
 from .fake_store import Crash, FakeStore, Fault, Request
 from .simulation import Simulation
 from .states import begun, near, repository
@@ -118,6 +119,32 @@ def collector(rng: random.Random) -> Work:
     return work
 
 
+HEAD = f"{PREFIX}runs/run/head"
+
+
+def repairer(rng: random.Random) -> Work:
+    """Loses the run's head or makes it unreadable at some moment, and repairs it some time later."""
+    wait, is_garbled = rng.choice((0, 1, 3, 6)), rng.random() < 0.5
+
+    def work(store: FakeStore) -> None:
+        opened = repository(store)
+        for _ in range(rng.choice((1, 4, 12))):
+            store.head(HEAD)  # time passes
+        healthy = {it.id for it in opened.commits("run") if not it.damaged}
+        named = json.loads(store.server.objects[HEAD])  # of this very moment: no request lies between
+        healthy &= {it["id"] for it in named["commits"] if not it["damaged"]}
+        if is_garbled:
+            store.server.objects[HEAD] = b"no head"
+        else:
+            del store.server.objects[HEAD]
+        for _ in range(wait):
+            list(store.scan(PREFIX))
+        named_again = {it.id for it in opened.repair("run").named if not it.damaged}
+        assert healthy <= named_again, f"{healthy - named_again} did not come back"
+
+    return work
+
+
 def faults(rng: random.Random) -> Callable[[str, Request], Fault | None]:
     """Rare kills before or after any request, rare trouble with conditional puts, of everybody."""
     often = rng.choice((0, 0, 0.03, 0.08))
@@ -137,7 +164,7 @@ def faults(rng: random.Random) -> Callable[[str, Request], Fault | None]:
 class Played:
     """One schedule, played to its end."""
 
-    def __init__(self, seed: int, patch: pytest.MonkeyPatch, *, alone: bool) -> None:
+    def __init__(self, seed: int, patch: pytest.MonkeyPatch, *, alone: bool, loses_head: bool) -> None:
         rng = random.Random(seed)
         self.simulation = Simulation()
         self.watch = Watch(self.simulation.server)
@@ -168,6 +195,8 @@ class Played:
             del processes[name]
         if alone:
             processes["newcomer"] = newcomer(random.Random(seed))
+        if loses_head:
+            processes["repairer"] = repairer(random.Random(seed))
         for name, work in processes.items():
             self.simulation.start(name, work)
         self.results = self.simulation.shuffle(seed)
@@ -182,7 +211,7 @@ class Played:
         }
 
 
-def play(seed: int, *, alone: bool = False) -> Played:
-    """`alone`: a run that is nobody's fork is among them."""
+def play(seed: int, *, alone: bool = False, loses_head: bool = False) -> Played:
+    """`alone`: a run that is nobody's fork is among them. `loses_head`: `run` does at some moment."""
     with pytest.MonkeyPatch.context() as patch:
-        return Played(seed, patch, alone=alone)
+        return Played(seed, patch, alone=alone, loses_head=loses_head)

@@ -1,12 +1,13 @@
-"""Writers, forks, take-overs, retention and the product's collector at once, in drawn orders, with faults.
+"""Writers, forks, take-overs, retention, repair and the product's collector at once, in drawn orders.
 
-Whatever a head names is there, always, and garbage goes. Without a rule, the same draws find a loss.
+With faults, whatever a head names is there, always, and garbage goes. Without a rule, the same draws find a loss.
 """
 
 import pytest
 
 from storage.checkpoints import Ending
 from storage.checkpoints.collector import _Collection
+from storage.checkpoints.repairing import _Repair
 
 from .collector import Watch, drop
 from .fake_store import FakeStore
@@ -25,12 +26,16 @@ PARTS = 4
 
 
 def check(seed: int) -> None:
-    played = play(seed, alone=seed % 2 == 1)
+    played = play(seed, alone=seed % 2 == 1, loses_head=seed % 3 == 2)
     assert played.watch.losses == [], f"seed {seed}"
     assert played.unexpected() == {}, f"seed {seed}"
     opened = repository(FakeStore(played.simulation.server))
+    for run in opened.broken_runs():  # who was to repair it was killed, or not given the time
+        opened.repair(run)
     for run in opened.runs():
         for commit in opened.commits(run):
+            if commit.damaged:
+                continue
             restored = opened.restore(run, commit.id)
             wanted = near(**restored.meta) if commit.step else state(w=0, m=0)
             assert restored.tensors == wanted, f"seed {seed}"
@@ -61,6 +66,11 @@ FOUND_BY_DRAWING = ("check", "own", "relist", "version", "touch", "remark", "und
 def test_drawn_schedules_find_the_loss_when_a_rule_is_left_out(rule, monkeypatch):
     RULES[rule](monkeypatch)
     assert any(play(seed).watch.losses for seed in range(600))
+
+
+def test_drawn_schedules_find_the_loss_when_a_repair_does_not_look_at_lists(monkeypatch):
+    monkeypatch.setattr(_Repair, "look", lambda *args: None)
+    assert any(play(seed, loses_head=True).watch.losses for seed in range(200))
 
 
 def collect_once(store: FakeStore) -> object:
