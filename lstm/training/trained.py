@@ -9,7 +9,7 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.training.arrays import from_plain
 from lstm.training.job import Job
 from lstm.training.start import plan_of
-from lstm.training.written_by import check_same, is_same, job_of, task_of
+from lstm.training.written_by import check_same, check_trained, is_same, job_of, task_of
 from lstm.windows import Plan
 from storage.checkpoints import Commit, CommitMissing, Repository
 
@@ -35,6 +35,7 @@ def load_trained(repository: Repository, run: str, commit: str = BEST) -> Traine
     Raises:
         RunMissing, CommitMissing, Damaged: it is not there, or not whole.
         OtherVersion: this Carousel builds another model for its settings.
+        NotTrained: it was imported.
     """
     identity = best_commit(repository, run).id if commit == BEST else commit
     about = repository.restore(run, identity, names=())
@@ -56,10 +57,14 @@ def best_commit(repository: Repository, run: str) -> Commit:
     Raises:
         RunMissing: no such run.
         CommitMissing: none of its commits has been validated.
+        NotTrained: the run was imported.
     """
     commits = [commit for commit in repository.commits(run) if not commit.damaged]
     validated = [c for c in commits if math.isfinite(c.metrics.get("validation_loss", math.nan))]
     if not validated:
+        if commits:
+            newest = max(commits, key=lambda commit: commit.step)
+            check_trained(repository.restore(run, newest.id, names=()).meta, f"{run}/{newest.id}")
         raise CommitMissing(
             f"run {run!r} has {len(commits)} commits and none has been validated; "
             "train it further, or name a commit by its id"

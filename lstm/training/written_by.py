@@ -32,6 +32,10 @@ class OtherVersion(UserError):
     """A commit of another Carousel: use that one for it, or train anew with this one."""
 
 
+class NotTrained(UserError):
+    """A commit that Carousel has not trained, such as an import: it has no settings, data or plan."""
+
+
 def written_by(model: nn.Module) -> dict[str, str]:
     """What a commit's meta says of who wrote it."""
     return {"carousel": _this(), "model": _digest(_shapes_of(model))}
@@ -75,16 +79,27 @@ def check_same(model: nn.Module, tensors: Mapping[str, Tensor], meta: Mapping[st
 
 
 def job_of(meta: Mapping[str, Any], place: str) -> Job:
-    """The job that a commit froze. Raises OtherVersion."""
+    """The job that a commit froze. Raises OtherVersion, NotTrained."""
     return _understood(lambda: Job.from_json(meta["job"]), meta, place)
 
 
 def task_of(meta: Mapping[str, Any], place: str) -> ForecastTask:
-    """The task that a commit froze. Raises OtherVersion."""
+    """The task that a commit froze. Raises OtherVersion, NotTrained."""
     return _understood(lambda: ForecastTask.from_state(meta["task"]), meta, place)
 
 
+def check_trained(meta: Mapping[str, Any], place: str) -> None:
+    """Make sure that a commit is of a training by Carousel, of whichever version. Raises NotTrained."""
+    if "job" not in meta and "task" not in meta:
+        raise NotTrained(
+            f"{place} was imported, or saved by another program: it holds tensors and no settings, data or"
+            " plan, so it cannot be resumed, evaluated, scored or reported; `carousel checkpoints show`,"
+            " `restore` and `export` work with it"
+        )
+
+
 def _understood(read: Callable[[], T], meta: Mapping[str, Any], place: str) -> T:
+    check_trained(meta, place)
     try:
         return read()
     except (KeyError, TypeError, ValueError) as error:

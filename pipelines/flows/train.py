@@ -161,9 +161,9 @@ def finished_run(connection: Connection, run: str) -> TrainedRun | None:
         return None
     repository = connection.existing_repository()
     newest = repository.restore(run, repository.newest_complete(run).id, names=())
+    job = job_of(newest.meta, f"{run}/{newest.commit.id}")
     if not newest.meta["finished"]:
         return None
-    job = job_of(newest.meta, f"{run}/{newest.commit.id}")
     reason = "budget" if newest.commit.step >= job.training.steps else "early stopping"
     return _ended(job, connection, newest.commit.id, newest.commit.step, reason)
 

@@ -10,7 +10,7 @@ from pipelines.surroundings.at_work import Work
 from pipelines.surroundings.connect import Connection
 from storage.checkpoints import CheckpointError, Commit, Repository, RepositoryMissing
 
-State = Literal["training", "finished", "cut short", "not begun", "damaged"]
+State = Literal["training", "finished", "cut short", "not begun", "imported", "damaged"]
 SHOWN = 20
 """Runs that are looked at closely, those with the newest commits: each costs a request for its manifest."""
 
@@ -70,8 +70,11 @@ def _state(repository: Repository, run: str, commits: tuple[Commit, ...], is_tra
     if newest is not None:
         try:
             meta = repository.restore(run, newest.id, names=()).meta
-            steps = int(meta["job"]["training"]["steps"])
-            state = "training" if is_trained else "finished" if meta["finished"] else "cut short"
+            if "job" in meta:  # as every training has it, of whichever version
+                steps = int(meta["job"]["training"]["steps"])
+                state = "training" if is_trained else "finished" if meta["finished"] else "cut short"
+            else:
+                state = "imported"
         except (CheckpointError, KeyError):
             state = "damaged"
     return RunState(

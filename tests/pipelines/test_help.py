@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import typer.rich_utils
 
 from pipelines.cli import main as _entry
 from pipelines.cli import run
@@ -33,6 +34,12 @@ def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def set_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Of the terminal. Typer reads its own variable only once, when it first shows help."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(typer.rich_utils, "MAX_WIDTH", width)
+
+
 def test_commands_stand_in_groups_in_the_order_of_a_first_hour(capsys):
     text = help_of("", capsys)
     found = [text.index(f"─ {panel} ─") for panel in dict.fromkeys(panel for panel, _, _, _ in COMMANDS)]
@@ -42,8 +49,7 @@ def test_commands_stand_in_groups_in_the_order_of_a_first_hour(capsys):
 @pytest.mark.parametrize("command", leaves())
 @pytest.mark.parametrize("width", [80, 120])
 def test_every_command_explains_itself_within_the_terminal(command, width, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("TERMINAL_WIDTH", str(width))
+    set_width(monkeypatch, width)
     text = help_of(command, capsys)
     assert max(map(len, text.splitlines())) <= width
     assert f"Usage: carousel {command}" in text
@@ -53,7 +59,7 @@ def test_every_command_explains_itself_within_the_terminal(command, width, capsy
 
 @pytest.mark.parametrize("command", leaves())
 def test_every_command_has_an_example_that_it_understands(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    set_width(monkeypatch, 200)
     (example,) = re.findall(r"Example: carousel (.+?)\s*$", help_of(command, capsys), re.MULTILINE)
     first = shlex.split(re.split(r" \|\| | > ", example)[0])
     assert " ".join(first).startswith(command)
@@ -65,8 +71,7 @@ def test_every_command_has_an_example_that_it_understands(command, capsys, monke
 
 
 def test_the_terminal_wraps_paragraphs_not_the_source(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    set_width(monkeypatch, 200)
     assert "by series and time; what a file's text means is found out, and" in help_of("ingest", capsys)
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.training.start import begin
 from lstm.training.trained import load_trained
-from lstm.training.written_by import OtherVersion, check_same
-from storage.checkpoints import Repository
+from lstm.training.written_by import NotTrained, OtherVersion, check_same, job_of
+from storage.checkpoints import Repository, RunWriter, Tensor
 from storage.objects import Bucket
 
 
@@ -39,6 +40,17 @@ def test_a_commit_of_this_carousel_is_loaded(begun):
     job, repository, start = begun
     assert load_trained(repository, job.run, start.commit).job == job
     assert repository.restore(job.run, names=()).meta["written_by"]["carousel"]
+
+
+@pytest.mark.parametrize("commit", ["best", "newest"])
+def test_an_imported_commit_is_told_as_such_with_what_can_be_done(commit, begun):
+    _, repository, _ = begun
+    tensors = {"w": Tensor.from_numpy(np.zeros((40, 40), np.float32))}
+    RunWriter.create(repository, f"imported-{commit}", "import-1").save(tensors, {"source": "a file"}, step=0)
+    with pytest.raises(NotTrained, match=r"was imported.*cannot be resumed.*`export`"):
+        load_trained(repository, f"imported-{commit}", commit)
+    with pytest.raises(NotTrained, match="imported/1234 was imported"):
+        job_of({"source": "a file"}, "imported/1234")
 
 
 @pytest.mark.parametrize(

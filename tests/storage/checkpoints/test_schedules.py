@@ -1,6 +1,7 @@
 """Writers, forks, take-overs, retention, repair and the product's collector at once, in drawn orders.
 
-With faults, whatever a head names is there, always, and garbage goes. Without a rule, the same draws find a loss.
+With faults, whatever a head names is there, always, and garbage goes. Without a rule, the same draws find a
+loss.
 """
 
 import pytest
