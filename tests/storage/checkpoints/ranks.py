@@ -78,13 +78,17 @@ class Ranks:
         *,
         step: int = 0,
         errors: Mapping[int, Exception] | None = None,
+        dead: int | None = None,
     ) -> list[Any]:
-        """What each rank has come to: rank 0's commit, None, or what was raised."""
+        """What each rank has come to: rank 0's commit, None, or what was raised; `dead` does nothing."""
         found: list[Any] = [None] * self.size
         errors = errors or {}
+        self.wires.gone = set() if dead is None else {dead}
 
         def act(rank: int) -> None:
             values = {f"value {rank}": rank} if rank == 0 else {}
+            if rank == dead:
+                return
             try:
                 if rank == 0:
                     found[0] = self.savers[0].lead(

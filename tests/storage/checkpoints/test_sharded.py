@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.checkpoints import DeltaPolicy, HelperFailed, Repository, RunWriter, Tensor
+from storage.checkpoints import DeltaPolicy, HelperFailed, RankGone, Repository, RunWriter, Tensor
 from storage.checkpoints.chunks import cut
 from storage.checkpoints.sharded import ArrayShard, Box, share
 from storage.checkpoints.sharded.boxes import chunk_box
@@ -188,6 +188,14 @@ def test_a_rank_that_cannot_take_part_fails_the_save_everywhere_and_the_next_one
     assert isinstance(found[failing], AccessDenied)
     assert all(isinstance(it, Exception) and "not I" in str(it) for it in found)
     assert crew.save(shards)[1:] == [None, None]
+
+
+def test_a_rank_that_has_died_fails_the_save_on_the_others():
+    crew = Ranks(FakeStore(), 3)
+    found = crew.save(divided(arrays_of(), parts_for(3), 3), dead=1)
+    assert isinstance(found[0], RankGone)
+    assert isinstance(found[2], HelperFailed)
+    assert crew.writer.head.commits == ()
 
 
 @pytest.mark.parametrize("refused", [0, 1])
