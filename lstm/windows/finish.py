@@ -52,6 +52,7 @@ class Finish:
         self._target, self._target_ids = self._places(("target",))
         self._by = self._scaled_by(features.columns)
         self._scaled = bool(np.any(self._by != "none"))
+        self._untouched = not (features.ids or self._roles or self._scaled or calendar)
         self.fallen: tuple[str | int | None, ...] = ()
         """Entities without a training row, which are scaled as the table as a whole is."""
         if self._scaled:
@@ -61,6 +62,8 @@ class Finish:
 
     def __call__(self, batch: Batch) -> Batch:
         """The finished batch; its arrays are fresh or the given one's."""
+        if self._untouched:
+            return batch
         values, ids = self._features.split(batch.values)
         level = spread = None
         if self._scaled:
