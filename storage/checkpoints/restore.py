@@ -161,9 +161,12 @@ def is_named(shelf: Shelf, run: str, commit: Commit) -> bool:
     return any(known.manifest == commit.manifest for known in _entries(shelf, run))
 
 
-def _entries(shelf: Shelf, run: str) -> tuple[Commit, ...]:
-    """What the run's head and its pages name now, the last written first."""
+def _entries(shelf: Shelf, run: str) -> Iterator[Commit]:
+    """What the run's head and its pages name now, the last written first; pages are read last."""
     try:
-        return read_whole(shelf, run).entries[::-1]
+        head, _ = shelf.read_head(run)
+        yield from reversed(head.commits)
+        if head.pages:
+            yield from reversed(read_whole(shelf, run).entries)
     except RunMissing:
-        return ()
+        return

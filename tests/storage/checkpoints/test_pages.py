@@ -197,3 +197,14 @@ def test_a_state_saved_again_does_not_stand_twice_in_a_page_that_is_packed_anew(
         opened.collect()
     report = opened.verify(deep=True)
     assert (report.findings, report.unreferenced) == ([], 0)
+
+
+def test_passing_over_a_damaged_commit_of_the_head_reads_no_page():
+    store = FakeStore()
+    run_of(store, 30)
+    opened = repository(store)
+    for commit in opened.head("run").commits[-2:]:
+        del store.server.objects[f"{PREFIX}runs/run/manifests/{commit.manifest}"]
+    store.requests.clear()
+    assert opened.restore("run").commit.step == 27
+    assert [it for it in store.requests if "/pages/" in it.key] == []
