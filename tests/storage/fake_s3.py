@@ -66,6 +66,7 @@ def serve(port: int = 0) -> Iterator[FakeS3]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer goes in two parts; the second would wait 40 ms
     state: FakeS3
 
     def log_message(self, *_: object) -> None:

@@ -56,7 +56,7 @@ def test_every_window_comes_as_from_a_sound_server(server):
 
 
 def test_one_that_stays_overloaded_ends_the_stream_with_its_reason(server):
-    opened = windows_of(server)
+    opened = windows_of(server, patience_s=2)
     server.faults += [503] * 1000
     with opened.stream() as stream, pytest.raises(Unreachable, match=r"keeps failing; .* answers 503"):
         next(iter(stream))
