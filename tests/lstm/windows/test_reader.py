@@ -245,7 +245,7 @@ def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
     class Slow:
         """Notices whether its slot was given away while it wrote."""
 
-        columns = ("x",)
+        width = 1
 
         def __init__(self):
             self.plan = plan
