@@ -250,7 +250,7 @@ def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
         def __init__(self):
             self.plan = plan
 
-        def load_block(self, superblock, values, times, told):
+        def load_block(self, superblock, values, times, told, moments):
             began.set()
             early.append(released.wait(0.2))
 
