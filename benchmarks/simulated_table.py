@@ -55,7 +55,9 @@ class SimulatedSnapshot:
         """See `Snapshot`."""
         return (SENSORS * ROWS,)
 
-    def read(self, file: DataFile, row_group: int, columns: Sequence[str]) -> pa.Table:
+    def read(
+        self, file: DataFile, row_group: int, columns: Sequence[str], rows: tuple[int, int] | None = None
+    ) -> pa.Table:
         """See `Snapshot`."""
         with self._lock:
             self.requests += _REQUESTS
@@ -70,7 +72,11 @@ class SimulatedSnapshot:
             ],
             schema=self.schema,
         )
-        return table.select(list(columns))
+        return table.select(list(columns))[slice(*(rows or (None, None)))]
+
+    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
+        """None: files without a page index."""
+        return None
 
 
 class CachedIndex:

@@ -35,6 +35,16 @@ class OrcSource:
             raise self._damaged(error) from error
         return [table.column(name) for name in names]
 
+    def page_rows(self, row_group: int, positions: Sequence[int]) -> int | None:
+        """None: of a part of it all of it is fetched."""
+        return None
+
+    def read_rows(
+        self, row_group: int, positions: Sequence[int], first: int, count: int
+    ) -> list[pa.ChunkedArray]:
+        """`read`, of rows [first, first + count) alone."""
+        return [column.slice(first, count) for column in self.read(row_group, positions)]
+
     def _open(self) -> orc.ORCFile:
         try:
             return orc.ORCFile(pa.BufferReader(self._place.whole()))

@@ -1,16 +1,23 @@
-"""Read row groups of a Parquet file: only the column chunks that are asked for come over the wire."""
+"""Read row groups of a Parquet file: only the column chunks that are asked for come over the wire.
+
+Of some rows of a row group only the pages come that hold them, where the file has a page index.
+"""
 
 from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.tables.errors import SnapshotDamaged, UnsupportedTable
+from storage.tables.pages import PageIndex, Pages, Span
 from storage.tables.ranged import Place, RangedFile
+from storage.tables.thrift import BadThrift
 
 _TAIL = 64 << 10
 """Bytes from the end that hold most footers whole, so that one request does."""
@@ -25,7 +32,9 @@ class ParquetSource:
         self._place = place
         self._whole = place.range(0, place.size) if 0 < place.size <= _SMALL else None
         """Of a small file, until its first row group is read."""
-        self._footer = _read_footer(place, self._whole)
+        footer = _read_footer(place, self._whole)
+        self._footer = _parsed(place, footer)
+        self._footer_bytes = footer
         schema = self._open(place).schema_arrow
         self.fields: tuple[pa.Field, ...] = tuple(schema)
         groups = range(self._footer.num_row_groups)
@@ -41,7 +50,7 @@ class ParquetSource:
     def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
         """Read top-level columns, by their position in `fields`, in the order asked."""
         group = self._footer.row_group(row_group)
-        wanted = sorted({leaf for position in positions for leaf in self._leaves[position]})
+        wanted = self._wanted(positions)
         chunks = [_chunk(group.column(leaf)) for leaf in wanted]
         self._place.meter.add(needed=sum(length for _, length in chunks))
         whole, self._whole = self._whole, None  # the next row group is fetched: sources stay open for long
@@ -50,8 +59,69 @@ class ParquetSource:
             table = file.reader.read_row_group(row_group, column_indices=wanted, use_threads=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             raise _unreadable(self._place, error) from error
-        order = {position: column for column, position in enumerate(sorted(set(positions)))}
-        return [table.column(order[position]) for position in positions]
+        return _in_order(table, positions)
+
+    def page_rows(self, row_group: int, positions: Sequence[int]) -> int | None:
+        """Rows of the largest page among top-level columns; None: the file has no page index."""
+        pages = self._pages(row_group, self._wanted(positions))
+        return None if pages is None else max(int(np.diff(it.first_row).max()) for it in pages.values())
+
+    def read_rows(
+        self, row_group: int, positions: Sequence[int], first: int, count: int
+    ) -> list[pa.ChunkedArray]:
+        """`read`, of rows [first, first + count) alone. Without a page index all are fetched for them."""
+        pages = self._pages(row_group, self._wanted(positions)) if count else None
+        if pages is None:
+            return [column.slice(first, count) for column in self.read(row_group, positions)]
+        rows = Span(first, first + count)
+        together: dict[Span, list[int]] = {}
+        for position in sorted(set(positions)):
+            spans = {pages[leaf].span(rows) for leaf in self._leaves[position]}
+            # leaves of a nested column are read together: where their pages differ, all pages are
+            span = spans.pop() if len(spans) == 1 else Span(0, self._footer.row_group(row_group).num_rows)
+            together.setdefault(span, []).append(position)
+        read: dict[int, pa.ChunkedArray] = {}
+        for span, alike in together.items():
+            columns = self._read_span(row_group, alike, pages, span)
+            read |= dict(
+                zip(alike, (column.slice(first - span.first, count) for column in columns), strict=True)
+            )
+        return [read[position] for position in positions]
+
+    def _read_span(
+        self, row_group: int, positions: Sequence[int], pages: Mapping[int, Pages], span: Span
+    ) -> list[pa.ChunkedArray]:
+        """Columns whose pages begin and end at `span`."""
+        wanted = self._wanted(positions)
+        group = self._footer.row_group(row_group)
+        needed = sum(group.column(leaf).total_compressed_size for leaf in wanted)
+        self._place.meter.add(needed=round(needed * (span.end - span.first) / group.num_rows))
+        try:
+            content = self._page_index.file_of(row_group, {leaf: pages[leaf] for leaf in wanted}, span)
+            file = pq.ParquetFile(
+                pa.BufferReader(content), coerce_int96_timestamp_unit="us", pre_buffer=False
+            )
+            table = file.reader.read_row_group(0, column_indices=wanted, use_threads=False)
+        except (BadThrift, pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise _unreadable(self._place, error) from error
+        if table.num_rows != span.end - span.first:
+            found = f"{table.num_rows} rows in pages of {span.end - span.first}"
+            raise _unreadable(self._place, BadThrift(found))
+        return _in_order(table, positions)
+
+    def _pages(self, row_group: int, wanted: Sequence[int]) -> dict[int, Pages] | None:
+        try:
+            return self._page_index.of(row_group, wanted)
+        except BadThrift as error:
+            raise _unreadable(self._place, error) from error
+
+    @cached_property
+    def _page_index(self) -> PageIndex:
+        return PageIndex(self._place, self._footer_bytes)
+
+    def _wanted(self, positions: Sequence[int]) -> list[int]:
+        """Parquet's columns that hold top-level columns."""
+        return sorted({leaf for position in positions for leaf in self._leaves[position]})
 
     def _open(self, source: Place | RangedFile) -> pq.ParquetFile:
         file = RangedFile(source) if isinstance(source, Place) else source
@@ -63,7 +133,12 @@ class ParquetSource:
         )
 
 
-def _read_footer(place: Place, whole: bytes | None) -> pq.FileMetaData:
+def _in_order(table: pa.Table, positions: Sequence[int]) -> list[pa.ChunkedArray]:
+    order = {position: column for column, position in enumerate(sorted(set(positions)))}
+    return [table.column(order[position]) for position in positions]
+
+
+def _read_footer(place: Place, whole: bytes | None) -> bytes:
     tail_length = place.size if whole is not None else min(_TAIL, place.size)
     tail = place.range(place.size - tail_length, tail_length) if whole is None else whole
     if tail[-4:] == b"PARE":
@@ -76,9 +151,13 @@ def _read_footer(place: Place, whole: bytes | None) -> pq.FileMetaData:
         raise SnapshotDamaged(f"{place.uri}, which {place.snapshot} needs, has no valid footer")
     if footer > len(tail):
         tail = place.range(place.size - footer, footer - len(tail)) + tail
+    return tail[-footer:]
+
+
+def _parsed(place: Place, footer: bytes) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-footer:]))
-    except (pa.ArrowInvalid, OSError) as error:
+        return pq.read_metadata(pa.BufferReader(b"PAR1" + footer))
+    except (ValueError, OSError) as error:  # Arrow's own, or a name that is no text
         raise _unreadable(place, error) from error
 
 

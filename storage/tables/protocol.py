@@ -144,18 +144,28 @@ class Snapshot(Protocol):
             SnapshotDamaged: the file is gone.
         """
 
-    def read(self, file: DataFile, row_group: int, columns: Sequence[str]) -> pa.Table:
+    def read(
+        self, file: DataFile, row_group: int, columns: Sequence[str], rows: tuple[int, int] | None = None
+    ) -> pa.Table:
         """Read the live rows of one row group, in file order.
 
         Args:
             file: one of `files`.
             row_group: index into `row_groups(file)`.
             columns: logical names; the table comes back with exactly these, in this order.
+            rows: first and end of those among them that are wanted; where the file has a page index, only
+                pages that hold them are fetched. None: all.
 
         Raises:
             NoSuchColumn: a name that the schema does not have.
             SnapshotDamaged: the file is gone or cut short.
             UnsupportedTable: the file holds something that cannot be read faithfully.
+        """
+
+    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
+        """Rows of the largest page of these columns; None: with a part of a row group all of it is fetched.
+
+        Raises as `read`.
         """
 
 

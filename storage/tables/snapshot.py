@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from storage.disk_cache import DiskCache
@@ -43,6 +44,14 @@ class Source(Protocol):
 
     def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
         """Read top-level columns by position in `fields`."""
+
+    def page_rows(self, row_group: int, positions: Sequence[int]) -> int | None:
+        """Rows of the largest page among those columns; None: what is read in parts is fetched whole."""
+
+    def read_rows(
+        self, row_group: int, positions: Sequence[int], first: int, count: int
+    ) -> list[pa.ChunkedArray]:
+        """`read`, of rows [first, first + count) alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,22 +126,23 @@ class FileSnapshot:
         gone = np.diff(np.searchsorted(self._deleted_of(stored), starts))
         return tuple(int(rows - deleted) for rows, deleted in zip(groups, gone, strict=True))
 
-    def read(self, file: DataFile, row_group: int, columns: Sequence[str]) -> pa.Table:
-        """Read the live rows of one row group, in file order."""
-        stored = self._stored_of(file)
-        wanted = [find(self._columns, name, self.table) for name in columns]
-        source = self._source(stored)
-        if not 0 <= row_group < len(source.row_groups):
-            raise IndexError(f"{file.path} has {len(source.row_groups)} row groups, none is {row_group}")
-        fields = source.fields if stored.prepare is None else stored.prepare(source.fields)
-        found = [self._position(column, stored, fields) for column in wanted]
+    def read(
+        self, file: DataFile, row_group: int, columns: Sequence[str], rows: tuple[int, int] | None = None
+    ) -> pa.Table:
+        """Read the live rows of one row group, in file order; or those of [first, end) among them."""
+        stored, source, wanted, fields, found = self._found(file, row_group, columns)
+        start, count = sum(source.row_groups[:row_group]), source.row_groups[row_group]
+        keep = positions.kept(self._deleted_of(stored), start, count)
+        first, stop = (0, count) if rows is None else _stored_rows(keep, *rows)
         stand = sorted({position for position in found if position is not None})
-        read = dict(zip(stand, source.read(row_group, stand), strict=True)) if stand else {}
-
-        start, rows = sum(source.row_groups[:row_group]), source.row_groups[row_group]
-        keep = positions.kept(self._deleted_of(stored), start, rows)
-        live = rows if keep is None else int(keep.sum())
-        mask = None if keep is None else pa.array(keep)
+        if not stand:
+            read = {}
+        elif (first, stop) == (0, count):
+            read = dict(zip(stand, source.read(row_group, stand), strict=True))
+        else:
+            read = dict(zip(stand, source.read_rows(row_group, stand, first, stop - first), strict=True))
+        live = stop - first if keep is None else int(keep[first:stop].sum())
+        mask = None if keep is None else pa.array(keep[first:stop])
         arrays = []
         for column, position in zip(wanted, found, strict=True):
             if position is None:
@@ -141,6 +151,23 @@ class FileSnapshot:
             values = read[position] if mask is None else read[position].filter(mask)
             arrays.append(convert(values, fields[position], column, by_id=self._by_id))
         return pa.Table.from_arrays(arrays, schema=schema_of(wanted))
+
+    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
+        """Rows of the largest page of these columns; None: of a part of a row group all is fetched."""
+        _, source, _, _, found = self._found(file, row_group, columns)
+        return source.page_rows(row_group, sorted({position for position in found if position is not None}))
+
+    def _found(
+        self, file: DataFile, row_group: int, columns: Sequence[str]
+    ) -> tuple[StoredFile, Source, list[Column], Sequence[pa.Field], list[int | None]]:
+        """A file, its columns that are asked for, and where the file has them."""
+        stored = self._stored_of(file)
+        wanted = [find(self._columns, name, self.table) for name in columns]
+        source = self._source(stored)
+        if not 0 <= row_group < len(source.row_groups):
+            raise IndexError(f"{file.path} has {len(source.row_groups)} row groups, none is {row_group}")
+        fields = source.fields if stored.prepare is None else stored.prepare(source.fields)
+        return stored, source, wanted, fields, [self._position(column, stored, fields) for column in wanted]
 
     def _position(self, column: Column, stored: StoredFile, fields: Sequence[pa.Field]) -> int | None:
         if stored.constants_win and column.name in stored.constants:
@@ -187,6 +214,14 @@ def _open(stored: StoredFile, deleted: int) -> Source:
             f"{stored.place.snapshot} says that {stored.file.rows} are live"
         )
     return source
+
+
+def _stored_rows(keep: npt.NDArray[np.bool_] | None, first: int, end: int) -> tuple[int, int]:
+    """First and end of the stored rows that hold live rows [first, end)."""
+    if keep is None or end <= first:
+        return first, end
+    live = np.flatnonzero(keep)
+    return int(live[first]), int(live[end - 1]) + 1
 
 
 def _missing(column: Column, stored: StoredFile, rows: int) -> pa.Array:

@@ -11,7 +11,8 @@ from .runner import Runner
 pytestmark = pytest.mark.timeout(900)  # a dozen launches, on a machine that may be busy
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])  # both: make test-resume
+@pytest.mark.slow  # `make test-resume`, and so CI
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_killed_at_seven_points_it_ends_bit_identical(
     runner: Runner, make_job: Callable[..., Job], ranks: int
 ) -> None:

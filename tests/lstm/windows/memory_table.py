@@ -39,9 +39,13 @@ class MemorySnapshot:
     def row_groups(self, file):
         return tuple(group.num_rows for group in self._groups[file.identity])
 
-    def read(self, file, row_group, columns):
+    def read(self, file, row_group, columns, rows=None):
         self.reads[file.path, row_group, tuple(columns)] += 1
-        return self._groups[file.identity][row_group].select(list(columns))
+        group = self._groups[file.identity][row_group].select(list(columns))
+        return group if rows is None else group[slice(*rows)]
+
+    def page_rows(self, file, row_group, columns):
+        return None
 
 
 def _bytes(table):

@@ -453,6 +453,14 @@ class TableContract:
         assert read.column("x").equals(rows.slice(140_000, 20_000).column("x"))
         assert after.fetched - before.fetched == after.needed - before.needed < file.size / 10
 
+    @pytest.mark.parametrize(("first", "end"), [(0, 0), (3, 4), (10, 60), (0, 100), (99, 100)])
+    def test_some_rows_of_a_row_group_are_those_of_the_whole(self, table, first, end):
+        table.append(sensors(250), transaction="a")
+        snapshot = table.snapshot()
+        names = ["n", "entity", "time", "x"]
+        some = snapshot.read(snapshot.files[0], 1, names, (first, end))
+        assert some.equals(sensors(250).select(names)[100 + first : 100 + end])
+
     def test_many_threads_read_one_snapshot(self, table):
         table.append(sensors(1_000), transaction="a")
         snapshot = table.snapshot()

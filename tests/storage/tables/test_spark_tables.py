@@ -126,6 +126,8 @@ def test_single_columns_are_the_same_as_whole_rows(fixtures, name):
     whole = snapshot.read(file, 0, names)
     for columns in (names[::-1], names[:1], [names[-1], names[0]]):
         assert snapshot.read(file, 0, columns).equals(whole.select(columns))
+        part = snapshot.read(file, 0, columns, (1, max(1, whole.num_rows - 1)))
+        assert part.equals(whole.select(columns)[1 : max(1, whole.num_rows - 1)])
 
 
 def test_versions_of_a_cleaned_log_are_refused_with_the_range(fixtures):

@@ -1,0 +1,175 @@
+"""Thrift's compact protocol, as far as Parquet's metadata need it: structs by field id, both ways.
+
+What is read stays as it is when it is written again, unknown fields too. Source: Apache Thrift,
+`doc/specs/thrift-compact-protocol.md`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple, TypeAlias
+
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+_WHOLE = (I16, I32, I64)
+_MOST_DEEP = 32
+"""Levels of nesting; Parquet's own structs have seven."""
+
+
+class Field(NamedTuple):
+    """A field of a struct."""
+
+    type: int
+    value: Any
+    """bool, int, float, bytes, `Struct`, or a `Items`."""
+
+
+class Items(NamedTuple):
+    """A list or a set."""
+
+    type: int
+    values: list[Any]
+
+
+Struct: TypeAlias = dict[int, Field]
+"""By field id."""
+
+
+class BadThrift(ValueError):
+    """These bytes are no struct in Thrift's compact protocol."""
+
+
+def read_struct(data: bytes, start: int = 0) -> tuple[Struct, int]:
+    """The struct that begins at `start`, and where it ends.
+
+    Raises:
+        BadThrift: there is none.
+    """
+    reader = _Reader(data, start)
+    try:
+        return reader.structure(0), reader.position
+    except (IndexError, struct.error) as error:
+        raise BadThrift(f"a struct at byte {start} of {len(data)} is cut short") from error
+
+
+def write_struct(fields: Struct) -> bytes:
+    """The inverse of `read_struct`."""
+    out = bytearray()
+    _write(out, STRUCT, fields)
+    return bytes(out)
+
+
+class _Reader:
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data, self.position = data, position
+
+    def structure(self, depth: int) -> Struct:
+        if depth > _MOST_DEEP:
+            raise BadThrift(f"structs are nested more than {_MOST_DEEP} deep")
+        fields: Struct = {}
+        number = 0
+        while header := self._byte():
+            kind = header & 15
+            number = number + (header >> 4) if header >> 4 else self._signed()
+            value = kind == TRUE if kind in (TRUE, FALSE) else self._value(kind, depth)
+            fields[number] = Field(kind, value)
+        return fields
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if kind in _WHOLE:
+            return self._signed()
+        if kind == BINARY:
+            return self._bytes(self._unsigned())
+        if kind == STRUCT:
+            return self.structure(depth + 1)
+        if kind in (LIST, SET):
+            return self._items(depth)
+        if kind == BYTE:
+            return struct.unpack("b", self._bytes(1))[0]
+        if kind == DOUBLE:
+            return struct.unpack("<d", self._bytes(8))[0]
+        raise BadThrift(f"a value of type {kind}, which Parquet's metadata do not have")
+
+    def _items(self, depth: int) -> Items:
+        header = self._byte()
+        count = header >> 4 if header >> 4 < 15 else self._unsigned()
+        if count > len(self._data) - self.position:  # each takes a byte at least
+            raise BadThrift(f"a list of {count} in {len(self._data)} bytes")
+        kind = header & 15
+        if kind in (TRUE, FALSE):
+            return Items(kind, [self._byte() == TRUE for _ in range(count)])
+        return Items(kind, [self._value(kind, depth + 1) for _ in range(count)])
+
+    def _byte(self) -> int:
+        self.position += 1
+        return self._data[self.position - 1]
+
+    def _bytes(self, count: int) -> bytes:
+        end = self.position + count
+        if end > len(self._data):
+            raise BadThrift(f"{count} bytes are wanted at byte {self.position} of {len(self._data)}")
+        found = self._data[self.position : end]
+        self.position = end
+        return found
+
+    def _unsigned(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+            if shift > 63:
+                raise BadThrift(f"a number at byte {self.position} is longer than 64 bits")
+
+    def _signed(self) -> int:
+        value = self._unsigned()
+        return (value >> 1) ^ -(value & 1)
+
+
+def _write(out: bytearray, kind: int, value: Any) -> None:
+    if kind in _WHOLE:
+        _write_unsigned(out, (value << 1) ^ (value >> 63))
+    elif kind == BINARY:
+        _write_unsigned(out, len(value))
+        out += value
+    elif kind == STRUCT:
+        _write_fields(out, value)
+    elif kind in (LIST, SET):
+        count = len(value.values)
+        out.append(min(count, 15) << 4 | value.type)
+        if count >= 15:
+            _write_unsigned(out, count)
+        for item in value.values:
+            _write(out, value.type, item)
+    elif kind in (TRUE, FALSE):  # only in lists: a field's header holds its own
+        out.append(TRUE if value else FALSE)
+    elif kind == BYTE:
+        out += struct.pack("b", value)
+    else:
+        assert kind == DOUBLE
+        out += struct.pack("<d", value)
+
+
+def _write_fields(out: bytearray, fields: Struct) -> None:
+    before = 0
+    for number in sorted(fields):
+        kind, value = fields[number]
+        if kind in (TRUE, FALSE):
+            kind = TRUE if value else FALSE
+        if 0 < number - before <= 15:
+            out.append((number - before) << 4 | kind)
+        else:
+            out.append(kind)
+            _write_unsigned(out, (number << 1) ^ (number >> 63))
+        if kind not in (TRUE, FALSE):
+            _write(out, kind, value)
+        before = number
+    out.append(0)
+
+
+def _write_unsigned(out: bytearray, value: int) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
