@@ -4,12 +4,16 @@ from lstm.tasks.forecast import check_times, check_window
 from lstm.training.job import Job
 from lstm.windows import Plan, index_snapshot, make_plan
 from lstm.windows.columns import check_features
+from lstm.windows.features import Features
+from lstm.windows.sizing import fitted
 from storage.objects import Bucket
 from storage.tables import Snapshot
 
 
 def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
-    """Plan the windows of `snapshot` as `job` wants them; files that `cache` knows are not scanned again.
+    """Plan the windows of `snapshot` as `job` wants them and its memory holds them.
+
+    Files that `cache` knows are not scanned again.
 
     Raises:
         UserError: the table or its columns cannot serve; the message says why.
@@ -25,5 +29,8 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
         cache=cache,
     )
     plan = make_plan(index, job.window, job.split, job.order)
+    features = Features(snapshot.schema, job.forecast.features)
+    training = job.training
+    plan = fitted(plan, snapshot, features, budget_bytes=training.memory_mib << 20, ranks=training.ranks)
     check_times(plan)
     return plan

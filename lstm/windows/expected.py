@@ -14,21 +14,24 @@ from numpy.typing import NDArray
 from lstm.windows.memory import rank_bytes
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
+from lstm.windows.read import reads_parts
 from lstm.windows.spec import Split
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Row groups of one epoch on one rank."""
+    """What one rank reads in one epoch: row groups, or rows where the plan has parts of row groups read."""
 
     needed: int
-    """Row groups that the rank's windows need, halos included."""
+    """What the rank's windows need: row groups with those of halos, or rows of its superblocks."""
     uses: int
-    """How often blocks need one: what would be fetched if none stayed in memory."""
+    """What would be fetched if nothing stayed in memory."""
     fetched: int
-    """How often one will be fetched, with the budget that there is."""
+    """What will be fetched, with the budget that there is; of pages the rows that blocks hold."""
     rows: int
-    """Rows of the row groups needed."""
+    """Rows of what is needed."""
+    row_groups: int
+    """Row groups touched."""
 
     @property
     def amplification(self) -> float:
@@ -64,7 +67,6 @@ def expected_reading(
         ranks: ranks in all.
         ordered: nothing is shuffled.
     """
-    first, groups = _groups_of_blocks(plan)
     order = EpochOrder(
         plan.split_windows(split).counts,
         lanes=plan.order.lanes,
@@ -73,11 +75,14 @@ def expected_reading(
         epoch=0,
         shuffled=not ordered,
     )
+    blocks = plan.split_windows(split).superblocks[_as_loaded(order, rank, ranks)]
+    if reads_parts(plan):
+        return _in_parts(plan, blocks)
+    first, groups = _groups_of_blocks(plan)
     room = budget_bytes - rank_bytes(plan, split, ranks, row_bytes, ordered=ordered)
     sizes = (plan.pieces.group_rows * row_bytes).tolist()
     kept: OrderedDict[int, None] = OrderedDict()
     held = uses = fetched = 0
-    blocks = plan.split_windows(split).superblocks[_as_loaded(order, rank, ranks)]
     for block in blocks.tolist():
         for group in groups[first[block] : first[block + 1]].tolist():
             uses += 1
@@ -90,7 +95,29 @@ def expected_reading(
             while held > room and kept:
                 held -= sizes[kept.popitem(last=False)[0]]
     needed = np.unique(groups[_ranges(first[blocks], first[blocks + 1])])
-    return Reading(len(needed), uses, fetched, int(plan.pieces.group_rows[needed].sum()))
+    return Reading(len(needed), uses, fetched, int(plan.pieces.group_rows[needed].sum()), len(needed))
+
+
+def _in_parts(plan: Plan, blocks: NDArray[np.int64]) -> Reading:
+    """Of each row group that a block touches, the rows from the first to the last one that it holds."""
+    wanted = np.isin(np.arange(len(plan.superblocks)), blocks)
+    fetched, touched = 0, np.zeros(len(plan.pieces.group_rows), np.bool_)
+    for numbers, parts in plan.superblocks.all_parts():
+        held = np.flatnonzero((parts.stored > 0) & wanted[numbers[parts.owner]])
+        if not len(held):
+            continue
+        stored = parts.stored[held]
+        places = np.cumsum(stored) - stored
+        copies = plan.segments.copies(parts.first[held], stored, places)
+        owner = parts.owner[held][np.searchsorted(places, copies.place, side="right") - 1]
+        order = np.lexsort((copies.group, owner))
+        ahead = np.flatnonzero(np.diff(owner[order], prepend=-1) | np.diff(copies.group[order], prepend=-1))
+        low = np.minimum.reduceat(copies.row[order], ahead)
+        high = np.maximum.reduceat((copies.row + copies.count)[order], ahead)
+        fetched += int((high - low).sum())
+        touched[copies.group] = True
+    rows = int(np.diff(plan.superblocks.first)[blocks].sum())
+    return Reading(rows, fetched, fetched, rows, int(touched.sum()))
 
 
 def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

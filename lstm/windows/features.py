@@ -67,6 +67,11 @@ class Features:
         """Cells of a row, 4 bytes each."""
         return len(self.cells) + len(self.ids)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a decoded row: its cells and its time."""
+        return 4 * self.width + 8
+
     def places(self, name: str) -> list[int]:
         """A column's places among the numbers, its flag included, or among the ids."""
         places = list(range(*self.slices[name].indices(self.width)))

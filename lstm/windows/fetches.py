@@ -4,22 +4,25 @@ import threading
 
 
 class Fetches:
-    """Counts, epoch by epoch, the row groups that blocks needed and those that were fetched for them."""
+    """Counts, epoch by epoch, what blocks needed of row groups and what was fetched for them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._needed: dict[int, set[int]] = {}
+        self._needed: dict[int, dict[int, int]] = {}
         self._passed = 0
         self._fetched = 0
 
-    def count(self, epoch: int, group: int, *, fetched: bool) -> None:
-        """A block of `epoch` needed a row group: it was fetched for it, or somebody held it already."""
+    def count(self, epoch: int, unit: int, needed: int, fetched: int) -> None:
+        """A block of `epoch` needed a unit, which counts once per epoch, and so much was fetched for it.
+
+        Units are row groups, counted by number, or where parts of these are read superblocks, by rows.
+        """
         with self._lock:
             if epoch not in self._needed:
                 # blocks are loaded one epoch ahead at most: older ones are complete
                 self._pass([old for old in self._needed if old < epoch - 1])
-                self._needed[epoch] = set()
-            self._needed[epoch].add(group)
+                self._needed[epoch] = {}
+            self._needed[epoch][unit] = max(needed, self._needed[epoch].get(unit, 0))
             self._fetched += fetched
 
     def start_over(self) -> None:
@@ -29,11 +32,11 @@ class Fetches:
 
     @property
     def amplification(self) -> float:
-        """Row groups fetched ÷ row groups needed, these counted once per epoch; 0.0 at first."""
+        """Fetched ÷ needed, the latter counted once per epoch; 0.0 at first."""
         with self._lock:
-            needed = self._passed + sum(map(len, self._needed.values()))
+            needed = self._passed + sum(sum(units.values()) for units in self._needed.values())
             return self._fetched / needed if needed else 0.0
 
     def _pass(self, epochs: list[int]) -> None:
         for epoch in epochs:
-            self._passed += len(self._needed.pop(epoch))
+            self._passed += sum(self._needed.pop(epoch).values())

@@ -41,7 +41,7 @@ def freeze(plan: Plan) -> bytes:
             "keys": asdict(plan.keys),
             "window": asdict(plan.window),
             "split": plan.split.to_json(),
-            "order": asdict(plan.order),
+            "order": plan.order.to_json(),
             "series": plan.series,
             "interval": plan.interval,
             "pieces": {name: pack(getattr(plan.pieces, name)) for name in _PIECES},

@@ -12,6 +12,7 @@ from lstm.windows.column_types import check_columns
 from lstm.windows.columns import is_number, keys_for
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
+from lstm.windows.features import Features
 from lstm.windows.finish import Finish
 from lstm.windows.index import index_snapshot
 from lstm.windows.learned import NOTHING_LEARNED, Learned, learn, unfilled
@@ -19,6 +20,7 @@ from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.runs import Entity
 from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.sizing import fitted
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
@@ -120,7 +122,8 @@ def open_windows(
             series; an empty text: it is one series.
         max_gap: time between two rows above which a series is cut (an integer where times are); None: never.
         splits: how time is divided; None: the last 15% to test, the 15% before them to validation.
-        order: how an epoch is shuffled; None: as `OrderSpec` says.
+        order: how an epoch is shuffled; None: as `OrderSpec` says. Where `memory_mib` cannot hold it, smaller
+            superblocks are taken, else smaller pools and fewer lanes: see `TableWindows.plan.order`.
         snapshot: id of the version to pin; None: the newest.
         memory_mib: what this process may hold of the table's rows, MiB.
         lake: server and catalog; None: the server that this machine's AWS settings name, and no catalog.
@@ -150,6 +153,8 @@ def open_windows(
     if learned is None:
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
+    features = Features(pinned.schema, chosen, learned.vocabularies)
+    plan = fitted(plan, pinned, features, budget_bytes=memory_mib << 20)
     reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk=disk)
     static = [column for column in chosen if column.role == "static"]
     finish = Finish(

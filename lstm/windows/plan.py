@@ -61,7 +61,7 @@ class Plan:
     @cached_property
     def id(self) -> str:
         """64 hexadecimal digits: BLAKE3 of the canonical JSON of all that decides windows and their order."""
-        window, split, order = asdict(self.window), self.split.to_json(), asdict(self.order)
+        window, split, order = asdict(self.window), self.split.to_json(), self.order.to_json()
         decides = {
             "format": FORMAT,
             "files": self.files,
@@ -106,7 +106,7 @@ class Plan:
 
     @cached_property
     def _superblock_first(self) -> NDArray[np.int64]:
-        return cut_superblocks(self.pieces.group_rows, self.order.lanes)
+        return cut_superblocks(self.pieces.group_rows, self.order.lanes, self.order.superblock_rows)
 
     @cached_property
     def _starts(self) -> dict[Split, tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -1,13 +1,15 @@
 """Blocks of rows, decoded to float32, within a budget of bytes.
 
 Each row group is fetched whole, decoded, and kept while the budget has room beside what streams have
-reserved for their blocks. One row group per loading thread is in flight beyond the budget.
+reserved for their blocks. One row group per loading thread is in flight beyond the budget. Where the plan
+cuts row groups because memory cannot hold them, only the rows that a block needs are read, and none kept.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,17 @@ from lstm.windows.vocabulary import Vocabulary
 from storage.disk_cache import DiskCache
 from storage.tables.protocol import Snapshot
 from storage.tables.snapshot import keep_on
+
+Told = Callable[[int, int, int], None]
+"""Takes what a block needed: `Fetches.count`, without its epoch."""
+
+
+def reads_parts(plan: Plan) -> bool:
+    """Whether of a row group only the rows are read that a block needs.
+
+    Not where missing values take those before them: these are known where a row group's pieces begin.
+    """
+    return plan.order.superblock_rows is not None and not plan.nulls.carried
 
 
 class WindowReader:
@@ -63,20 +76,20 @@ class WindowReader:
         self.budget_bytes = budget_bytes
         self._reserved = 0
         self._lock = threading.Lock()
-        self._groups = RowGroups(
-            lambda group: decode(snapshot, plan, group, self.features),
-            lambda: self.budget_bytes - self._reserved,
-        )
+        self._decode = partial(decode, snapshot, plan, features=self.features)
+        self._groups = RowGroups(self._decode, lambda: self.budget_bytes - self._reserved)
+        self._in_parts = reads_parts(plan)
+        self._parts_read = 0
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a decoded row: its features and its time."""
-        return 4 * self.width + 8
+        return self.features.row_bytes
 
     @property
     def loads(self) -> int:
-        """Row groups fetched and decoded so far, each repetition counted."""
-        return self._groups.loads
+        """Row groups, or parts of them, fetched and decoded so far; each repetition counted."""
+        return self._groups.loads + self._parts_read
 
     def reserve(self, size: int) -> bool:
         """Set `size` bytes of the budget aside for a stream's blocks; False: there is no room."""
@@ -101,19 +114,19 @@ class WindowReader:
         superblock: int,
         values: NDArray[np.float32],
         times: NDArray[np.int64],
-        told: Callable[[int, bool], None] | None = None,
+        told: Told | None = None,
         moments: Moments | None = None,
     ) -> None:
         """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock.
 
-        `told` is called with each row group that it needs, and whether that had to be fetched; `moments` says
-        when each of them is needed next, for the cache on disk.
+        `told` is called with what the block needs: see `Fetches.count`; `moments` says when each row group is
+        needed next, for the cache on disk.
         """
         parts = self.plan.superblocks.parts(np.array([superblock]))
         held = parts.stored > 0
         copies = self.plan.segments.copies(parts.first[held], parts.stored[held], parts.offset[held])
         needed = None if moments is None else partial(moments, superblock)
-        self._copy(copies, values, times, told, needed)
+        self._copy(copies, values, times, self._counted(superblock, told), needed)
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
@@ -125,30 +138,57 @@ class WindowReader:
             self._copy(copies, rows.values, rows.times)
         return rows
 
+    def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
+        """Takes a row group and how much of it was fetched, and tells of it."""
+        first = self.plan.superblocks.first[superblock : superblock + 2]
+
+        def count(group: int, fetched: int) -> None:
+            if told is None:
+                return
+            if self._in_parts:
+                told(superblock, int(first[1] - first[0]), fetched)
+            else:
+                told(group, 1, fetched)
+
+        return count
+
     def _copy(
         self,
         copies: Copies,
         values: NDArray[np.float32],
         times: NDArray[np.int64],
-        told: Callable[[int, bool], None] | None = None,
+        count: Callable[[int, int], None] = lambda group, fetched: None,
         needed: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
         order = np.argsort(copies.group, kind="stable")
-        held: int | None = None
-        for group, row, count, place in zip(
-            copies.group[order].tolist(),
-            copies.row[order].tolist(),
-            copies.count[order].tolist(),
-            copies.place[order].tolist(),
-            strict=True,
-        ):
-            if group != held:
-                until: AbstractContextManager[None] = nullcontext()
-                if self.disk is not None and needed is not None:
-                    until = self.disk.until(*needed(group))
-                with until:
-                    (rows, fetched), held = self._groups.get(group), group
-                if told is not None:
-                    told(group, fetched)
-            values[place : place + count] = rows.values[row : row + count]
-            times[place : place + count] = rows.times[row : row + count]
+        group, row, counts, place = (
+            it[order] for it in (copies.group, copies.row, copies.count, copies.place)
+        )
+        edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist()
+        for begin, end in pairwise(edges):
+            number = int(group[begin])
+            span = int(row[begin:end].min()), int((row[begin:end] + counts[begin:end]).max())
+            until: AbstractContextManager[None] = nullcontext()
+            if self.disk is not None and needed is not None:
+                until = self.disk.until(*needed(number))
+            with until:
+                rows, start, fetched = self._rows_of(number, span)
+            count(number, fetched)
+            for at, n, to in zip(
+                (row[begin:end] - start).tolist(),
+                counts[begin:end].tolist(),
+                place[begin:end].tolist(),
+                strict=True,
+            ):
+                values[to : to + n] = rows.values[at : at + n]
+                times[to : to + n] = rows.times[at : at + n]
+
+    def _rows_of(self, group: int, span: tuple[int, int]) -> tuple[Rows, int, int]:
+        """Rows of a row group that hold a span of it, the number of the first, and what was fetched."""
+        if not self._in_parts:
+            rows, fetched = self._groups.get(group)
+            return rows, 0, int(fetched)
+        rows = self._decode(group, rows=span)
+        with self._lock:
+            self._parts_read += 1
+        return rows, span[0], span[1] - span[0]

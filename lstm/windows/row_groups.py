@@ -31,8 +31,10 @@ class Rows:
         return self.values.nbytes + self.times.nbytes
 
 
-def decode(snapshot: Snapshot, plan: Plan, group: int, features: Features) -> Rows:
-    """Read the rows of one row group, and check that they are the ones that were planned.
+def decode(
+    snapshot: Snapshot, plan: Plan, group: int, features: Features, rows: tuple[int, int] | None = None
+) -> Rows:
+    """Read the rows of one row group, or a span of them, and check that they are the ones that were planned.
 
     Raises:
         PlanMismatch: other rows than the plan's index saw.
@@ -42,23 +44,25 @@ def decode(snapshot: Snapshot, plan: Plan, group: int, features: Features) -> Ro
     file = snapshot.files[pieces.group_file[group]]
     number = int(pieces.group_number[group])
     time = plan.keys.time
-    table = snapshot.read(file, number, list(dict.fromkeys([*features.names, time])))
+    first, end = (0, int(pieces.group_rows[group])) if rows is None else rows
+    table = snapshot.read(file, number, list(dict.fromkeys([*features.names, time])), rows)
     times = times_of(table.column(time), time)
     held, starts = segments.group_pieces(group)
     ends = starts + pieces.rows[held]
+    begun, ended = (starts >= first) & (starts < end), (ends > first) & (ends <= end)
     if (
-        len(times) != pieces.group_rows[group]
-        or not np.array_equal(times[starts], pieces.first_time[held])
-        or not np.array_equal(times[ends - 1], pieces.last_time[held])
+        len(times) != end - first
+        or not np.array_equal(times[starts[begun] - first], pieces.first_time[held][begun])
+        or not np.array_equal(times[ends[ended] - 1 - first], pieces.last_time[held][ended])
     ):
         raise PlanMismatch(
             f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
             "files of a table must never be changed in place: restore the file, or start a new run"
         )
     carried = {name: values[held] for name, values in plan.nulls.carried.items()}
-    rows = Rows(features.decode(table, starts, carried), times)
-    _refuse_infinities(rows, plan, features, held.start, starts)
-    return rows
+    decoded = Rows(features.decode(table, starts, carried), times)
+    _refuse_infinities(decoded, plan, features, held.start, starts - first)
+    return decoded
 
 
 def _refuse_infinities(

@@ -51,7 +51,7 @@ class Shelf:
 
     def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:
         """Start to load the blocks that are not there; each request needs one `release`."""
-        told = partial(self._told, epoch)
+        told = partial(self.fetches.count, epoch)
         moments = None if self._foresight is None else self._foresight.at(epoch)
         for superblock in superblocks.tolist():
             held = self._held.get(superblock)
@@ -82,9 +82,6 @@ class Shelf:
                 del self._held[superblock]
                 self._base[superblock] = -1
                 heapq.heappush(self._free, held.slot)
-
-    def _told(self, epoch: int, group: int, fetched: bool) -> None:
-        self.fetches.count(epoch, group, fetched=fetched)
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b]."""

@@ -93,10 +93,16 @@ class OrderSpec:
     """Successive superblocks of a lane whose windows are shuffled together; memory grows with it."""
     last: Literal["short", "drop", "wrap"] = "short"
     """The last, short batch of an epoch: trained on, dropped, or filled with the epoch's first windows."""
+    superblock_rows: int | None = None
+    """Most rows of a superblock; null: those of a row group. With it, row groups are read in parts."""
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "pool"):
-            if (value := getattr(self, name)) < 1:
+        for name in ("lanes", "pool", "superblock_rows"):
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"OrderSpec.{name} must be >= 1, got {value}")
         if self.last not in ("short", "drop", "wrap"):
             raise ValueError(f"OrderSpec.last must be short, drop or wrap, got {self.last!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without rows that are not given: plans from before they were known keep their ids."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -92,16 +92,18 @@ class Superblocks:
             yield numbers, self.parts(numbers, logical_first)
 
 
-def cut_superblocks(group_rows: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
+def cut_superblocks(
+    group_rows: NDArray[np.int64], lanes: int, most_rows: int | None = None
+) -> NDArray[np.int64]:
     """[B + 1] first physical row of each superblock, then the number of rows.
 
-    With fewer than 4 row groups per lane, each is cut into near-equal ranges of at most 1/(4·lanes) of all
-    rows.
+    Each row group is cut into near-equal ranges of at most `most_rows` (None: it is one); with fewer than 4
+    row groups per lane, of at most 1/(4·lanes) of all rows.
     """
     rows = group_rows[group_rows > 0]
     starts = np.cumsum(rows) - rows
-    if len(rows) < _FEW * lanes:
-        most = max(1, int(rows.sum()) // (_FEW * lanes))
+    few = max(1, int(rows.sum()) // (_FEW * lanes)) if len(rows) < _FEW * lanes else None
+    if most := min(filter(None, (few, most_rows)), default=None):
         pieces = -(-rows // most)
         number = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         starts = np.repeat(starts, pieces) + number * np.repeat(rows, pieces) // np.repeat(pieces, pieces)

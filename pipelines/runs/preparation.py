@@ -27,5 +27,13 @@ def plan_line(plan: Plan) -> str:
     windows = ", ".join(f"{plan.windows(split):,} {split}" for split in SPLITS)
     return (
         f"{plan.rows:,} rows, {len(plan.series):,} series, {len(plan.segments.series):,} segments; "
-        f"windows: {windows}; plan {plan.id[:12]}"
+        f"windows: {windows}; plan {plan.id[:12]}{_order_note(plan)}"
     )
+
+
+def _order_note(plan: Plan) -> str:
+    """How the order was made to fit into memory, if row groups had to be cut for it."""
+    if plan.order.superblock_rows is None:
+        return ""
+    lanes, pool, rows = plan.order.lanes, plan.order.pool, plan.order.superblock_rows
+    return f"; to fit into memory: {lanes} lanes, pools of {pool} superblocks of {rows:,} rows at most"

@@ -227,7 +227,7 @@ def _reads(
         said=SAID[layout.kind],
         ranks=ranks,
         memory_mib=memory_mib,
-        row_groups=reading.needed,
+        row_groups=reading.row_groups,
         halo=layout.halo,
         amplification=reading.amplification,
         amplification_without_memory=reading.worst,

@@ -44,10 +44,18 @@ def plan_for(sample, window, split, order, max_gap=None):
         assume(False)
 
 
-@given(samples(), WINDOWS, SHARES, GAPS, st.integers(8, 12), st.integers(1, 3), st.sampled_from([1, 2, 3, 8]))
+ORDERS = st.builds(
+    OrderSpec,
+    lanes=st.integers(8, 12),
+    pool=st.integers(1, 3),
+    superblock_rows=st.sampled_from([None, None, 1, 2, 7]),
+)
+
+
+@given(samples(), WINDOWS, SHARES, GAPS, ORDERS, st.sampled_from([1, 2, 3, 8]))
 @settings(deadline=None, max_examples=150)
-def test_windows_and_their_bits_equal_a_naive_reading(sample, window, split, max_gap, lanes, pool, ranks):
-    plan = plan_for(sample, window, split, OrderSpec(lanes=lanes, pool=pool), max_gap)
+def test_windows_and_their_bits_equal_a_naive_reading(sample, window, split, max_gap, order, ranks):
+    plan = plan_for(sample, window, split, order, max_gap)
     plan = Plan.from_bytes(plan.to_bytes())  # what a resumed run works with
     reader = WindowReader(sample.snapshot, plan, COLUMNS)
     for name in SPLITS:

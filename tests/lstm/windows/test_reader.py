@@ -171,7 +171,7 @@ def test_a_failed_read_is_raised_and_can_be_tried_again():
     plan = planned(snapshot, lanes=4, pool=2)
     read, broken = snapshot.read, threading.Event()
 
-    def flaky(file, row_group, columns):
+    def flaky(file, row_group, columns, rows=None):
         if broken.is_set():
             raise SnapshotDamaged("gone")
         return read(file, row_group, columns)
