@@ -17,16 +17,20 @@ from lstm.windows import laid_out
 from lstm.windows.columns import Keys
 from lstm.windows.dropped import count_dropped
 from lstm.windows.errors import EmptySplit, PlanMismatch, TooFewRows
+from lstm.windows.hold_out import held_out
 from lstm.windows.index import SequenceIndex
 from lstm.windows.nulls import NO_NULLS, Nulls, find_nulls
 from lstm.windows.overlaps import check_overlaps
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces, Segments, chain, link
-from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
+from lstm.windows.spec import HELD_OUT, SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, boundaries_of, cut_at, first_rows, start_ranges
 from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
 from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import Snapshot
+
+StartRanges = dict[Split, tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""By split, [m] each: first and last row of each segment at which its windows start."""
 
 FORMAT = 1
 """Changes whenever the same records would mean other windows or another order."""
@@ -109,14 +113,41 @@ class Plan:
         return cut_superblocks(self.pieces.group_rows, self.order.lanes, self.order.superblock_rows)
 
     @cached_property
-    def _starts(self) -> dict[Split, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def _starts(self) -> StartRanges:
         """First and last row of each segment at which windows of each split start."""
         first_times = self.pieces.first_time[self.segments.chained[self.segments.first_piece[:-1]]]
         cuts = {time: first_rows(time, cut, self.segments, first_times) for time, cut in self.cuts.items()}
-        return {
+        ranges = {
             split: start_ranges(self.window, bounds, cuts, self.segments)
             for split, bounds in self.splits.items()
         }
+        return ranges if self.held_out is None else self._without_held_out(ranges)
+
+    @cached_property
+    def held_out(self) -> dict[Split, NDArray[np.bool_]] | None:
+        """[s] by split: the series that are its own at all times; None: all are split by time."""
+        return held_out(self.split, self.series) if any(map(self.split.holds_out, HELD_OUT)) else None
+
+    @property
+    def trained_on(self) -> NDArray[np.bool_]:
+        """[s] the series that training may see."""
+        if self.held_out is None:
+            return np.ones(len(self.series), np.bool_)
+        stays: NDArray[np.bool_] = ~np.logical_or.reduce(list(self.held_out.values()))
+        return stays
+
+    def _without_held_out(self, ranges: StartRanges) -> StartRanges:
+        """All rows of a series that is held out are its split's, and no other one's."""
+        whole = start_ranges(self.window, (None, None), {}, self.segments)
+        stays = self.trained_on[self.segments.series]
+        found: StartRanges = {}
+        for split, (first, last) in ranges.items():
+            first, last = np.where(stays, first, 0), np.where(stays, last, -1)
+            if self.held_out is not None and split in self.held_out:
+                own = self.held_out[split][self.segments.series]
+                first, last = np.where(own, whole[0], first), np.where(own, whole[1], last)
+            found[split] = first, last
+        return found
 
     @cached_property
     def _survey(self) -> Survey:
@@ -303,6 +334,11 @@ def _refuse_empty_splits(plan: Plan) -> None:
                 raise EmptySplit(
                     f"all {dropped} windows of the {split} split hold a missing value of {', '.join(names)}, "
                     "which drops them; choose mask or forward_fill for these columns, or shorter windows"
+                )
+            if plan.split.holds_out(split):
+                raise EmptySplit(
+                    f"the entities held out for the {split} split have no stretch of {plan.window.length} "
+                    "rows; hold others out, or lower context or horizon"
                 )
             raise EmptySplit(
                 f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "

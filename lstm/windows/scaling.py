@@ -12,7 +12,7 @@ from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import decode
-from lstm.windows.training_groups import training_end, training_groups
+from lstm.windows.training_groups import is_training, training_groups
 from storage.tables.protocol import Snapshot
 
 
@@ -71,7 +71,7 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column])
 def _training_rows(snapshot: Snapshot, plan: Plan, features: Features) -> Iterator[NDArray[np.float32]]:
     for group in training_groups(plan):
         rows = decode(snapshot, plan, group, features)
-        yield rows.values[rows.times < training_end(plan)]
+        yield rows.values[is_training(plan, group, rows.times)]
 
 
 class _Moments:

@@ -16,7 +16,7 @@ from lstm.windows.plan import Plan
 from lstm.windows.row_groups import decode
 from lstm.windows.runs import Entity
 from lstm.windows.scaling import Scaling
-from lstm.windows.training_groups import series_of_rows, training_end, training_groups
+from lstm.windows.training_groups import is_training, series_of_rows, training_groups
 from storage.tables.protocol import Snapshot
 
 Array = NDArray[np.float64]
@@ -96,7 +96,7 @@ def fit_series_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | C
     count, mean, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     for group in training_groups(plan):
         rows = decode(snapshot, plan, group, features)
-        training = rows.times < training_end(plan)
+        training = is_training(plan, group, rows.times)
         held, owner = np.unique(series_of_rows(plan, group)[training], return_inverse=True)
         values = rows.values[training].astype(np.float64)
         known = ~np.isnan(values)

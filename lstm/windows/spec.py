@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+HELD_OUT: tuple[Split, ...] = ("validation", "test")
+"""Splits for which entities can be held out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,7 @@ class WindowSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitSpec:
-    """How the table's span of time is divided: training first, then validation, then test.
+    """How the table's span of time is divided: training first, then validation, then test; or its entities.
 
     A window belongs to the split that holds its whole horizon. Its context may reach back into earlier
     splits; a horizon that straddles a boundary belongs to no split.
@@ -53,8 +55,31 @@ class SplitSpec:
     """Time at which the test split begins; null beside `validation_from`: there is none."""
     test_before: str | None = None
     """Time at which the test split ends; null: with the table."""
+    validation_entities: float = 0.0
+    """Share of the entities that are held out for validation, at all times; the others are split by time."""
+    test_entities: float = 0.0
+    """Share of the entities that are held out for the test, at all times."""
+    validation_names: tuple[str, ...] = ()
+    """Entities that are held out for validation by name, beside the share."""
+    test_names: tuple[str, ...] = ()
+    """Entities that are held out for the test by name."""
+    entity_seed: int = 0
+    """Which entities a share takes; one that is held out stays so as the table grows."""
 
     def __post_init__(self) -> None:
+        for name in ("validation_names", "test_names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, after a trip through JSON
+        for name in ("validation_entities", "test_entities"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value < 1):
+                raise ValueError(f"SplitSpec.{name} must be a share in [0, 1), got {value}")
+        if self.validation_entities + self.test_entities >= 1:
+            raise ValueError(
+                "SplitSpec.validation_entities + SplitSpec.test_entities must leave a share for training, "
+                f"got {self.validation_entities} + {self.test_entities}"
+            )
+        if twice := sorted(set(self.validation_names) & set(self.test_names)):
+            raise ValueError(f"SplitSpec holds {twice[0]!r} out for two splits; name it once")
         for name in ("validation", "test"):
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value < 1):
@@ -74,13 +99,26 @@ class SplitSpec:
     def wanted(self) -> tuple[Split, ...]:
         """The splits that must hold a window."""
         dated = self.validation_from is not None
-        validation = dated or self.validation > 0
-        test = self.test_from is not None if dated else self.test > 0
+        validation = dated or self.validation > 0 or self.holds_out("validation")
+        test = (self.test_from is not None if dated else self.test > 0) or self.holds_out("test")
         return ("train", *(("validation",) if validation else ()), *(("test",) if test else ()))
 
+    def holds_out(self, split: Split) -> bool:
+        """Whether entities are held out for a split."""
+        return split in HELD_OUT and bool(
+            getattr(self, f"{split}_entities") or getattr(self, f"{split}_names")
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without times that are not given: plans from before there were any keep their ids."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Plain values, without what is not given: plans from before it was known keep their ids."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        if not any(map(self.holds_out, HELD_OUT)):
+            for name in _ENTITIES:
+                del values[name]
+        return values
+
+
+_ENTITIES = ("validation_entities", "test_entities", "validation_names", "test_names", "entity_seed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

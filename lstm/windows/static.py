@@ -17,7 +17,7 @@ from lstm.windows.column import Column
 from lstm.windows.columns import features_of, token_ids
 from lstm.windows.errors import VaryingValues
 from lstm.windows.plan import Plan
-from lstm.windows.training_groups import read_group, training_end
+from lstm.windows.training_groups import is_training, read_group
 from lstm.windows.vocabulary import Vocabulary
 from storage.tables.protocol import Snapshot
 
@@ -47,7 +47,6 @@ def find_statics(
     since = {column.name: np.full(series, np.iinfo(np.int64).max) for column in columns}
     lowest = {column.name: np.full(series, np.inf) for column in columns}
     highest = {column.name: np.full(series, -np.inf) for column in columns}
-    end = training_end(plan)
     for group in np.flatnonzero(plan.pieces.group_rows).tolist() if columns else []:
         table, owner, times = read_group(snapshot, plan, group, [column.name for column in columns])
         for column in columns:
@@ -58,7 +57,7 @@ def find_statics(
                 values = _ids(table, column, vocabularies).astype(np.float64)
                 values[values == 0] = np.nan
             held = np.flatnonzero(~np.isnan(values))
-            training = held[times[held] < end]
+            training = held[is_training(plan, group, times)[held]]
             np.minimum.at(lowest[name], owner[training], values[training])
             np.maximum.at(highest[name], owner[training], values[training])
             come = held[np.lexsort((times[held], owner[held]))]

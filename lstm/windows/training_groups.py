@@ -20,17 +20,23 @@ def training_groups(plan: Plan) -> Iterator[int]:
 
 
 def training_end(plan: Plan) -> int:
-    """Training rows are those before this time, whatever segment they are in."""
+    """Training rows are those before this time, whatever segment they are in; see `is_training`."""
     end = plan.splits["train"][1]
     assert end is not None
     return end
+
+
+def is_training(plan: Plan, group: int, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[n] which rows of a row group training may see: none of an entity that is held out."""
+    before: NDArray[np.bool_] = times < training_end(plan)
+    return before if plan.held_out is None else before & plan.trained_on[series_of_rows(plan, group)]
 
 
 def training_tables(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The training rows of these columns, as the table holds them."""
     for group in training_groups(plan):
         table, _, times = read_group(snapshot, plan, group, columns)
-        yield table.filter(pa.array(times < training_end(plan)))
+        yield table.filter(pa.array(is_training(plan, group, times)))
 
 
 def read_group(

@@ -20,7 +20,10 @@ from lstm.windows import (
     rolling_origin,
 )
 from lstm.windows.errors import EmptySplit, WindowError
+from lstm.windows.hold_out import held_out
+from lstm.windows.series_scaling import fit_series_scaling
 from lstm.windows.splits import boundaries_of
+from lstm.windows.vocabulary import fit_vocabularies
 
 from .conftest import HOUR, in_groups, sorted_table
 from .drain import drain
@@ -231,3 +234,104 @@ def test_specs_refuse_what_makes_no_sense():
     for wrong in ({"lanes": 0}, {"pool": 0}, {"last": "half"}):
         with pytest.raises(ValueError, match=r"OrderSpec\."):
             replace(OrderSpec(), **wrong)
+
+
+def held_out_plan(snapshot, **named):
+    split = SplitSpec(validation=0, test=0.2, **named)
+    index = index_snapshot(snapshot, entity="name", time="t")
+    return make_plan(index, WindowSpec(context=4, horizon=2), split, OrderSpec(lanes=4, pool=2))
+
+
+def many_entities(poison=()):
+    """30 entities of 20 rows; those named have other values in all of them."""
+    rows = [(f"sensor {number}", number, hour) for number in range(30) for hour in range(20)]
+    return in_groups(
+        pa.table(
+            {
+                "name": [name for name, *_ in rows],
+                "t": pa.array([hour for *_, hour in rows]),
+                "x": pa.array([1e30 if name in poison else a + b for name, a, b in rows], pa.float32()),
+                "kind": [f"{'bad' if name in poison else 'kind'} {a % 3}" for name, a, _ in rows],
+            }
+        ),
+        25,
+    )
+
+
+def test_entities_that_are_held_out_are_their_splits_at_all_times_and_the_others_are_split_by_time():
+    plan = held_out_plan(many_entities(), test_entities=0.2, validation_names=["sensor 3"])
+    held = plan.held_out
+    assert plan.series[int(np.flatnonzero(held["validation"])[0])] == "sensor 3"
+    assert held["validation"].sum() == 1
+    test = int(held["test"].sum())
+    assert 1 <= test <= 15
+    assert not (held["test"] & held["validation"]).any()
+    stay = 30 - 1 - test
+    # 15 windows of 6 in 20 rows; of those that stay 16 rows are training's, and 3 windows the test's
+    assert {split: plan.windows(split) for split in SPLITS} == {
+        "train": stay * 11,
+        "validation": 15,
+        "test": test * 15 + stay * 3,
+    }
+    again = type(plan).from_bytes(plan.to_bytes())
+    assert again.id == plan.id
+    assert np.array_equal(again.held_out["test"], held["test"])
+
+
+def test_nothing_of_training_knows_of_an_entity_that_is_held_out():
+    spec = {"test_entities": 0.2, "validation_entities": 0.2}
+    plan = held_out_plan(many_entities(), **spec)
+    poison = {plan.series[number] for number in np.flatnonzero(~plan.trained_on)}
+    assert len(poison) > 2
+
+    def read(snapshot):
+        plan = held_out_plan(snapshot, **spec)
+        reader = WindowReader(snapshot, plan, ("x",))
+        seen = drain(plan, reader, "train", ranks=2, seed=1, batch_size=7)
+        learned = (
+            fit_scaling(snapshot, plan, ("x",)),
+            fit_series_scaling(snapshot, plan, ("x",)).mean[plan.trained_on].tolist(),
+            fit_vocabularies(snapshot, plan, ("kind",)),
+        )
+        return seen, *learned, drain(plan, reader, "validation", ranks=1, seed=1, batch_size=7)
+
+    *clean, validation = read(many_entities())
+    *other, poisoned_validation = read(many_entities(poison))
+    assert clean == other
+    assert validation != poisoned_validation
+
+
+def test_an_entity_stays_held_out_as_others_come():
+    few = tuple(f"sensor {number}" for number in range(30))
+    many = tuple(f"sensor {number}" for number in range(300))
+    spec = SplitSpec(test_entities=0.3)
+    before, after = (
+        {name for name, out in zip(names, held_out(spec, names)["test"], strict=True) if out}
+        for names in (few, many)
+    )
+    assert before == after & set(few)
+    assert 0.2 < len(after) / 300 < 0.4
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"test_names": ["nobody"]}, "test_names holds out 'nobody', but the table has no such entity"),
+        ({"test_entities": 1e-9}, "holds none of 30 entities out for the test split; take a larger share"),
+        ({"test_names": [f"sensor {number}" for number in range(30)]}, "all 30 entities are held out"),
+    ],
+)
+def test_a_hold_out_that_cannot_be_is_refused(spec, message):
+    with pytest.raises(WindowError, match=message):
+        held_out_plan(many_entities(), **spec)
+
+
+@pytest.mark.parametrize("spec", [{"test_entities": 1.0}, {"test_entities": 0.5, "validation_entities": 0.5}])
+def test_shares_of_entities_must_leave_some_for_training(spec):
+    with pytest.raises(ValueError, match="share"):
+        SplitSpec(**spec)
+
+
+def test_one_series_has_no_entity_to_hold_out():
+    with pytest.raises(WindowError, match="one series"):
+        held_out(SplitSpec(test_entities=0.5), (None,))
