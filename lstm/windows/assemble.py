@@ -27,7 +27,8 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
     than its copy. Lanes are moved on for one batch at a time.
     """
     parts: deque[Part] = deque()
-    while parts or index < schedule.batches:
+    batches = schedule.batches(epoch)
+    while parts or index < batches:
         if not parts:
             parts.extend(schedule.parts(epoch, index))
             index += len(parts)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
 from lstm.windows.superblocks import SplitWindows
 
@@ -20,15 +19,15 @@ needed."""
 class Foresight:
     """Knows the order of this epoch and of the next one. For the thread that lays orders out."""
 
-    def __init__(self, plan: Plan, windows: SplitWindows, order_of: Callable[[int], EpochOrder]) -> None:
-        """`windows` of the split whose orders `order_of` gives."""
-        self._plan, self._windows, self._order_of = plan, windows, order_of
+    def __init__(self, plan: Plan, windows: SplitWindows, entries: Callable[[int], np.ndarray]) -> None:
+        """`windows` of the split; `entries` says how far an epoch is when each superblock is needed."""
+        self._plan, self._windows, self._entries = plan, windows, entries
         self._epoch, self._moments = -1, self._of(np.empty(0), np.empty(0), -1)
 
     def at(self, epoch: int) -> Moments:
         """What is known while an epoch is read; good for any thread."""
         if epoch != self._epoch:
-            entries = self._order_of(epoch).entries(), self._order_of(epoch + 1).entries()
+            entries = self._entries(epoch), self._entries(epoch + 1)
             self._epoch, self._moments = epoch, self._of(*entries, epoch)
         return self._moments
 

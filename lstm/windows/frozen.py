@@ -48,6 +48,7 @@ def freeze(plan: Plan) -> bytes:
             "splits": plan.splits,
             "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
             **({"nulls": plan.nulls.to_json()} if plan.nulls.policies else {}),
+            **({} if plan.weights is None else {"weights": pack(plan.weights)}),
             **({"laid_out": plan.freeze_layout()} if len(plan.pieces) >= laid_out.MANY else {}),
         }
     )
@@ -99,4 +100,5 @@ def _plan_of(values: dict[str, Any]) -> Plan:
             for time, segments, rows in values["cuts"]
         },
         nulls=Nulls.from_json(values["nulls"]) if "nulls" in values else NO_NULLS,
+        weights=unpack(values["weights"], np.float64) if "weights" in values else None,
     )

@@ -5,7 +5,7 @@ stream needs beyond its small records is derived from them, the same on every ma
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,7 @@ from lstm.windows.segments import Pieces, Segments, chain, link
 from lstm.windows.spec import HELD_OUT, SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, boundaries_of, cut_at, first_rows, start_ranges
 from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
+from lstm.windows.weights import Weighted, weights_of
 from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import Snapshot
 
@@ -61,6 +62,8 @@ class Plan:
     """By time: where the splits' boundaries cut segments."""
     nulls: Nulls = NO_NULLS
     """Null policies other than `mask`, and what they come to."""
+    weights: NDArray[np.float64] | None = None
+    """[s] how often a training window of each series comes in an epoch, on average; None: once in each."""
 
     @cached_property
     def id(self) -> str:
@@ -81,7 +84,7 @@ class Plan:
             "window": window,
             "splits": {**split, "boundaries": self.splits, "rows": self._cut_digests()},
             "nulls": self._nulls_decide(),
-            "sampling": "every window once",
+            "sampling": "every window once" if self.weights is None else _digest(self.weights),
             "superblocks": _digest(self._superblock_first),
             "order": order,
         }
@@ -190,6 +193,24 @@ class Plan:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         return self._starts[split]
 
+    def weighted(self, split: Split) -> Weighted | None:
+        """What an epoch's windows of a split are drawn with; None: each comes once."""
+        return self._weighted if split == "train" else None
+
+    @cached_property
+    def _weighted(self) -> Weighted | None:
+        return None if self.weights is None else Weighted.of(self.split_windows("train"), self.weights)
+
+    def windows_by_series(self, split: Split) -> NDArray[np.int64]:
+        """[s] windows of each series."""
+        starts = self.start_ranges(split)
+        counts = np.maximum((starts[1] - starts[0]) // self.window.stride + 1, 0)
+        if len(self.nulls.dropped):
+            counts -= count_dropped(self.nulls.dropped, self.segments.first, starts, self.window.stride)
+        found = np.zeros(len(self.series), np.int64)
+        np.add.at(found, self.segments.series, counts)
+        return found
+
     @property
     def rows(self) -> int:
         """Rows of the snapshot."""
@@ -221,7 +242,7 @@ class Plan:
             "lanes": self.order.lanes,
             "pool": self.order.pool,
             "last_batch": self.order.last,
-            "every_window_once": self.order.last == "short",
+            "every_window_once": self.order.last == "short" and self.weights is None,
             **({"nulls": dict(self.nulls.policies)} if self.nulls.policies else {}),
         }
 
@@ -321,7 +342,14 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
     )
     vars(plan)["segments"] = segments  # what its property would find
     _refuse_empty_splits(plan)
-    return plan
+    weights = weights_of(order, plan.series, plan.windows_by_series("train"))
+    return plan if weights is None else _weighted(plan, weights)
+
+
+def _weighted(plan: Plan, weights: NDArray[np.float64]) -> Plan:
+    weighted = replace(plan, weights=weights)
+    vars(weighted)["segments"] = plan.segments  # as above
+    return weighted
 
 
 def _refuse_empty_splits(plan: Plan) -> None:

@@ -1,6 +1,5 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 from lstm.windows.memory import number_type, pool_windows
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
+from lstm.windows.schedule import Schedule
 from lstm.windows.shelf import Shelf
+from lstm.windows.spec import Split
 from lstm.windows.superblocks import SplitWindows
 
 
@@ -58,8 +59,8 @@ class Pools:
         shelf: Shelf,
         executor: Executor,
         plan: Plan,
-        windows: SplitWindows,
-        order_of: Callable[[int], EpochOrder],
+        split: Split,
+        schedule: Schedule,
         *,
         pool: int,
         epochs: bool,
@@ -70,18 +71,18 @@ class Pools:
             shelf: where blocks are held.
             executor: loads and permutes.
             plan: where series lie.
-            windows: of the split, which an order's numbers mean.
-            order_of: gives the order of an epoch.
+            split: whose windows they are.
+            schedule: gives the order of an epoch, and the windows that its numbers mean.
             pool: superblocks of a pool, at most.
             epochs: also load the first pools of the next epoch ahead.
         """
-        self._shelf, self._executor, self._windows = shelf, executor, windows
+        self._shelf, self._executor, self._schedule = shelf, executor, schedule
         self._series_first = plan.segments.series_first
-        self._order_of, self._epochs = order_of, epochs
+        self._epochs = epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
         lanes = plan.order.lanes
-        self._width = pool_windows(windows, pool)
+        self._width = pool_windows(plan, split, pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
         number = number_type(max(len(shelf.times), plan.rows))
         self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
@@ -158,21 +159,28 @@ class Pools:
         if beside and beside.place.start == side:
             side += self._width
         place = slice(side, side + end - first)
-        held = self._windows.superblocks[superblocks]
+        windows = self._schedule.windows_at(order.epoch)
+        held = windows.superblocks[superblocks]
         self._shelf.request(held, order.epoch)
         base = self._shelf.base(held)
-        ready = self._executor.submit(self._work_out, order, lane, number, base, place)
+        ready = self._executor.submit(self._work_out, order, windows, lane, number, base, place)
         return Pool(order, lane, number, first, end, held, place, ready)
 
     def _work_out(
-        self, order: EpochOrder, lane: int, number: int, base: NDArray[np.int64], place: slice
+        self,
+        order: EpochOrder,
+        windows: SplitWindows,
+        lane: int,
+        number: int,
+        base: NDArray[np.int64],
+        place: slice,
     ) -> None:
         """Look up a pool's windows while they are sorted, which is quick, and put them in their order."""
         superblocks = order.pool_superblocks(lane, number)
-        _, offset, logical = self._windows.locate(order.pool_numbers(lane, number))
+        _, offset, logical = windows.locate(order.pool_numbers(lane, number))
         series = np.searchsorted(self._series_first, logical, side="right") - 1
         come = order.pool_order(lane, number)
-        self._rows[place] = (np.repeat(base, self._windows.counts[superblocks]) + offset)[come]
+        self._rows[place] = (np.repeat(base, windows.counts[superblocks]) + offset)[come]
         self._series[place] = series[come]
         self._starts[place] = (logical - self._series_first[series])[come]
 
@@ -181,7 +189,7 @@ class Pools:
         if pool.number + 1 < pool.order.pools(lane):
             return pool.order, lane, pool.number + 1
         if self._epochs:
-            order = self._order_of(pool.order.epoch + 1)
+            order = self._schedule.order(pool.order.epoch + 1)
             if order.pools(lane):
                 return order, lane, 0
         return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lstm.windows.order import EpochOrder, Merged
 from lstm.windows.plan import Plan
 from lstm.windows.spec import Split
+from lstm.windows.superblocks import SplitWindows
 
 _ORDERS_KEPT = 3
 """The current epoch, the next one (loading ahead), and one that is replayed."""
@@ -42,35 +43,62 @@ class Schedule:
         self._plan, self._seed, self._batch_size = plan, seed, batch_size
         self._rank, self._ranks, self._shuffled = rank, ranks, shuffled
         self.pool = plan.order.pool if shuffled else 1  # in plan order pools change nothing but memory
-        self._orders: OrderedDict[int, EpochOrder] = OrderedDict()
-        total, last = self.windows.total, plan.order.last
-        self.batches = total // batch_size if last == "drop" else -(-total // batch_size)
-        self.samples = total if last == "short" else self.batches * batch_size
+        self._weighted = plan.weighted(split)
+        self._epochs: OrderedDict[int, tuple[EpochOrder, SplitWindows]] = OrderedDict()
+
+    def batches(self, epoch: int) -> int:
+        """How many an epoch has."""
+        total = self._windows_in(epoch)
+        return total // self._batch_size if self._plan.order.last == "drop" else -(-total // self._batch_size)
+
+    def samples(self, epoch: int) -> int:
         """Positions of an epoch that batches cover; with `wrap`, those that come twice count twice."""
+        last = self._plan.order.last
+        return self._windows_in(epoch) if last == "short" else self.batches(epoch) * self._batch_size
+
+    def _windows_in(self, epoch: int) -> int:
+        return self.windows.total if self._weighted is None else self._weighted.total(self._seed, epoch)
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch; lays it out unless it is at hand."""
-        if epoch in self._orders:
-            self._orders.move_to_end(epoch)
-            return self._orders[epoch]
+        return self._laid_out(epoch)[0]
+
+    def windows_at(self, epoch: int) -> SplitWindows:
+        """The windows that the order of an epoch numbers: those of the split, each as often as it comes."""
+        return self._laid_out(epoch)[1]
+
+    def entries(self, epoch: int) -> NDArray[np.float64]:
+        """[S] how far an epoch is when the pool of each of the split's superblocks is entered; inf: never."""
+        entered = np.full(len(self.windows.superblocks), np.inf)
+        entered[np.searchsorted(self.windows.superblocks, self.windows_at(epoch).superblocks)] = self.order(
+            epoch
+        ).entries()
+        return entered
+
+    def _laid_out(self, epoch: int) -> tuple[EpochOrder, SplitWindows]:
+        if epoch in self._epochs:
+            self._epochs.move_to_end(epoch)
+            return self._epochs[epoch]
         spec = self._plan.order
-        self._orders[epoch] = order = EpochOrder(
-            self.windows.counts,
+        windows = self.windows if self._weighted is None else self._weighted.at(self._seed, epoch)
+        order = EpochOrder(
+            windows.counts,
             lanes=spec.lanes,
             pool=self.pool,
             seed=self._seed,
             epoch=epoch,
             shuffled=self._shuffled,
         )
-        if len(self._orders) > _ORDERS_KEPT:
-            self._orders.popitem(last=False)
-        return order
+        self._epochs[epoch] = order, windows
+        if len(self._epochs) > _ORDERS_KEPT:
+            self._epochs.popitem(last=False)
+        return self._epochs[epoch]
 
     def part(self, epoch: int, index: int) -> Part:
         """This rank's windows of a batch."""
         order = self.order(epoch)
         start = index * self._batch_size
-        stop = min(start + self._batch_size, self.samples)
+        stop = min(start + self._batch_size, self.samples(epoch))
         merged = [self._own(order, start, min(stop, order.windows))]
         missing = stop - max(start, order.windows)
         while missing > 0:  # `wrap`: the epoch's first windows once more

@@ -1,7 +1,8 @@
 """What a user says about windows: their lengths, their splits by time, their order."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
@@ -121,6 +122,9 @@ class SplitSpec:
 _ENTITIES = ("validation_entities", "test_entities", "validation_names", "test_names", "entity_seed")
 
 
+_MOST_OFTEN = 1000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderSpec:
     """How an epoch is shuffled, and what becomes of its last batch."""
@@ -133,14 +137,29 @@ class OrderSpec:
     """The last, short batch of an epoch: trained on, dropped, or filled with the epoch's first windows."""
     superblock_rows: int | None = None
     """Most rows of a superblock; null: those of a row group. With it, row groups are read in parts."""
+    temperature: float = 1.0
+    """Above 1 series with few training windows come more often than by their number, and those with many
+    less: series of n windows in proportion to n^(1/temperature). 1: every window once."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """By entity: how often its training windows come in an epoch, on average, beside what the temperature
+    says; entities that are not named: once."""
 
     def __post_init__(self) -> None:
         for name in ("lanes", "pool", "superblock_rows"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"OrderSpec.{name} must be >= 1, got {value}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"OrderSpec.temperature must be > 0, got {self.temperature}")
+        for name, weight in self.weights.items():
+            if not (math.isfinite(weight) and 0 <= weight <= _MOST_OFTEN):
+                raise ValueError(
+                    f"OrderSpec.weights must be from 0 to {_MOST_OFTEN:,}, got {weight} for {name!r}"
+                )
         if self.last not in ("short", "drop", "wrap"):
             raise ValueError(f"OrderSpec.last must be short, drop or wrap, got {self.last!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without rows that are not given: plans from before they were known keep their ids."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Plain values, without what is not given: plans from before it was known keep their ids."""
+        values = asdict(self)
+        usual: dict[str, Any] = {"superblock_rows": None, "temperature": 1.0, "weights": {}}
+        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}

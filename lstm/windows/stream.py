@@ -94,7 +94,7 @@ class WindowStream:
         self._make = {"seed": seed, "batch_size": batch_size, "rank": rank, "ranks": ranks}
         self._plan, self._reader, self._split, self._ordered = plan, reader, split, ordered
         self._schedule = self._new_schedule()
-        if not self._schedule.batches:
+        if not self._schedule.batches(0):
             raise EmptySplit(
                 f"the {split} split has {self._schedule.windows.total} windows, too few for one batch "
                 f"of {batch_size} (order.last = {plan.order.last!r}); "
@@ -104,14 +104,14 @@ class WindowStream:
         self._executor = ThreadPoolExecutor(self._loaders(), thread_name_prefix="blocks")
         foresight = None
         if reader.disk is not None:
-            foresight = Foresight(plan, self._schedule.windows, self._schedule.order)
+            foresight = Foresight(plan, self._schedule.windows, self._schedule.entries)
         self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows, foresight)
         self._pools = Pools(
             self._shelf,
             self._executor,
             plan,
-            self._schedule.windows,
-            self._schedule.order,
+            split,
+            self._schedule,
             pool=self._schedule.pool,
             epochs=not ordered,
         )
@@ -123,8 +123,8 @@ class WindowStream:
         self._closed = False
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
-        return self._schedule.batches
+        """Batches of the current epoch: the same in each, unless series are weighted."""
+        return self._schedule.batches(self._epoch)
 
     @property
     def plan(self) -> Plan:
@@ -176,9 +176,10 @@ class WindowStream:
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of the current epoch."""
         epoch = self._epoch
-        while self._epoch == epoch and self._consumed < self._schedule.samples:
+        samples = self._schedule.samples(epoch)
+        while self._epoch == epoch and self._consumed < samples:
             batch = self._next()
-            self._consumed = min(self._consumed + self._make["batch_size"], self._schedule.samples)
+            self._consumed = min(self._consumed + self._make["batch_size"], samples)
             yield batch
         if self._epoch == epoch:
             self._epoch, self._consumed = epoch + 1, 0
@@ -193,12 +194,12 @@ class WindowStream:
         """
         epoch, index = self._checked(epoch, index)
         part = self._replays.part(epoch, index)
-        return self._finish(from_table(part, self._plan, self._replays.windows, self._reader))
+        return self._finish(from_table(part, self._plan, self._replays.windows_at(epoch), self._reader))
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left of the current epoch."""
-        return self._consumed == self._schedule.samples
+        return self._consumed == self._schedule.samples(self._epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """The cursor; samples_consumed counts the positions of batches that were returned."""
@@ -211,7 +212,7 @@ class WindowStream:
             IndexError: the epoch has no such batch.
         """
         epoch, index = self._checked(epoch, index)
-        return self._cursor(epoch, min((index + 1) * self._make["batch_size"], self._schedule.samples))
+        return self._cursor(epoch, min((index + 1) * self._make["batch_size"], self._schedule.samples(epoch)))
 
     def _cursor(self, epoch: int, consumed: int) -> dict[str, Any]:
         return {
@@ -224,8 +225,10 @@ class WindowStream:
 
     def _checked(self, epoch: int, index: int) -> tuple[int, int]:
         epoch, index = operator.index(epoch), operator.index(index)
-        if not (0 <= index < len(self) and epoch >= 0):
-            raise IndexError(f"no batch {index} in epoch {epoch}: an epoch has batches 0 to {len(self) - 1}")
+        if epoch < 0:
+            raise IndexError(f"epochs count from 0, got {epoch}")
+        if not 0 <= index < (batches := self._schedule.batches(epoch)):
+            raise IndexError(f"no batch {index} in epoch {epoch}: the epoch has batches 0 to {batches - 1}")
         return epoch, index
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -245,7 +248,7 @@ class WindowStream:
                     "resume with the run's own config, or start a new run"
                 )
         epoch, consumed = _whole(state, "epoch"), _whole(state, "samples_consumed")
-        samples = self._schedule.samples
+        samples = self._schedule.samples(max(epoch, 0))
         between = consumed % own["batch_size"] and consumed != samples
         if epoch < 0 or not 0 <= consumed <= samples or between:
             raise CursorMismatch(

@@ -138,6 +138,8 @@ class SplitWindows:
     ranges: tuple[NDArray[np.int64], NDArray[np.int64]]
     """First and last row of each segment at which a window may start, multiples of `stride`."""
     stride: int
+    repeats: NDArray[np.int64] | None = None
+    """[s] how often each window of a series counts; None: once."""
 
     @property
     def total(self) -> int:
@@ -151,12 +153,25 @@ class SplitWindows:
         which = np.searchsorted(self.first, numbers, side="right") - 1
         held, place = np.unique(which, return_inverse=True)
         runs = self.runs(self.layout.parts(self.superblocks[held]))
-        ends = np.cumsum(runs.counts)
+        times = self._times(runs)
+        ends = np.cumsum(runs.counts * times)
         # numbers as they would be if there were no other superblocks
         close = numbers - self.first[which] + (np.cumsum(self.counts[held]) - self.counts[held])[place]
         run = np.searchsorted(ends, close, side="right")
-        further = (close - (ends - runs.counts)[run]) * self.stride
+        further = (close - (ends - runs.counts * times)[run]) // times[run] * self.stride
         return self.superblocks[which], runs.offset[run] + further, runs.start[run] + further
+
+    def series_at(self, logical: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[n] the series that logical rows belong to."""
+        first = self.layout.segments.series_first
+        series: NDArray[np.int64] = np.searchsorted(first, logical, side="right") - 1
+        return series
+
+    def _times(self, runs: Runs) -> NDArray[np.int64]:
+        """How often each window of some runs counts."""
+        if self.repeats is None:
+            return np.ones(len(runs.counts), np.int64)
+        return self.repeats[self.series_at(runs.start)]
 
     def runs(self, parts: Parts) -> Runs:
         """The runs of some parts, counted in closed form."""

@@ -133,7 +133,7 @@ def inspect(
         seed: of the order that is walked through.
         most_series: how many of them get a line.
     """
-    counts = {split: windows_by_series(plan, split) for split in SPLITS}
+    counts = {split: plan.windows_by_series(split) for split in SPLITS}
     reader = WindowReader(snapshot, plan, columns)
     names, row_bytes = reader.features.names, reader.row_bytes
     return Inspection(
@@ -171,14 +171,6 @@ def inspect(
         memory=_memory(plan, row_bytes, ranks, memory_mib),
         by_series=_by_series(plan, counts, most_series),
     )
-
-
-def windows_by_series(plan: Plan, split: Split) -> NDArray[np.int64]:
-    """[s] windows of each series."""
-    first, last = plan.start_ranges(split)
-    counts = np.zeros(len(plan.series), np.int64)
-    np.add.at(counts, plan.segments.series, np.maximum((last - first) // plan.window.stride + 1, 0))
-    return counts
 
 
 def segment_times(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lstm.windows import SPLITS, Plan, Split
 from pipelines.display.names import shown
-from pipelines.windows.inspection import Inspection, picked, segment_times, windows_by_series
+from pipelines.windows.inspection import Inspection, picked, segment_times
 from pipelines.windows.ticks import ticks
 
 MOST = 36
@@ -65,7 +65,7 @@ class _Picture:
         self._rect(0, 0, _WIDTH, self.height, "#ffffff")
         self._head()
         self._axis()
-        counts = {split: windows_by_series(self.plan, split) for split in SPLITS}
+        counts = {split: self.plan.windows_by_series(split) for split in SPLITS}
         rows = np.diff(self.plan.segments.series_first)
         y = float(_TOP)
         for place, number in enumerate(self.numbers):

@@ -8,7 +8,8 @@ from blake3 import blake3
 WORD = 2**64
 
 
-def permuted(things, key):
+def hashed(key, n):
+    """The numbers that a permutation of n things by a key sorts by."""
     text = json.dumps(key, separators=(",", ":")).encode()
     k = int.from_bytes(blake3(text).digest()[:8], "little")
 
@@ -17,10 +18,12 @@ def permuted(things, key):
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
         return z ^ (z >> 31)
 
-    places = sorted(
-        range(len(things)), key=lambda i: (finalizer((k + (i + 1) * 0x9E3779B97F4A7C15) % WORD), i)
-    )
-    return [things[i] for i in places]
+    return [finalizer((k + (i + 1) * 0x9E3779B97F4A7C15) % WORD) for i in range(n)]
+
+
+def permuted(things, key):
+    numbers = hashed(key, len(things))
+    return [things[i] for i in sorted(range(len(things)), key=lambda i: (numbers[i], i))]
 
 
 def epoch_order(superblocks, lanes, pool_size, seed, epoch, shuffled=True):
