@@ -20,6 +20,7 @@ from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
+from lstm.windows.track_stream import TrackStream
 from lstm.windows.vocabulary import Vocabulary, fit_vocabularies
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Split",
     "SplitSpec",
     "TableWindows",
+    "TrackStream",
     "Vocabulary",
     "WindowError",
     "WindowReader",

@@ -51,5 +51,10 @@ class Batch:
     spread: NDArray[np.float32] | None = None
     """[b, F] see `level`."""
 
+    track: NDArray[np.int64] | None = None
+    """[b] of a `TrackStream`: which track each window goes on with."""
+    reset: NDArray[np.bool_] | None = None
+    """[b] of a `TrackStream`: whether a stretch begins, so that the hidden state before it means nothing."""
+
     def __len__(self) -> int:
         return len(self.positions)

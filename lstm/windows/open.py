@@ -24,6 +24,7 @@ from lstm.windows.sizing import fitted
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
+from lstm.windows.track_stream import TrackStream
 from storage.disk_cache import DiskCache
 from storage.objects import Access, Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
@@ -63,6 +64,29 @@ class TableWindows:
             rank=rank,
             ranks=ranks,
             ordered=ordered,
+            prefetch=prefetch,
+            finish=self.finish,
+        )
+
+    def tracks(
+        self,
+        split: Split = "train",
+        *,
+        tracks: int,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        prefetch: int = 2,
+    ) -> TrackStream:
+        """One rank's tracks of a split, for truncated backpropagation. Raises as `TrackStream`."""
+        return TrackStream(
+            self.plan,
+            self.reader,
+            split,
+            tracks=tracks,
+            seed=seed,
+            rank=rank,
+            ranks=ranks,
             prefetch=prefetch,
             finish=self.finish,
         )

@@ -57,7 +57,7 @@ class EpochOrder:
         self.lanes, self.pool, self.seed, self.epoch, self.shuffled = lanes, pool, seed, epoch, shuffled
         self.windows = int(counts.sum())
         order = permutation([seed, epoch], len(counts)) if shuffled else np.arange(len(counts))
-        lane_of = _deal(counts[order], lanes)
+        lane_of = deal(counts[order], lanes)
         self._counts = counts
         self._first_number = np.cumsum(counts) - counts
         self._superblocks = order[np.argsort(lane_of, kind="stable")]
@@ -144,7 +144,7 @@ class EpochOrder:
         return a, min(a + self.pool, int(self._lane_first[lane + 1]))
 
 
-def _deal(counts: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
+def deal(counts: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
     """Give superblocks one by one to the lane with the fewest windows so far; ties go to the lowest."""
     heap = [(0, lane) for lane in range(lanes)]  # sorted, hence a heap
     lane_of = np.empty(len(counts), np.int64)

@@ -205,10 +205,13 @@ class Plan:
         """[s] windows of each series."""
         starts = self.start_ranges(split)
         counts = np.maximum((starts[1] - starts[0]) // self.window.stride + 1, 0)
-        if len(self.nulls.dropped):
-            counts -= count_dropped(self.nulls.dropped, self.segments.first, starts, self.window.stride)
         found = np.zeros(len(self.series), np.int64)
         np.add.at(found, self.segments.series, counts)
+        dropped, first = self.nulls.dropped, self.segments.first
+        if len(dropped):
+            segment = np.searchsorted(first, dropped[:, 0], side="right") - 1
+            lost = count_dropped(dropped, first, starts, self.window.stride)
+            np.subtract.at(found, self.segments.series[segment], lost)
         return found
 
     @property

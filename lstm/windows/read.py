@@ -132,11 +132,17 @@ class WindowReader:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
         total = len(first) * count
         rows = Rows(np.empty((total, self.width), np.float32), np.empty(total, np.int64))
-        if total:
-            counts = np.full(len(first), count)
-            copies = self.plan.segments.copies(first, counts, np.arange(len(first)) * count)
-            self._copy(copies, rows.values, rows.times)
+        self.read_into(first, np.full(len(first), count), np.arange(len(first)) * count, rows)
         return rows
+
+    def read_into(
+        self, first: NDArray[np.int64], counts: NDArray[np.int64], places: NDArray[np.int64], rows: Rows
+    ) -> None:
+        """Copy `counts` [k] logical rows, from each of `first` [k] on, to each of `places` in `rows`."""
+        held = counts > 0
+        if held.any():
+            copies = self.plan.segments.copies(first[held], counts[held], places[held])
+            self._copy(copies, rows.values, rows.times)
 
     def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
         """Takes a row group and how much of it was fetched, and tells of it."""

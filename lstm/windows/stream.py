@@ -247,7 +247,7 @@ class WindowStream:
                     f"the cursor was taken with {name} {state[name]}, but this stream has {own[name]}; "
                     "resume with the run's own config, or start a new run"
                 )
-        epoch, consumed = _whole(state, "epoch"), _whole(state, "samples_consumed")
+        epoch, consumed = whole_number(state, "epoch"), whole_number(state, "samples_consumed")
         samples = self._schedule.samples(max(epoch, 0))
         between = consumed % own["batch_size"] and consumed != samples
         if epoch < 0 or not 0 <= consumed <= samples or between:
@@ -352,7 +352,7 @@ class WindowStream:
         return slots(held, order.lanes, ranks, pool), slot_rows, need
 
 
-def _whole(state: dict[str, Any], name: str) -> int:
+def whole_number(state: dict[str, Any], name: str) -> int:
     """A number of a cursor. An epoch of 1.0 equals 1, yet would key another order."""
     try:
         return operator.index(state[name])

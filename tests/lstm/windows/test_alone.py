@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from deltalake import write_deltalake
 
 from lstm.windows import SplitSpec, open_stream, open_windows
@@ -67,7 +68,7 @@ def test_the_ten_lines_of_the_page_run_on_a_real_table(lake_of_this_machine, kin
         lake_of_this_machine, "s3://lake/sensors", sensors().schema, format=kind, row_group_rows=100
     )
     table.append(sensors(), transaction="all")
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     seen = []
     names = {"train_on": seen.append}
     exec(block, names)
@@ -86,8 +87,27 @@ def test_the_ten_lines_of_the_page_run_on_a_real_table(lake_of_this_machine, kin
 
 
 def test_the_pages_block_has_ten_lines_and_a_bit():
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len([line for line in block.splitlines() if line.strip()]) <= 10
+
+
+def test_the_pages_loop_over_tracks_carries_the_state_of_one_series_at_a_time(lake_of_this_machine):
+    table = create_table(lake_of_this_machine, "s3://lake/sensors", sensors().schema, format="delta")
+    table.append(sensors(), transaction="all")
+    _, block = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    lstm, seen = torch.nn.LSTM(2, 8, batch_first=True), []
+    exec(block, {"lstm": lstm, "learn": lambda out, batch: seen.append((out.detach(), batch))})
+    assert sum(len(batch) for _, batch in seen) == 2 * 7  # 700 training rows of each sensor: 96 at a time
+    # a track's outputs are those of one long pass over its stretch
+    whole = {}
+    for out, batch in seen:
+        for row, (track, series) in enumerate(zip(batch.track.tolist(), batch.series.tolist(), strict=True)):
+            if batch.reset[row]:
+                whole[track] = []
+            values = np.nan_to_num(batch.values[row, :96])
+            whole[track].append(torch.from_numpy(values))
+            expected, _ = lstm(torch.cat(whole[track])[None])
+            assert torch.allclose(out[row], expected[0, -96:], atol=1e-5), series
 
 
 @pytest.fixture

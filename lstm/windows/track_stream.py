@@ -1,0 +1,286 @@
+"""Batches for truncated backpropagation through time: each row goes on where it was in the batch before.
+
+With windows `stride` = `context` rows apart the hidden state after a window's context is the one that the
+next window of its track begins with. `Batch.reset` says where there is none: a stretch begins.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.batch import Batch
+from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
+from lstm.windows.finish import Finish
+from lstm.windows.gather import gather
+from lstm.windows.plan import Plan
+from lstm.windows.prefetch import Prefetcher
+from lstm.windows.read import WindowReader
+from lstm.windows.row_groups import Rows
+from lstm.windows.spec import Split
+from lstm.windows.stream import whole_number
+from lstm.windows.track_order import Stretches, TrackOrder
+
+_READERS = 4
+"""Threads that read tracks' rows."""
+_MOST_AHEAD = 256
+"""Windows of each track that are read in one go, if memory allows."""
+
+
+class TrackStream:
+    """One rank's tracks: of W ranks, rank r has the tracks t with t mod W = r.
+
+    Each iteration yields the rest of the current epoch, counted from the cursor. Batch k holds window k of
+    every track that still has one: `Batch.track` says which, `Batch.reset` whether it begins a stretch.
+    Positions are k · tracks + track.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        reader: WindowReader,
+        split: Split = "train",
+        *,
+        tracks: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        prefetch: int = 2,
+        finish: Callable[[Batch], Batch] | None = None,
+    ) -> None:
+        """Prepare to stream from the start of epoch 0.
+
+        Args:
+            plan: which windows there are.
+            reader: of the same plan; half of what its budget has free is taken.
+            split: whose windows are streamed.
+            tracks: rows of a global batch, over all ranks.
+            seed: decides the order of every epoch.
+            rank: this rank.
+            ranks: ranks in all, at most the tracks.
+            prefetch: batches made ahead in a thread; 0: none.
+            finish: what is done to each batch, ahead too; None: what the reader's columns need.
+
+        Raises:
+            TypeError: a number that is not whole.
+            TooManyRanks: more ranks than tracks.
+            EmptySplit: the split has no window.
+            BudgetTooSmall: the reader's budget cannot hold one window of each track.
+        """
+        self._tracks, self._seed = operator.index(tracks), operator.index(seed)
+        self._rank, self._ranks = operator.index(rank), operator.index(ranks)
+        if self._tracks < 1 or prefetch < 0 or self._seed < 0 or not 0 <= self._rank < self._ranks:
+            raise ValueError(
+                "tracks need tracks >= 1, prefetch >= 0, seed >= 0 and 0 <= rank < ranks, got "
+                f"tracks {tracks}, prefetch {prefetch}, seed {seed}, rank {rank} of {ranks}"
+            )
+        if self._ranks > self._tracks:
+            raise TooManyRanks(f"{ranks} ranks cannot share {tracks} tracks; start at most that many ranks")
+        self._plan, self._reader, self._split = plan, reader, split
+        self._stretches = Stretches.of(plan, split, self._tracks)
+        if not len(self._stretches.start):
+            raise EmptySplit(f"the {split} split has no window; change the shares of the splits")
+        self._own = np.arange(self._rank, self._tracks, self._ranks)
+        self._at_once, self._reserved = self._reserve()
+        self._order = lru_cache(maxsize=3)(self._laid_out)
+        self._executor = ThreadPoolExecutor(_READERS, thread_name_prefix="tracks")
+        self._ahead = prefetch
+        self._finish = finish or Finish(reader.features, plan)
+        self._prefetcher: Prefetcher[Batch] | None = None
+        self._epoch, self._consumed = 0, 0
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Batches of the current epoch."""
+        return self._order(self._epoch).batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the rest of the current epoch."""
+        epoch = self._epoch
+        while self._epoch == epoch and self._consumed < len(self):
+            batch = self._next()
+            self._consumed += 1
+            yield batch
+        if self._epoch == epoch:
+            self._epoch, self._consumed = epoch + 1, 0
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Replay one batch, without moving the cursor.
+
+        Raises:
+            IndexError: the epoch has no such batch.
+        """
+        order = self._order(operator.index(epoch))
+        if not 0 <= index < order.batches:
+            raise IndexError(f"no batch {index} in epoch {epoch}: it has batches 0 to {order.batches - 1}")
+        return next(self._from(order, epoch, operator.index(index), at_once=1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cursor: batches that were returned, not those made ahead."""
+        return {
+            "plan_id": self._plan.id,
+            "seed": self._seed,
+            "tracks": self._tracks,
+            "epoch": self._epoch,
+            "batches_consumed": self._consumed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a cursor, also one of another number of ranks. Hidden states are the caller's to keep.
+
+        Raises:
+            CursorMismatch: it belongs to another plan, seed or number of tracks, or lies beyond its epoch.
+        """
+        own = self.state_dict()
+        if state.keys() != own.keys():
+            raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
+        for name in ("plan_id", "seed", "tracks"):
+            if state[name] != own[name]:
+                raise CursorMismatch(
+                    f"the cursor was taken with {name} {state[name]}, but these tracks have {own[name]}; "
+                    "resume with the run's own config, or start a new run"
+                )
+        epoch, consumed = whole_number(state, "epoch"), whole_number(state, "batches_consumed")
+        if epoch < 0 or not 0 <= consumed <= self._order(max(epoch, 0)).batches:
+            raise CursorMismatch(
+                f"no batch {consumed} in epoch {epoch}: it has {self._order(max(epoch, 0)).batches}"
+            )
+        self._go_to(epoch, consumed)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch."""
+        if (epoch := operator.index(epoch)) < 0:
+            raise ValueError(f"epochs count from 0, got {epoch}")
+        self._go_to(epoch, 0)
+
+    def close(self) -> None:
+        """End the threads and give the reader's memory back; the stream cannot be used after."""
+        if not self._closed:
+            self._reset()
+            self._closed = True
+            self._executor.shutdown(wait=True)
+            self._reader.release(self._reserved)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _laid_out(self, epoch: int) -> TrackOrder:
+        return TrackOrder(self._stretches, tracks=self._tracks, seed=self._seed, epoch=epoch)
+
+    def _next(self) -> Batch:
+        if self._closed:
+            raise ValueError("the stream is closed")
+        if self._prefetcher is None:
+            self._prefetcher = Prefetcher(self._produce(self._epoch, self._consumed), self._ahead)
+        try:
+            return self._prefetcher.next()
+        except BaseException:
+            self._reset()
+            raise
+
+    def _produce(self, epoch: int, index: int) -> Iterator[Batch]:
+        while True:
+            yield from self._from(self._laid_out(epoch), epoch, index, self._at_once)
+            epoch, index = epoch + 1, 0
+
+    def _from(self, order: TrackOrder, epoch: int, index: int, at_once: int) -> Iterator[Batch]:
+        """Batches of an epoch from `index` on; rows of `at_once` of them are held at a time."""
+        while index < order.batches:
+            few = np.arange(index, min(index + at_once, order.batches))
+            batch, place = np.nonzero(few[:, None] < order.windows[self._own][None])
+            track = self._own[place]
+            first, begins = order.at(track, few[batch])
+            rows, at = self._rows(track, first, few[batch])
+            for number, k in enumerate(few.tolist()):
+                here = np.flatnonzero(batch == number)
+                windows = track[here], first[here], begins[here]
+                yield self._finish(self._batch(order, epoch, k, windows, rows, at[here]))
+            index += len(few)
+
+    def _batch(
+        self,
+        order: TrackOrder,
+        epoch: int,
+        index: int,
+        windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+        rows: Rows,
+        at: NDArray[np.int64],
+    ) -> Batch:
+        """A batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
+        track, first, begins = windows
+        series_first = self._plan.segments.series_first
+        series = np.searchsorted(series_first, first, side="right") - 1
+        length = self._plan.window.length
+        return Batch(
+            epoch=epoch,
+            index=index,
+            size=int(np.count_nonzero(order.windows > index)),
+            positions=index * self._tracks + track,
+            values=gather(rows.values, at, length),
+            times=gather(rows.times, at, length),
+            series=series,
+            starts=first - series_first[series],
+            track=track,
+            reset=begins,
+        )
+
+    def _rows(
+        self, track: NDArray[np.int64], first: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> tuple[Rows, NDArray[np.int64]]:
+        """Rows that some windows need, each once per run of a track; and where each window begins in them."""
+        if not len(first):
+            return self._read(first, first, first), first
+        order = np.lexsort((index, track))
+        stride, length = self._plan.window.stride, self._plan.window.length
+        goes_on = (np.diff(first[order]) == stride) & (np.diff(track[order]) == 0)
+        run = np.concatenate([[0], np.cumsum(~goes_on)])
+        begin = np.flatnonzero(np.diff(run, prepend=-1))
+        counts = (np.bincount(run) - 1) * stride + length
+        place = np.cumsum(counts) - counts
+        at = np.empty(len(first), np.int64)
+        at[order] = place[run] + first[order] - first[order][begin][run]
+        return self._read(first[order][begin], counts, place), at
+
+    def _read(self, first: NDArray[np.int64], counts: NDArray[np.int64], place: NDArray[np.int64]) -> Rows:
+        total = int(counts.sum())
+        rows = Rows(np.empty((total, self._reader.width), np.float32), np.empty(total, np.int64))
+        parts = np.array_split(np.arange(len(first)), min(_READERS, max(1, len(first))))
+        for part in self._executor.map(
+            lambda part: self._reader.read_into(first[part], counts[part], place[part], rows), parts
+        ):
+            assert part is None
+        return rows
+
+    def _reserve(self) -> tuple[int, int]:
+        """Windows of each track that are read in one go, and the bytes set aside for them."""
+        window, row = self._plan.window, self._reader.row_bytes
+        once = len(self._own) * window.length * row
+        more = len(self._own) * max(window.stride, 1) * row
+        room = self._reader.unreserved // 2
+        at_once = min(_MOST_AHEAD, 1 + (room - once) // more) if room >= once else 0
+        reserved = once + (at_once - 1) * more
+        if at_once < 1 or not self._reader.reserve(reserved):
+            raise BudgetTooSmall(
+                f"{len(self._own)} tracks of windows of {window.length} rows need {2 * once:,} bytes on this "
+                f"rank, but {self._reader.unreserved:,} bytes of the budget are free; raise the memory "
+                "budget, take fewer tracks or more ranks"
+            )
+        return int(at_once), int(reserved)
+
+    def _go_to(self, epoch: int, consumed: int) -> None:
+        if (epoch, consumed) != (self._epoch, self._consumed):
+            self._reset()
+            self._epoch, self._consumed = epoch, consumed
+
+    def _reset(self) -> None:
+        """Forget what was made ahead."""
+        if self._prefetcher is not None:
+            self._prefetcher.stop()
+            self._prefetcher = None
