@@ -5,7 +5,7 @@ the horizon's rows only the target is read, and only as the label: none of their
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -162,6 +162,12 @@ class Inputs:
     """[B, H] The target in natural units; 0 where unknown."""
     target_known: Tensor
     """[B, H] 1 where the target is known, else 0."""
+
+    def within(self, rows: int) -> "Inputs":
+        """The same with only the first `rows` of the horizon's targets known."""
+        known = self.target_known.clone()
+        known[:, rows:] = 0
+        return replace(self, target_known=known)
 
 
 class ForecastTask:

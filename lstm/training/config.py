@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lstm.windows.curriculum import Curriculum
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
@@ -35,6 +37,9 @@ class TrainingConfig:
     """MiB of this host's disk that keep checkpoints while the bucket is out; 0: an outage ends training."""
     disk_cache_mib: int = 0
     """MiB of this host's disk that keep the table's bytes between epochs, shared by its ranks; 0: none."""
+    curriculum: tuple[tuple[int, int], ...] = ()
+    """Learn near rows first: with [[0, 6], [300, 12], [600, 24]] 6 rows of the horizon count from step 0 on,
+    12 from step 300, 24 from step 600. The validation always sees all. Empty: all count from the start."""
     validation_batches: int = 40
     """Batches of the validation split that one validation sees (the same ones each time); 0 means all."""
     patience: int = 5
@@ -53,6 +58,10 @@ class TrainingConfig:
     """Seconds after which a rank that waits for another gives up, and with it the run."""
 
     def __post_init__(self) -> None:
+        stages = tuple((first, rows) for first, rows in self.curriculum)  # lists, after a trip through JSON
+        object.__setattr__(self, "curriculum", stages)
+        if stages:
+            Curriculum(stages)
         positive = (
             "steps",
             "batch_size",

@@ -25,7 +25,7 @@ from lstm.training.recorder import Recorder
 from lstm.training.schedule import learning_rate
 from lstm.training.stop import DEADLINE_S, Stopped, StopSignal
 from lstm.training.stopwatch import Stopwatch
-from lstm.windows import Batch, WindowStream
+from lstm.windows import Batch, Curriculum, WindowStream
 
 
 class Trainer:
@@ -82,7 +82,10 @@ class Trainer:
             yield from self.training
 
     def _train_on(self, batch: Batch) -> None:
-        loss, count = self.task.loss(self.parallel, self.task.inputs(batch))
+        inputs = self.task.inputs(batch)
+        if self.config.curriculum:
+            inputs = inputs.within(Curriculum(self.config.curriculum).horizon_at(self.step))
+        loss, count = self.task.loss(self.parallel, inputs)
         total, everywhere = self._sum(loss, count)
         check_finite("loss", total, self.step, self.config)
         # DDP averages gradients over ranks, so `world` turns its mean back into the sum.

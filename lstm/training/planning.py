@@ -1,9 +1,10 @@
 """From a job to its plan; what is wrong with the table or its columns is told before anything is trained."""
 
-from lstm.tasks.forecast import check_times, check_window
+from lstm.tasks.forecast import WrongForecast, check_times, check_window
 from lstm.training.job import Job
 from lstm.windows import Plan, index_snapshot, make_plan
 from lstm.windows.columns import check_features
+from lstm.windows.curriculum import Curriculum
 from lstm.windows.features import Features
 from lstm.windows.sizing import fitted
 from storage.objects import Bucket
@@ -19,6 +20,8 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
         UserError: the table or its columns cannot serve; the message says why.
     """
     check_window(job.forecast, job.window)
+    if job.training.curriculum:
+        check_curriculum(job)
     check_features(snapshot.schema, [job.forecast.target, *job.forecast.past])
     index = index_snapshot(
         snapshot,
@@ -34,3 +37,11 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
     plan = fitted(plan, snapshot, features, budget_bytes=training.memory_mib << 20, ranks=training.ranks)
     check_times(plan)
     return plan
+
+
+def check_curriculum(job: Job) -> None:
+    """Raise WrongForecast where a stage has more rows than the horizon."""
+    try:
+        Curriculum(job.training.curriculum).check(job.window)
+    except ValueError as error:
+        raise WrongForecast(f"training.curriculum: {error}") from None

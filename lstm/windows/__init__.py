@@ -9,6 +9,7 @@ Reads snapshots, yields arrays: no torch, no Prefect. Why it is so: ARCHITECTURE
 from lstm.windows.batch import Batch
 from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.contexts import LastContexts, last_contexts
+from lstm.windows.curriculum import Curriculum
 from lstm.windows.errors import WindowError
 from lstm.windows.folds import rolling_origin
 from lstm.windows.index import SequenceIndex, index_snapshot
@@ -28,6 +29,7 @@ __all__ = [
     "SPLITS",
     "Batch",
     "Column",
+    "Curriculum",
     "LastContexts",
     "Learned",
     "NullPolicy",

@@ -113,6 +113,16 @@ def test_a_batch_without_known_targets_still_reaches_every_parameter(task, batch
         assert not parameter.grad.any(), name
 
 
+def test_within_a_stage_only_the_first_rows_of_the_horizon_count(task, batch):
+    inputs, model = task.inputs(batch([0, 1, 2])), built(task)
+    loss, count = task.loss(model, inputs.within(2))
+    far = replace(inputs, target=inputs.target.clone())
+    far.target[:, 2:] = 1e6
+    assert count == inputs.target_known[:, :2].sum()
+    assert task.loss(model, far.within(2))[0] == loss
+    assert task.loss(model, inputs.within(HORIZON))[1] == inputs.target_known.sum()
+
+
 def test_a_batch_without_windows_has_an_empty_forecast(task, batch):
     assert task.predict(built(task), task.inputs(batch([]))).shape == (0, HORIZON, 3)
 

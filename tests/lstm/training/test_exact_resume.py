@@ -1,6 +1,7 @@
 """Kill a run anywhere, as often as you like: resumed, it ends with the very bits of an uninterrupted one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -54,3 +55,24 @@ def test_killed_while_it_stops_early_it_ends_bit_identical(
 
     assert (resumed.step, resumed.reason) == (uninterrupted.step, uninterrupted.reason)
     assert runner.bits(job, resumed.commit) == runner.bits(whole, uninterrupted.commit)
+
+
+@pytest.mark.slow
+def test_killed_between_the_stages_of_a_curriculum_with_weighted_series_it_ends_bit_identical(
+    runner: Runner, make_job: Callable[..., Job]
+) -> None:
+    stages = {"curriculum": [[0, 1], [10, 3]], "steps": 24}
+    whole, job, other = (
+        replace(it, order=replace(it.order, temperature=2.0))
+        for it in (
+            make_job("staged-whole", **stages),
+            make_job("staged-killed", **stages),
+            make_job("not-staged", steps=24),
+        )
+    )
+    uninterrupted, plain = runner.launch(whole), runner.launch(other)
+    runner.killed_at_step(job, 9, "0")
+    runner.killed_at_step(job, 13, "torchrun")
+    resumed = runner.launch(job)
+    assert runner.bits(job, resumed.commit) == runner.bits(whole, uninterrupted.commit)
+    assert runner.bits(whole, uninterrupted.commit) != runner.bits(other, plain.commit)
