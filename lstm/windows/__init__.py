@@ -14,6 +14,7 @@ from lstm.windows.errors import WindowError
 from lstm.windows.folds import rolling_origin
 from lstm.windows.index import SequenceIndex, index_snapshot
 from lstm.windows.learned import Learned
+from lstm.windows.mixture import Mixture
 from lstm.windows.open import TableWindows, open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
@@ -32,6 +33,7 @@ __all__ = [
     "Curriculum",
     "LastContexts",
     "Learned",
+    "Mixture",
     "NullPolicy",
     "OrderSpec",
     "Plan",

@@ -56,5 +56,8 @@ class Batch:
     reset: NDArray[np.bool_] | None = None
     """[b] of a `TrackStream`: whether a stretch begins, so that the hidden state before it means nothing."""
 
+    table: NDArray[np.int64] | None = None
+    """[b] of a `Mixture`: the number of the table that each window is of; `series` counts in that one."""
+
     def __len__(self) -> int:
         return len(self.positions)

@@ -114,7 +114,7 @@ def test_a_batch_without_known_targets_still_reaches_every_parameter(task, batch
 
 
 def test_within_a_stage_only_the_first_rows_of_the_horizon_count(task, batch):
-    inputs, model = task.inputs(batch([0, 1, 2])), built(task)
+    inputs, model = task.inputs(batch([0, 1, 2])), built(task).eval()
     loss, count = task.loss(model, inputs.within(2))
     far = replace(inputs, target=inputs.target.clone())
     far.target[:, 2:] = 1e6
