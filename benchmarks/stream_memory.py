@@ -39,7 +39,7 @@ from storage.objects import Access, Bucket
 from storage.tables import Lake, create_table, lake_for, open_table
 
 SMALL, TWENTY, HUGE = "s3://lake/small", "s3://lake/twenty", "s3://lake/huge"
-BUDGET, SMALL_SERIES, SMALL_GROUP = 8 << 20, 12, 256
+BUDGET, SMALL_SERIES, SMALL_GROUP = 8 << 20, 12, 1024
 """12 series of 20,000 rows of 36 bytes: 8.2 MiB."""
 GROUP_MB, TIMES = 768, 10
 WIDTH, PART_ROWS = 64, 250_000

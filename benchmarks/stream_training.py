@@ -12,15 +12,11 @@ which comes first alternates. Figures are of the worse model, `..._1x32` and `..
 - `table_over_memory_cold`: the same with a reader of its own for each pair, from its first batch on (how
   long that one takes is told as `first_batch_s`): what is fetched and decoded beside the steps
 - `data_wait_share`: of the warm blocks' time, what the loop waited for batches
-- `rss_20x_over_1x`: largest resident memory of a process that streams one epoch of a table 20 times as
-  large ÷ of one that just exceeds its budget (8 MiB; windows that do not overlap); `rss_1x_mb`,
-  `rss_20x_mb`
+- `rss_20x_over_1x` and other figures of `benchmarks.stream_memory`, which is called last
 """
 
 import argparse
-import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -28,13 +24,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import stream_memory
 from benchmarks.report import print_result
-from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
+from benchmarks.stream_memory import in_child
+from benchmarks.window_peers.rows import BATCH, COLUMNS, make_rows
 from benchmarks.windows import in_trainings_memory, plan_of, table_of
 from lstm.tasks.forecast import ForecastConfig, ForecastTask
 from lstm.training.config import TrainingConfig
@@ -45,10 +42,8 @@ from storage.objects import Access, Bucket
 from storage.tables import Lake, lake_for, open_table
 
 MODELS = {"1x32": (1, 32), "2x128": (2, 128)}
-LARGE, SMALL, TWENTY = "s3://lake/large", "s3://lake/small", "s3://lake/twenty"
+LARGE = "s3://lake/large"
 ROW_GROUP_ROWS = 4096
-BUDGET, SMALL_SERIES, SMALL_GROUP = 8 << 20, 12, 256
-"""12 series of 20,000 rows of 36 bytes: 8.2 MiB."""
 
 
 class Training:
@@ -144,22 +139,6 @@ def _interval(ratios: list[float]) -> tuple[float, float]:
     return low, high
 
 
-def peak_mb(access: Access, uri: str) -> float:
-    """Largest resident memory after an epoch of windows that do not overlap; in a process of its own."""
-    snapshot = open_table(Lake(access=access), uri, format="delta").snapshot()
-    plan = plan_of(snapshot, LENGTH, lanes=8)
-    reader = WindowReader(snapshot, plan, COLUMNS, BUDGET)
-    with WindowStream(plan, reader, "train", seed=0, batch_size=BATCH) as stream:
-        assert sum(len(batch) for batch in stream) == plan.windows("train")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def in_child(function: Callable[..., Any], *arguments: object) -> Any:
-    """The same in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -182,16 +161,14 @@ def main() -> None:
                 found = in_child(train, server.access, layers, hidden, steps, pairs)
                 figures |= {f"{figure}_{name}": value for figure, value in found.items()}
                 print(name, {figure: round(value, 4) for figure, value in found.items()}, flush=True)
-            table_of(lake, SMALL, make_rows(SMALL_SERIES, 20_000), SMALL_GROUP)
-            table_of(lake, TWENTY, make_rows(20 * SMALL_SERIES, 20_000), SMALL_GROUP)
-            small, large = (in_child(peak_mb, server.access, uri) for uri in (SMALL, TWENTY))
+            memory = stream_memory.figures_of(server.access, lake, quick=asked.quick)
         finally:
             server.stop()
     worse = {
         name: max(figures[f"{name}_{model}"] for model in MODELS)
         for name in ("table_over_memory_warm", "table_over_memory_cold", "data_wait_share")
     }
-    told = {"rss_20x_over_1x": large / small, "rss_1x_mb": small, "rss_20x_mb": large, "pairs": pairs}
+    told = {**memory, "pairs": pairs}
     print_result(
         "stream_training",
         quick=asked.quick,
