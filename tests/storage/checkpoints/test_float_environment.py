@@ -1,5 +1,7 @@
-"""What was predicted in a thread that flushes subnormals is restored in one that does not, and back."""
+"""What was predicted in a thread that flushes subnormals, or rounds its own way, is restored in others."""
 
+import ctypes
+import platform
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -53,10 +55,31 @@ def test_a_thread_that_flushes_subnormals_restores_what_others_stored(flushing):
 
 def test_the_thread_goes_on_flushing_afterwards(flushing):
     flushing.submit(stored, chunk()).result()
-    assert flushing.submit(lambda: float_environment._keeps_subnormals()).result() is False
+    assert flushing.submit(lambda: float_environment._is_ieee_754()).result() is False
 
 
-def test_where_subnormals_cannot_be_kept_nothing_is_predicted_wrongly(flushing, monkeypatch):
-    monkeypatch.setattr(float_environment.ctypes, "CDLL", lambda name: object())
+@pytest.fixture(params=[0x400, 0x800, 0xC00], ids=["down", "up", "towards zero"])
+def rounding(request):
+    """A thread that rounds otherwise than to the nearest number; FE_DOWNWARD and so on of x86-64."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the constants are those of x86-64")
+    with ThreadPoolExecutor(1, initializer=lambda: ctypes.CDLL(None).fesetround(request.param)) as thread:
+        yield thread
+
+
+def test_a_thread_that_rounds_its_own_way_stores_and_restores_what_others_do(rounding):
+    assert rounding.submit(lambda: float_environment._is_ieee_754()).result() is False
+    assert rounding.submit(stored, chunk()).result() == stored(chunk())
+    assert rounding.submit(restored, stored(chunk()), len(chunk())).result() == chunk()
+    assert rounding.submit(lambda: float_environment._is_ieee_754()).result() is False
+
+
+def _no_library(name):
+    raise TypeError("no library of the process itself, as on Windows")
+
+
+@pytest.mark.parametrize("library", [lambda name: object(), _no_library], ids=["no function", "no library"])
+def test_where_subnormals_cannot_be_kept_nothing_is_predicted_wrongly(flushing, monkeypatch, library):
+    monkeypatch.setattr(float_environment.ctypes, "CDLL", library)
     with pytest.raises(InexactArithmetic, match="set_flush_denormal"):
         flushing.submit(stored, chunk()).result()
