@@ -38,6 +38,7 @@ def test_killed_at_seven_points_it_ends_bit_identical(
     assert runner.bits(job, resumed.commit) == runner.bits(whole, uninterrupted.commit)
 
 
+@pytest.mark.slow
 def test_killed_while_it_stops_early_it_ends_bit_identical(
     runner: Runner, make_job: Callable[..., Job]
 ) -> None:

@@ -42,7 +42,8 @@ def packs_of(folder: Path, attempt: str, rank: int) -> set[str]:
     return set(trace.read_text().splitlines()) if trace.exists() else set()
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # `make test-resume`, and so CI
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_killed_in_the_upload_of_a_helper_it_ends_with_the_bits_of_a_run_that_rank_0_saves_alone(
     runner: Runner, sharing: Runner, make_large_job: Callable[..., Job], tmp_path: Path, ranks: int
 ) -> None:
