@@ -173,7 +173,9 @@ class WindowReader:
         edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist()
         for begin, end in pairwise(edges):
             number = int(group[begin])
-            span = int(row[begin:end].min()), int((row[begin:end] + counts[begin:end]).max())
+            span = None
+            if self._in_parts:
+                span = int(row[begin:end].min()), int((row[begin:end] + counts[begin:end]).max())
             until: AbstractContextManager[None] = nullcontext()
             if self.disk is not None and needed is not None:
                 until = self.disk.until(*needed(number))
@@ -189,9 +191,9 @@ class WindowReader:
                 values[to : to + n] = rows.values[at : at + n]
                 times[to : to + n] = rows.times[at : at + n]
 
-    def _rows_of(self, group: int, span: tuple[int, int]) -> tuple[Rows, int, int]:
-        """Rows of a row group that hold a span of it, the number of the first, and what was fetched."""
-        if not self._in_parts:
+    def _rows_of(self, group: int, span: tuple[int, int] | None) -> tuple[Rows, int, int]:
+        """All rows of a row group, or a span of them; the number of the first, and what was fetched."""
+        if span is None:
             rows, fetched = self._groups.get(group)
             return rows, 0, int(fetched)
         rows = self._decode(group, rows=span)

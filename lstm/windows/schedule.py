@@ -43,7 +43,7 @@ class Schedule:
         self._plan, self._seed, self._batch_size = plan, seed, batch_size
         self._rank, self._ranks, self._shuffled = rank, ranks, shuffled
         self.pool = plan.order.pool if shuffled else 1  # in plan order pools change nothing but memory
-        self._weighted = plan.weighted(split)
+        self._weighted = plan.weighted(split) if shuffled else None  # in plan order each window comes once
         self._epochs: OrderedDict[int, tuple[EpochOrder, SplitWindows]] = OrderedDict()
 
     def batches(self, epoch: int) -> int:

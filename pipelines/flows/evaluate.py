@@ -61,7 +61,9 @@ def compare(trained: Trained, connection: Connection) -> comparison.Evaluation:
     """A commit's model beside the baselines, on the snapshot and the plan that it was trained with."""
     snapshot = pinned_snapshot(trained.job, connection.data)
     trained.plan.check(snapshot)
-    reader = WindowReader(snapshot, trained.plan, trained.task.features)
+    training = trained.job.training  # this process takes the place of all ranks
+    budget = training.ranks * training.memory_mib << 20
+    reader = WindowReader(snapshot, trained.plan, trained.task.features, budget)
 
     def windows(split: Split) -> WindowStream:
         return WindowStream(trained.plan, reader, split, seed=0, batch_size=BATCH, ordered=True)

@@ -155,7 +155,8 @@ class FileSnapshot:
     def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
         """Rows of the largest page of these columns; None: of a part of a row group all is fetched."""
         _, source, _, _, found = self._found(file, row_group, columns)
-        return source.page_rows(row_group, sorted({position for position in found if position is not None}))
+        stand = sorted({position for position in found if position is not None})
+        return source.page_rows(row_group, stand) if stand else None
 
     def _found(
         self, file: DataFile, row_group: int, columns: Sequence[str]

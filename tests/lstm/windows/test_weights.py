@@ -197,6 +197,13 @@ def test_any_batch_of_any_epoch_can_be_replayed():
             stream.batch(1, 99)
 
 
+def test_in_plan_order_each_window_comes_once():
+    plan, reader = planned(temperature=3.0, weights={"long": 0.0})
+    with WindowStream(plan, reader, "train", seed=2, batch_size=16, ordered=True) as stream:
+        seen = [(s, n) for batch in stream for s, n in zip(batch.series, batch.starts, strict=True)]
+    assert len(set(seen)) == len(seen) == plan.windows("train")
+
+
 def test_validation_is_never_weighted():
     snapshot = uneven()
     index = index_snapshot(snapshot, entity="name", time="t", max_gap=None)
