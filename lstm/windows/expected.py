@@ -122,7 +122,8 @@ def _in_parts(plan: Plan, blocks: NDArray[np.int64]) -> Reading:
 
 def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For every block where its row groups begin in the second array: ascending, each once."""
-    blocks, groups = [], []
+    count = len(plan.pieces.group_rows)
+    found = [np.empty(0, np.int64)]
     for numbers, parts in plan.superblocks.all_parts():
         held = np.flatnonzero(parts.stored)
         if not len(held):
@@ -131,11 +132,9 @@ def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         places = np.cumsum(stored) - stored
         copies = plan.segments.copies(parts.first[held], stored, places)
         owner = parts.owner[held][np.searchsorted(places, copies.place, side="right") - 1]
-        blocks.append(numbers[owner])
-        groups.append(copies.group)
-    count = len(plan.pieces.group_rows)
-    pairs = np.sort(np.concatenate(blocks) * count + np.concatenate(groups))
-    pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]  # np.unique hashes: ten times as slow
+        pairs = np.sort(numbers[owner] * count + copies.group)  # np.unique hashes: ten times as slow
+        found.append(pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])])
+    pairs = np.concatenate(found)  # superblocks ascend
     return np.searchsorted(pairs, np.arange(len(plan.superblocks) + 1) * count), pairs % count
 
 
