@@ -168,8 +168,9 @@ class WindowStream:
     def read_amplification(self) -> float:
         """Bytes fetched ÷ bytes of the column chunks that this rank's windows need, per epoch, so far.
 
-        Both are counted in whole row groups, or in rows where the plan has parts of them read. 1.0: each is fetched once per epoch, halos included; less where
-        they stay in memory from one epoch to the next; 0.0 before anything was read.
+        Both are counted in whole row groups, or in rows where the plan has parts of them read. 1.0: each is
+        fetched once per epoch, halos included; less where they stay in memory from one epoch to the next;
+        0.0 before anything was read.
         """
         return self._shelf.fetches.amplification
 
