@@ -36,7 +36,7 @@ class TrackStream:
 
     Each iteration yields the rest of the current epoch, counted from the cursor. Batch k holds window k of
     every track that still has one: `Batch.track` says which, `Batch.reset` whether it begins a stretch.
-    Positions are k · tracks + track.
+    Positions are k · tracks + track. Each window comes once, also of a series that is weighted.
     """
 
     def __init__(
