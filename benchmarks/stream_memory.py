@@ -13,7 +13,6 @@
 import argparse
 import multiprocessing
 import os
-import resource
 import secrets
 import tempfile
 import time
@@ -26,6 +25,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks import memory_peak
+from benchmarks.memory_peak import forget_peak
 from benchmarks.report import print_result
 from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
 from benchmarks.windows import plan_of, table_of
@@ -58,12 +59,13 @@ def figures_of(access: Access, lake: Lake, *, quick: bool) -> dict[str, float]:
 
 def peak_mb(access: Access, uri: str) -> float:
     """Largest resident memory after an epoch of windows that do not overlap; in a process of its own."""
+    forget_peak()  # what the parent held when this process began counts otherwise
     snapshot = open_table(Lake(access=access), uri, format="delta").snapshot()
     plan = plan_of(snapshot, LENGTH, lanes=8)
     reader = WindowReader(snapshot, plan, COLUMNS, BUDGET)
     with WindowStream(plan, reader, "train", seed=0, batch_size=BATCH) as stream:
         assert sum(len(batch) for batch in stream) == plan.windows("train")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return memory_peak.peak_mb()
 
 
 def in_child(function: Callable[..., Any], *arguments: object) -> Any:
