@@ -26,7 +26,6 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import memory_peak
-from benchmarks.memory_peak import forget_peak
 from benchmarks.report import print_result
 from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
 from benchmarks.windows import plan_of, table_of
@@ -59,7 +58,7 @@ def figures_of(access: Access, lake: Lake, *, quick: bool) -> dict[str, float]:
 
 def peak_mb(access: Access, uri: str) -> float:
     """Largest resident memory after an epoch of windows that do not overlap; in a process of its own."""
-    forget_peak()  # what the parent held when this process began counts otherwise
+    memory_peak.forget_peak()  # what the parent held when this process began counts otherwise
     snapshot = open_table(Lake(access=access), uri, format="delta").snapshot()
     plan = plan_of(snapshot, LENGTH, lanes=8)
     reader = WindowReader(snapshot, plan, COLUMNS, BUDGET)

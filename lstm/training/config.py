@@ -58,10 +58,8 @@ class TrainingConfig:
     """Seconds after which a rank that waits for another gives up, and with it the run."""
 
     def __post_init__(self) -> None:
-        stages = tuple((first, rows) for first, rows in self.curriculum)  # lists, after a trip through JSON
-        object.__setattr__(self, "curriculum", stages)
-        if stages:
-            Curriculum(stages)
+        stages = Curriculum(self.curriculum).stages if self.curriculum else ()
+        object.__setattr__(self, "curriculum", stages)  # it was lists, after a trip through JSON
         positive = (
             "steps",
             "batch_size",

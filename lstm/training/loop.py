@@ -57,6 +57,7 @@ class Trainer:
         self.parallel = DistributedDataParallel(learner.model, find_unused_parameters=True)
         self.since_report = _Totals()
         self.since_commit = _Totals()
+        self.curriculum = Curriculum(config.curriculum) if config.curriculum else None
         self.stopwatch = Stopwatch()
         self.fetch_note = FetchNote(config.memory_mib)
 
@@ -83,8 +84,8 @@ class Trainer:
 
     def _train_on(self, batch: Batch) -> None:
         inputs = self.task.inputs(batch)
-        if self.config.curriculum:
-            inputs = inputs.within(Curriculum(self.config.curriculum).horizon_at(self.step))
+        if self.curriculum:
+            inputs = inputs.within(self.curriculum.horizon_at(self.step))
         loss, count = self.task.loss(self.parallel, inputs)
         total, everywhere = self._sum(loss, count)
         check_finite("loss", total, self.step, self.config)

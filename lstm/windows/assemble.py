@@ -86,9 +86,7 @@ def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowRead
         places = np.flatnonzero(superblock == wanted)
         values[places] = gather(block, offset[places], length)
         times[places] = gather(block_times, offset[places], length)
-    series_first = plan.segments.series_first
-    series = np.searchsorted(series_first, logical, side="right") - 1
-    return _batch(part, values, times, series, logical - series_first[series])
+    return _batch(part, values, times, *plan.segments.within_series(logical))
 
 
 def _by_lane(lanes: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:

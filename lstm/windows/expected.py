@@ -6,6 +6,7 @@ budget, so the reading of an epoch is walked through here with sizes in the plac
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from lstm.windows.memory import rank_bytes
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
 from lstm.windows.read import reads_parts
+from lstm.windows.segments import Copies
 from lstm.windows.spec import Split
 
 
@@ -102,20 +104,16 @@ def _in_parts(plan: Plan, blocks: NDArray[np.int64]) -> Reading:
     """Of each row group that a block touches, the rows from the first to the last one that it holds."""
     wanted = np.isin(np.arange(len(plan.superblocks)), blocks)
     fetched, touched = 0, np.zeros(len(plan.pieces.group_rows), np.bool_)
-    for numbers, parts in plan.superblocks.all_parts():
-        held = np.flatnonzero((parts.stored > 0) & wanted[numbers[parts.owner]])
-        if not len(held):
+    for block, copies in _copies_of_blocks(plan):
+        order = np.lexsort((copies.group, block))
+        order = order[wanted[block[order]]]
+        if not len(order):
             continue
-        stored = parts.stored[held]
-        places = np.cumsum(stored) - stored
-        copies = plan.segments.copies(parts.first[held], stored, places)
-        owner = parts.owner[held][np.searchsorted(places, copies.place, side="right") - 1]
-        order = np.lexsort((copies.group, owner))
-        ahead = np.flatnonzero(np.diff(owner[order], prepend=-1) | np.diff(copies.group[order], prepend=-1))
+        ahead = np.flatnonzero(np.diff(block[order], prepend=-1) | np.diff(copies.group[order], prepend=-1))
         low = np.minimum.reduceat(copies.row[order], ahead)
         high = np.maximum.reduceat((copies.row + copies.count)[order], ahead)
         fetched += int((high - low).sum())
-        touched[copies.group] = True
+        touched[copies.group[order]] = True
     rows = int(np.diff(plan.superblocks.first)[blocks].sum())
     return Reading(rows, fetched, fetched, rows, int(touched.sum()))
 
@@ -124,6 +122,15 @@ def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     """For every block where its row groups begin in the second array: ascending, each once."""
     count = len(plan.pieces.group_rows)
     found = [np.empty(0, np.int64)]
+    for block, copies in _copies_of_blocks(plan):
+        pairs = np.sort(block * count + copies.group)  # np.unique hashes: ten times as slow
+        found.append(pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])])
+    pairs = np.concatenate(found)  # superblocks ascend
+    return np.searchsorted(pairs, np.arange(len(plan.superblocks) + 1) * count), pairs % count
+
+
+def _copies_of_blocks(plan: Plan) -> Iterator[tuple[NDArray[np.int64], Copies]]:
+    """What all blocks copy out of row groups, some blocks at a time; with the block that each copy is for."""
     for numbers, parts in plan.superblocks.all_parts():
         held = np.flatnonzero(parts.stored)
         if not len(held):
@@ -132,10 +139,7 @@ def _groups_of_blocks(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         places = np.cumsum(stored) - stored
         copies = plan.segments.copies(parts.first[held], stored, places)
         owner = parts.owner[held][np.searchsorted(places, copies.place, side="right") - 1]
-        pairs = np.sort(numbers[owner] * count + copies.group)  # np.unique hashes: ten times as slow
-        found.append(pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])])
-    pairs = np.concatenate(found)  # superblocks ascend
-    return np.searchsorted(pairs, np.arange(len(plan.superblocks) + 1) * count), pairs % count
+        yield numbers[owner], copies
 
 
 def _as_loaded(order: EpochOrder, rank: int, ranks: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from lstm.windows.plan import Plan
 from lstm.windows.spec import Split
+from lstm.windows.superblocks import SplitWindows
 
 
 def slots(superblocks: int, lanes: int, ranks: int, pool: int) -> int:
@@ -17,16 +18,15 @@ def block_rows(plan: Plan, split: Split) -> int:
     return int(plan.block_rows[held].max()) if len(held) else 0
 
 
-def pool_windows(plan: Plan, split: Split, pool: int) -> int:
-    """Windows that `pool` superblocks hold at most, in any epoch."""
+def most_windows(plan: Plan, split: Split) -> SplitWindows:
+    """As many windows as an epoch has of each superblock, at most."""
     weighted = plan.weighted(split)
-    most = plan.split_windows(split) if weighted is None else weighted.most()
-    return int(np.sort(most.counts)[-pool:].sum())
+    return plan.split_windows(split) if weighted is None else weighted.most()
 
 
-def _most_windows(plan: Plan, split: Split) -> int:
-    weighted = plan.weighted(split)
-    return (plan.split_windows(split) if weighted is None else weighted.most()).total
+def pool_windows(windows: SplitWindows, pool: int) -> int:
+    """Windows that `pool` superblocks hold at most."""
+    return int(np.sort(windows.counts)[-pool:].sum())
 
 
 def number_type(most: int) -> type[np.signedinteger]:
@@ -58,7 +58,7 @@ def rank_bytes(
         return 0
     pool = 1 if ordered else pool or plan.order.pool
     rows = slots(len(windows.superblocks), lanes, ranks, pool) * block_rows(plan, split)
-    pools = -(-lanes // ranks) * pool_windows(plan, split, pool)
-    places = 2 * min(pools, _most_windows(plan, split))  # of two epochs at most
+    most = most_windows(plan, split)
+    places = 2 * min(-(-lanes // ranks) * pool_windows(most, pool), most.total)  # of two epochs at most
     place = 3 * np.dtype(number_type(max(rows, plan.rows))).itemsize
     return rows * row_bytes + places * place

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
+from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import CursorMismatch, WindowError
 from lstm.windows.open import TableWindows
 from lstm.windows.runs import Entity
 from lstm.windows.spec import Split
-from lstm.windows.stream import WindowStream, whole_number
+from lstm.windows.stream import WindowStream
 
 
 class Mixture:
@@ -130,25 +131,14 @@ class Mixture:
         Raises:
             CursorMismatch: it belongs to another mixture, or lies beyond its epoch.
         """
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
-        for name in ("plan_ids", "quotas", "seed"):
-            if state[name] != own[name]:
-                raise CursorMismatch(
-                    f"the cursor was taken with {name} {state[name]}, but this mixture has {own[name]}; "
-                    "resume with the run's own config, or start a new run"
-                )
-        epoch, consumed = whole_number(state, "epoch"), whole_number(state, "batches_consumed")
+        epoch, consumed = check_cursor(state, self.state_dict(), "this mixture has")
         if epoch < 0 or not 0 <= consumed <= self._batches:
             raise CursorMismatch(f"no batch {consumed} in epoch {epoch}: an epoch has {self._batches}")
         self._go_to(epoch, consumed)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""
-        if (epoch := operator.index(epoch)) < 0:
-            raise ValueError(f"epochs count from 0, got {epoch}")
-        self._go_to(epoch, 0)
+        self._go_to(epoch_number(epoch), 0)
 
     def close(self) -> None:
         """Close the tables' streams; the mixture cannot be used after."""

@@ -199,7 +199,9 @@ class Plan:
 
     @cached_property
     def _weighted(self) -> Weighted | None:
-        return None if self.weights is None else Weighted.of(self.split_windows("train"), self.weights)
+        if self.weights is None:
+            return None
+        return Weighted.of(self.split_windows("train"), self.weights, self.windows_by_series("train"))
 
     def windows_by_series(self, split: Split) -> NDArray[np.int64]:
         """[s] windows of each series."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.memory import number_type, pool_windows
+from lstm.windows.memory import most_windows, number_type, pool_windows
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
 from lstm.windows.schedule import Schedule
@@ -77,12 +77,12 @@ class Pools:
             epochs: also load the first pools of the next epoch ahead.
         """
         self._shelf, self._executor, self._schedule = shelf, executor, schedule
-        self._series_first = plan.segments.series_first
+        self._segments = plan.segments
         self._epochs = epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
         lanes = plan.order.lanes
-        self._width = pool_windows(plan, split, pool)
+        self._width = pool_windows(most_windows(plan, split), pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
         number = number_type(max(len(shelf.times), plan.rows))
         self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
@@ -178,11 +178,11 @@ class Pools:
         """Look up a pool's windows while they are sorted, which is quick, and put them in their order."""
         superblocks = order.pool_superblocks(lane, number)
         _, offset, logical = windows.locate(order.pool_numbers(lane, number))
-        series = np.searchsorted(self._series_first, logical, side="right") - 1
+        series, starts = self._segments.within_series(logical)
         come = order.pool_order(lane, number)
         self._rows[place] = (np.repeat(base, windows.counts[superblocks]) + offset)[come]
         self._series[place] = series[come]
-        self._starts[place] = (logical - self._series_first[series])[come]
+        self._starts[place] = starts[come]
 
     def _following(self, lane: int) -> tuple[EpochOrder, int, int] | None:
         pool = self._current[lane]

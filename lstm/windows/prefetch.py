@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -64,6 +64,34 @@ class Prefetcher(Generic[T]):
                 self._ready.put(next(self._items))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
             self._ready.put(_Raised(error))
+
+
+class Ahead(Generic[T]):
+    """Items from a cursor on, made ahead; after `forget` they begin anew at another cursor."""
+
+    def __init__(self, begin: Callable[[int, int], Iterator[T]], ahead: int) -> None:
+        """`begin` takes an epoch and how much of it was consumed; `ahead` is a prefetcher's."""
+        self._begin, self._ahead = begin, ahead
+        self._prefetcher: Prefetcher[T] | None = None
+        self._waited_before = 0.0
+
+    def next(self, epoch: int, consumed: int) -> T:
+        """The next item; the first one since `forget` is the one at this cursor. Raises as a prefetcher."""
+        if self._prefetcher is None:
+            self._prefetcher = Prefetcher(self._begin(epoch, consumed), self._ahead)
+        return self._prefetcher.next()
+
+    def forget(self) -> None:
+        """Drop what was made ahead; returns when nothing is being made."""
+        if self._prefetcher is not None:
+            self._prefetcher.stop()
+            self._waited_before += self._prefetcher.waited_s
+            self._prefetcher = None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that callers of `next` have waited so far."""
+        return self._waited_before + (self._prefetcher.waited_s if self._prefetcher else 0.0)
 
 
 class _Raised:

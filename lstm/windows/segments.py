@@ -97,6 +97,11 @@ class Segments:
         row = self.physical_first.at(piece) - self.group_first[group] + start - piece_first
         return Copies(group, row, end - start, places[owner] + start - first[owner])
 
+    def within_series(self, logical: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[k] each: the series that logical rows belong to, and how many of its rows stand before them."""
+        series: NDArray[np.int64] = np.searchsorted(self.series_first, logical, side="right") - 1
+        return series, logical - self.series_first[series]
+
     def group_of(self, piece: NDArray[np.integer]) -> NDArray[np.int64]:
         """[k] the row group that holds each piece."""
         return np.searchsorted(self.group_piece, piece, side="right") - 1

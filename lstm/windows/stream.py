@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
+from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
 from lstm.windows.finish import Finish
 from lstm.windows.foresight import Foresight
 from lstm.windows.memory import block_rows, rank_bytes, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
-from lstm.windows.prefetch import Prefetcher
+from lstm.windows.prefetch import Ahead
 from lstm.windows.read import WindowReader
 from lstm.windows.runs import Entity
 from lstm.windows.schedule import Schedule
@@ -115,10 +116,8 @@ class WindowStream:
             pool=self._schedule.pool,
             epochs=not ordered,
         )
-        self._ahead = prefetch
         self._finish = finish or Finish(reader.features, plan)
-        self._prefetcher: Prefetcher[Batch] | None = None
-        self._waited_before = 0.0
+        self._made = Ahead(self._produce, prefetch)
         self._epoch, self._consumed = 0, 0
         self._closed = False
 
@@ -162,7 +161,7 @@ class WindowStream:
     @property
     def waited_s(self) -> float:
         """Seconds that the consumer has waited for batches so far."""
-        return self._waited_before + (self._prefetcher.waited_s if self._prefetcher else 0.0)
+        return self._made.waited_s
 
     @property
     def read_amplification(self) -> float:
@@ -240,15 +239,7 @@ class WindowStream:
                 number that is not whole.
         """
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
-        for name in ("plan_id", "seed", "batch_size"):
-            if state[name] != own[name]:
-                raise CursorMismatch(
-                    f"the cursor was taken with {name} {state[name]}, but this stream has {own[name]}; "
-                    "resume with the run's own config, or start a new run"
-                )
-        epoch, consumed = whole_number(state, "epoch"), whole_number(state, "samples_consumed")
+        epoch, consumed = check_cursor(state, own, "this stream has")
         samples = self._schedule.samples(max(epoch, 0))
         between = consumed % own["batch_size"] and consumed != samples
         if epoch < 0 or not 0 <= consumed <= samples or between:
@@ -260,10 +251,7 @@ class WindowStream:
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""
-        epoch = operator.index(epoch)
-        if epoch < 0:
-            raise ValueError(f"epochs count from 0, got {epoch}")
-        self._go_to(epoch, 0)
+        self._go_to(epoch_number(epoch), 0)
 
     def close(self) -> None:
         """End the threads and give the reader's memory back; the stream cannot be used after."""
@@ -282,10 +270,8 @@ class WindowStream:
     def _next(self) -> Batch:
         if self._closed:
             raise ValueError("the stream is closed")
-        if self._prefetcher is None:
-            self._prefetcher = Prefetcher(self._produce(self._epoch, self._consumed), self._ahead)
         try:
-            return self._prefetcher.next()
+            return self._made.next(self._epoch, self._consumed)
         except BaseException:
             self._reset()  # the next call starts afresh at the cursor
             raise
@@ -306,10 +292,7 @@ class WindowStream:
 
     def _reset(self) -> None:
         """Forget what was made ahead."""
-        if self._prefetcher is not None:
-            self._prefetcher.stop()
-            self._waited_before += self._prefetcher.waited_s
-            self._prefetcher = None
+        self._made.forget()
         self._pools.clear()
         self._shelf.fetches.start_over()
 
@@ -351,14 +334,3 @@ class WindowStream:
                 "budget are free. What would fit: " + "; or ".join(fits)
             )
         return slots(held, order.lanes, ranks, pool), slot_rows, need
-
-
-def whole_number(state: dict[str, Any], name: str) -> int:
-    """A number of a cursor. An epoch of 1.0 equals 1, yet would key another order."""
-    try:
-        return operator.index(state[name])
-    except TypeError:
-        raise CursorMismatch(
-            f"a cursor's {name} is a whole number, but this one's is {state[name]!r}; give back what "
-            "state_dict() returned"
-        ) from None

@@ -161,17 +161,12 @@ class SplitWindows:
         further = (close - (ends - runs.counts * times)[run]) // times[run] * self.stride
         return self.superblocks[which], runs.offset[run] + further, runs.start[run] + further
 
-    def series_at(self, logical: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[n] the series that logical rows belong to."""
-        first = self.layout.segments.series_first
-        series: NDArray[np.int64] = np.searchsorted(first, logical, side="right") - 1
-        return series
-
     def _times(self, runs: Runs) -> NDArray[np.int64]:
         """How often each window of some runs counts."""
         if self.repeats is None:
             return np.ones(len(runs.counts), np.int64)
-        return self.repeats[self.series_at(runs.start)]
+        series, _ = self.layout.segments.within_series(runs.start)
+        return self.repeats[series]
 
     def runs(self, parts: Parts) -> Runs:
         """The runs of some parts, counted in closed form."""
@@ -231,11 +226,12 @@ def windows_of(
     counts: NDArray[np.int64],
     starts: tuple[NDArray[np.int64], NDArray[np.int64]],
     stride: int,
+    repeats: NDArray[np.int64] | None = None,
 ) -> SplitWindows:
-    """A split's windows, given how many each superblock has."""
+    """A split's windows, given how many each superblock has, repeats counted."""
     held = np.flatnonzero(counts)
     first = np.concatenate([[0], np.cumsum(counts[held])])
-    return SplitWindows(held, counts[held], first, superblocks, starts, stride)
+    return SplitWindows(held, counts[held], first, superblocks, starts, stride, repeats)
 
 
 def _added(owner: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.int64]:

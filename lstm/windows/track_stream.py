@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
+from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
 from lstm.windows.finish import Finish
 from lstm.windows.gather import gather
 from lstm.windows.plan import Plan
-from lstm.windows.prefetch import Prefetcher
+from lstm.windows.prefetch import Ahead
 from lstm.windows.read import WindowReader
 from lstm.windows.row_groups import Rows
 from lstm.windows.spec import Split
-from lstm.windows.stream import whole_number
 from lstm.windows.track_order import Stretches, TrackOrder
 
 _READERS = 4
@@ -80,7 +80,7 @@ class TrackStream:
             )
         if self._ranks > self._tracks:
             raise TooManyRanks(f"{ranks} ranks cannot share {tracks} tracks; start at most that many ranks")
-        self._plan, self._reader, self._split = plan, reader, split
+        self._plan, self._reader = plan, reader
         self._stretches = Stretches.of(plan, split, self._tracks)
         if not len(self._stretches.start):
             raise EmptySplit(f"the {split} split has no window; change the shares of the splits")
@@ -88,9 +88,8 @@ class TrackStream:
         self._at_once, self._reserved = self._reserve()
         self._order = lru_cache(maxsize=3)(self._laid_out)
         self._executor = ThreadPoolExecutor(_READERS, thread_name_prefix="tracks")
-        self._ahead = prefetch
+        self._made = Ahead(self._produce, prefetch)
         self._finish = finish or Finish(reader.features, plan)
-        self._prefetcher: Prefetcher[Batch] | None = None
         self._epoch, self._consumed = 0, 0
         self._closed = False
 
@@ -135,32 +134,20 @@ class TrackStream:
         Raises:
             CursorMismatch: it belongs to another plan, seed or number of tracks, or lies beyond its epoch.
         """
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
-        for name in ("plan_id", "seed", "tracks"):
-            if state[name] != own[name]:
-                raise CursorMismatch(
-                    f"the cursor was taken with {name} {state[name]}, but these tracks have {own[name]}; "
-                    "resume with the run's own config, or start a new run"
-                )
-        epoch, consumed = whole_number(state, "epoch"), whole_number(state, "batches_consumed")
-        if epoch < 0 or not 0 <= consumed <= self._order(max(epoch, 0)).batches:
-            raise CursorMismatch(
-                f"no batch {consumed} in epoch {epoch}: it has {self._order(max(epoch, 0)).batches}"
-            )
+        epoch, consumed = check_cursor(state, self.state_dict(), "these tracks have")
+        batches = self._order(max(epoch, 0)).batches
+        if epoch < 0 or not 0 <= consumed <= batches:
+            raise CursorMismatch(f"no batch {consumed} in epoch {epoch}: it has {batches}")
         self._go_to(epoch, consumed)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch."""
-        if (epoch := operator.index(epoch)) < 0:
-            raise ValueError(f"epochs count from 0, got {epoch}")
-        self._go_to(epoch, 0)
+        self._go_to(epoch_number(epoch), 0)
 
     def close(self) -> None:
         """End the threads and give the reader's memory back; the stream cannot be used after."""
         if not self._closed:
-            self._reset()
+            self._made.forget()
             self._closed = True
             self._executor.shutdown(wait=True)
             self._reader.release(self._reserved)
@@ -177,17 +164,15 @@ class TrackStream:
     def _next(self) -> Batch:
         if self._closed:
             raise ValueError("the stream is closed")
-        if self._prefetcher is None:
-            self._prefetcher = Prefetcher(self._produce(self._epoch, self._consumed), self._ahead)
         try:
-            return self._prefetcher.next()
+            return self._made.next(self._epoch, self._consumed)
         except BaseException:
-            self._reset()
+            self._made.forget()  # the next call starts afresh at the cursor
             raise
 
     def _produce(self, epoch: int, index: int) -> Iterator[Batch]:
         while True:
-            yield from self._from(self._laid_out(epoch), epoch, index, self._at_once)
+            yield from self._from(self._order(epoch), epoch, index, self._at_once)
             epoch, index = epoch + 1, 0
 
     def _from(self, order: TrackOrder, epoch: int, index: int, at_once: int) -> Iterator[Batch]:
@@ -215,8 +200,7 @@ class TrackStream:
     ) -> Batch:
         """A batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
         track, first, begins = windows
-        series_first = self._plan.segments.series_first
-        series = np.searchsorted(series_first, first, side="right") - 1
+        series, starts = self._plan.segments.within_series(first)
         length = self._plan.window.length
         return Batch(
             epoch=epoch,
@@ -226,7 +210,7 @@ class TrackStream:
             values=gather(rows.values, at, length),
             times=gather(rows.times, at, length),
             series=series,
-            starts=first - series_first[series],
+            starts=starts,
             track=track,
             reset=begins,
         )
@@ -252,17 +236,19 @@ class TrackStream:
         total = int(counts.sum())
         rows = Rows(np.empty((total, self._reader.width), np.float32), np.empty(total, np.int64))
         parts = np.array_split(np.arange(len(first)), min(_READERS, max(1, len(first))))
-        for part in self._executor.map(
-            lambda part: self._reader.read_into(first[part], counts[part], place[part], rows), parts
-        ):
-            assert part is None
+        reads = [
+            self._executor.submit(self._reader.read_into, first[part], counts[part], place[part], rows)
+            for part in parts
+        ]
+        for read in reads:
+            read.result()
         return rows
 
     def _reserve(self) -> tuple[int, int]:
         """Windows of each track that are read in one go, and the bytes set aside for them."""
         window, row = self._plan.window, self._reader.row_bytes
         once = len(self._own) * window.length * row
-        more = len(self._own) * max(window.stride, 1) * row
+        more = len(self._own) * window.stride * row
         room = self._reader.unreserved // 2
         at_once = min(_MOST_AHEAD, 1 + (room - once) // more) if room >= once else 0
         reserved = once + (at_once - 1) * more
@@ -276,11 +262,5 @@ class TrackStream:
 
     def _go_to(self, epoch: int, consumed: int) -> None:
         if (epoch, consumed) != (self._epoch, self._consumed):
-            self._reset()
+            self._made.forget()
             self._epoch, self._consumed = epoch, consumed
-
-    def _reset(self) -> None:
-        """Forget what was made ahead."""
-        if self._prefetcher is not None:
-            self._prefetcher.stop()
-            self._prefetcher = None

@@ -10,7 +10,7 @@ Translation in the Wild (2019), section 3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from lstm.windows.errors import EmptySplit, WindowError
 from lstm.windows.permute import seed_of, splitmix64
 from lstm.windows.runs import Entity
 from lstm.windows.spec import OrderSpec
-from lstm.windows.superblocks import SplitWindows
+from lstm.windows.superblocks import SplitWindows, windows_of
 
 _PARTS = 2.0**32
 
@@ -72,26 +72,24 @@ class Weighted:
 
     windows: SplitWindows
     weights: NDArray[np.float64]
-    place: NDArray[np.int64]
-    """[r] place of a superblock among those of the split; ascending."""
-    series: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    """[r] windows that they have in common."""
     by_series: NDArray[np.int64]
     """[s] windows of each series."""
+    superblock: NDArray[np.int64]
+    series: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    """[r] windows that a superblock and a series have in common."""
 
     @classmethod
-    def of(cls, windows: SplitWindows, weights: NDArray[np.float64]) -> "Weighted":
+    def of(
+        cls, windows: SplitWindows, weights: NDArray[np.float64], by_series: NDArray[np.int64]
+    ) -> "Weighted":
         """Look at every run once: 24 bytes each."""
         found = []
         for numbers, parts in windows.layout.all_parts():
             runs = windows.runs(parts)
-            found.append((numbers[runs.owner], windows.series_at(runs.start), runs.counts))
-        superblock, series, counts = (np.concatenate(it) for it in zip(*found, strict=True))
-        place = np.searchsorted(windows.superblocks, superblock)
-        by_series = np.zeros(len(weights), np.int64)
-        np.add.at(by_series, series, counts)
-        return cls(windows, weights, place, series, counts, by_series)
+            series, _ = windows.layout.segments.within_series(runs.start)
+            found.append((numbers[runs.owner], series, runs.counts))
+        return cls(windows, weights, by_series, *(np.concatenate(it) for it in zip(*found, strict=True)))
 
     def total(self, seed: int, epoch: int) -> int:
         """How many windows come in an epoch."""
@@ -115,11 +113,6 @@ class Weighted:
         return self._repeated(np.ceil(self.weights).astype(np.int64))
 
     def _repeated(self, repeats: NDArray[np.int64]) -> SplitWindows:
-        counts = np.zeros(len(self.windows.superblocks), np.int64)
-        np.add.at(counts, self.place, self.counts * repeats[self.series])
-        held = np.flatnonzero(counts)
-        first = np.concatenate([[0], np.cumsum(counts[held])])
-        superblocks = self.windows.superblocks[held]
-        return replace(
-            self.windows, superblocks=superblocks, counts=counts[held], first=first, repeats=repeats
-        )
+        windows, counts = self.windows, np.zeros(len(self.windows.layout), np.int64)
+        np.add.at(counts, self.superblock, self.counts * repeats[self.series])
+        return windows_of(windows.layout, counts, windows.ranges, windows.stride, repeats)

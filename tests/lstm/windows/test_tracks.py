@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm.windows import (
@@ -13,27 +13,21 @@ from lstm.windows import (
     TrackStream,
     WindowReader,
     WindowSpec,
-    index_snapshot,
-    make_plan,
 )
-from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooFewRows, TooManyRanks
+from lstm.windows.errors import BudgetTooSmall, CursorMismatch, TooManyRanks
 from lstm.windows.track_order import Stretches
 
 from .drain import windows_of
 from .reference_order import permuted
 from .tables import COLUMNS, naive_windows, samples
+from .test_exactly_once import plan_for
 
 WINDOWS = st.builds(
     WindowSpec, context=st.integers(1, 4), horizon=st.integers(1, 2), stride=st.integers(1, 4)
 )
 
 
-def plan_for(sample, window, max_gap=None):
-    index = index_snapshot(sample.snapshot, entity=sample.entity, time="t", max_gap=max_gap)
-    try:
-        return make_plan(index, window, SplitSpec(validation=0, test=0.2), OrderSpec(lanes=4))
-    except (TooFewRows, EmptySplit):
-        assume(False)
+SPLIT, ORDER = SplitSpec(validation=0, test=0.2), OrderSpec(lanes=4)
 
 
 def drained(plan, reader, *, ranks, tracks, epochs=1, state=None, seed=5):
@@ -63,7 +57,7 @@ def drained(plan, reader, *, ranks, tracks, epochs=1, state=None, seed=5):
 @given(samples(), WINDOWS, st.sampled_from([None, 1, 2]), st.integers(1, 6), st.data())
 @settings(deadline=None, max_examples=80)
 def test_each_window_comes_once_and_tracks_go_on_where_they_were(sample, window, max_gap, tracks, data):
-    plan = plan_for(sample, window, max_gap)
+    plan = plan_for(sample, window, SPLIT, ORDER, max_gap)
     reader = WindowReader(sample.snapshot, plan, COLUMNS)
     ranks = data.draw(st.integers(1, tracks))
     expected = naive_windows(sample.rows, window, max_gap, plan.splits["train"])
@@ -84,7 +78,7 @@ def test_each_window_comes_once_and_tracks_go_on_where_they_were(sample, window,
 @given(samples(), WINDOWS, st.integers(1, 5), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_stretches_go_to_tracks_as_the_rule_says(sample, window, tracks, epoch):
-    plan = plan_for(sample, window)
+    plan = plan_for(sample, window, SPLIT, ORDER)
     reader = WindowReader(sample.snapshot, plan, COLUMNS)
     stretches = Stretches.of(plan, "train", tracks)
     every = [

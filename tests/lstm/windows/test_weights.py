@@ -20,28 +20,19 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
-from lstm.windows.errors import EmptySplit, TooFewRows, WindowError
+from lstm.windows.errors import EmptySplit, WindowError
 from lstm.windows.weights import repeats_of
 
 from .conftest import in_groups
 from .drain import drain
 from .reference_order import epoch_order, hashed
 from .tables import COLUMNS, samples
-from .test_exactly_once import superblocks_of
+from .test_exactly_once import plan_for, superblocks_of
 
 WINDOWS = st.builds(
     WindowSpec, context=st.integers(1, 3), horizon=st.integers(1, 2), stride=st.integers(1, 2)
 )
 SPLIT = SplitSpec(validation=0, test=0)
-
-
-def plan_for(snapshot, entity, window, order):
-    try:
-        return make_plan(
-            index_snapshot(snapshot, entity=entity, time="t", max_gap=None), window, SPLIT, order
-        )
-    except (TooFewRows, EmptySplit):
-        assume(False)
 
 
 def expected_repeats(weights, seed, epoch):
@@ -68,7 +59,7 @@ def test_positions_and_ranks_equal_the_reference(sample, window, data):
         weights=weights,
     )
     try:
-        plan = plan_for(sample.snapshot, sample.entity, window, order)
+        plan = plan_for(sample, window, SPLIT, order)
     except WindowError as error:
         assert "would hold no window" in str(error)  # noqa: PT017
         return
