@@ -54,18 +54,6 @@ def test_help_imports_nothing_heavy():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_help_answers_in_half_a_second():
-    """Of processor time: how long a person waits depends on what else the machine does."""
-
-    def seconds() -> float:
-        with subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.DEVNULL) as process:
-            used = os.wait4(process.pid, 0)[2]
-            process.returncode = 0
-        return used.ru_utime + used.ru_stime
-
-    assert min(seconds() for _ in range(3)) < 0.5
-
-
 @pytest.mark.parametrize("arguments", [["trian"], ["train", "--no-such-option"], ["resume"], ["s3", "begin"]])
 def test_a_wrong_command_line_exits_with_2(arguments, capsys):
     assert run(arguments) == 2
