@@ -19,10 +19,12 @@ from lstm.windows.open import TableWindows, open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.sequences import Sequences
 from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
 from lstm.windows.track_stream import TrackStream
+from lstm.windows.unnested import UnnestedSnapshot
 from lstm.windows.vocabulary import Vocabulary, fit_vocabularies
 
 __all__ = [
@@ -39,11 +41,13 @@ __all__ = [
     "Plan",
     "Scaling",
     "SequenceIndex",
+    "Sequences",
     "SeriesScaling",
     "Split",
     "SplitSpec",
     "TableWindows",
     "TrackStream",
+    "UnnestedSnapshot",
     "Vocabulary",
     "WindowError",
     "WindowReader",

@@ -138,8 +138,12 @@ def entities_of(column: pa.ChunkedArray[Any], name: str) -> tuple[NDArray[np.int
     Raises:
         WrongColumnType: integers beyond 63 bits.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    if pa.types.is_dictionary(column.type):  # its values may hold some twice, and some that no row has
+        encoded = column.unify_dictionaries().combine_chunks()
+        used, place = np.unique(_numpy(encoded.indices.cast(pa.int64()), np.int64), return_inverse=True)
+        values = pa.chunked_array([encoded.dictionary.take(pa.array(used))])
+        code, entities = entities_of(values, name)
+        return code[place], entities
     try:
         column = column.cast(pa.int64() if pa.types.is_integer(column.type) else pa.large_string())
     except pa.ArrowInvalid as error:

@@ -63,5 +63,9 @@ class VaryingValues(WindowError):
     """A static column holds several values for one entity."""
 
 
+class BadRecording(WindowError):
+    """A recording cannot be read, or is not like the others."""
+
+
 class InfiniteValues(WindowError):
     """A feature holds infinities, which no scaling can undo."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -18,17 +19,23 @@ from lstm.windows.index import index_snapshot
 from lstm.windows.learned import NOTHING_LEARNED, Learned, learn, unfilled
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
+from lstm.windows.recordings import Fetch, fetch_from
 from lstm.windows.runs import Entity
 from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.sequences import Sequences
 from lstm.windows.sizing import fitted
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
 from lstm.windows.track_stream import TrackStream
+from lstm.windows.unnested import UnnestedSnapshot
 from storage.disk_cache import DiskCache
 from storage.objects import Access, Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
 from storage.tables.local import is_path, open_local
+
+_BY_SEQUENCE = SplitSpec(validation=0, test=0, validation_entities=0.15, test_entities=0.15)
+"""Positions in sequences are no dates: what is held out is held out whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +138,7 @@ def open_windows(
     calendar: str | None = None,
     learned: Learned | None = None,
     disk: DiskCache | None = None,
+    sequences: Sequences | None = None,
 ) -> TableWindows:
     """Pin a snapshot, find its series, plan its windows, and make ready to read them.
 
@@ -157,12 +165,26 @@ def open_windows(
         learned: vocabularies and statistics, where they were learned before; None: this table's training rows
             are read once for them, if the columns need any.
         disk: keeps the table's bytes on this host, so that later epochs fetch nothing; ranks may share it.
+        sequences: the column whose cells hold a whole sequence each, where the table has a row per sequence
+            (documents, recordings): its elements are taken for rows, numbered in place of a time. `entity`
+            then names the sequences; `columns` are by default the elements alone; `splits` hold out 15% + 15%
+            of the sequences.
 
     Raises:
         UserError: the table, its columns or its rows cannot serve; the message says what would.
     """
-    opened = open_local(table) if is_path(table) else open_table(lake or Lake(access=Access()), table)
+    local, lake = is_path(table), lake or Lake(access=Access())
+    opened = open_local(table) if local else open_table(lake, table)
     pinned = opened.snapshot(snapshot)
+    if sequences is not None:
+        if time is not None or not entity:
+            raise WindowError(
+                f"with sequences={sequences.column!r}, entity= must name the column that tells them apart, "
+                "and time= be left out: elements are numbered"
+            )
+        columns = columns or [sequences.feature(pinned.schema)]
+        time, splits = sequences.position, splits or _BY_SEQUENCE
+        pinned = UnnestedSnapshot(pinned, sequences, entity, _fetch(opened, lake.access, local))
     time, entity = _keys(opened, pinned.schema, time, entity)
     keys_for(pinned.schema, entity, time, max_gap)  # a wrong column is told before the features are chosen
     chosen = as_columns(_features(pinned.schema, columns, (time, entity)))
@@ -210,6 +232,7 @@ def open_stream(
     calendar: str | None = None,
     learned: Learned | None = None,
     disk: DiskCache | None = None,
+    sequences: Sequences | None = None,
     split: Split = "train",
     batch_size: int = 256,
     seed: int = 0,
@@ -237,6 +260,7 @@ def open_stream(
         calendar=calendar,
         learned=learned,
         disk=disk,
+        sequences=sequences,
     )
     return windows.stream(
         split,
@@ -247,6 +271,12 @@ def open_stream(
         ordered=ordered,
         prefetch=prefetch,
     )
+
+
+def _fetch(table: Table, access: Access, local: bool) -> Fetch:
+    """Reads recordings that lie beside a table."""
+    place = Path(table.uri)
+    return fetch_from(access, (place if place.is_dir() else place.parent) if local else None)
 
 
 def _calendar(timezone: str | None, plan: Plan) -> Calendar | None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -193,9 +193,17 @@ class FileSnapshot:
         return self._deleted.get(stored.file.identity, stored.deleted)
 
 
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A snapshot of either format, or one that is made of it."""
+
+    def keep_on(self, disk: DiskCache) -> None:
+        """See `FileSnapshot.keep_on`."""
+
+
 def keep_on(snapshot: Snapshot, disk: DiskCache) -> None:
-    """`FileSnapshot.keep_on`, of a snapshot of either format."""
-    if not isinstance(snapshot, FileSnapshot):
+    """`FileSnapshot.keep_on`, of any snapshot that reads files."""
+    if not isinstance(snapshot, ReadsFiles):
         raise TypeError(f"{type(snapshot).__name__} does not read files, so nothing of it can be kept")
     snapshot.keep_on(disk)
 
