@@ -64,7 +64,7 @@ def train(config: RunConfig, root: Path) -> TrainedRun:
     job = pinned_job(config, connection)
     with waiting("looking through the table's rows"):
         plan = plan_for(job, pinned_snapshot(job, connection.data), connection.bucket)
-    console(stderr=True).print(f"  {plan_line(plan)}")
+    console(stderr=True).print(f"  {plan_line(plan, job.order)}")
     if not plan.windows("test"):
         warn("no test windows, so `carousel evaluate` will measure nothing")
     return follow(job, connection, root, resume=False)
@@ -103,7 +103,7 @@ def _moved(job: Job, connection: Connection, snapshot: str | None) -> Job:
         return job
     with waiting("looking through the table's rows"):
         plan = plan_for(moved, pinned_snapshot(moved, connection.data), connection.bucket)
-    console(stderr=True).print(f"  {plan_line(plan)}")
+    console(stderr=True).print(f"  {plan_line(plan, moved.order)}")
     return moved
 
 

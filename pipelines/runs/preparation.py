@@ -3,7 +3,7 @@
 import torch
 
 from lstm.training.trained import Trained, load_trained
-from lstm.windows import SPLITS, Plan
+from lstm.windows import SPLITS, OrderSpec, Plan
 from pipelines.display.waiting import waiting
 from pipelines.runs.near import asked_for
 from pipelines.surroundings.connect import Connection
@@ -22,18 +22,18 @@ def restored(connection: Connection, run: str, commit: str) -> Trained:
     return trained
 
 
-def plan_line(plan: Plan) -> str:
-    """What a plan comes to, in one line."""
+def plan_line(plan: Plan, asked: OrderSpec) -> str:
+    """What a plan comes to, in one line; `asked` is the order of the settings."""
     windows = ", ".join(f"{plan.windows(split):,} {split}" for split in SPLITS)
     return (
         f"{plan.rows:,} rows, {len(plan.series):,} series, {len(plan.segments.series):,} segments; "
-        f"windows: {windows}; plan {plan.id[:12]}{_order_note(plan)}"
+        f"windows: {windows}; plan {plan.id[:12]}{_order_note(plan.order, asked)}"
     )
 
 
-def _order_note(plan: Plan) -> str:
-    """How the order was made to fit into memory, if row groups had to be cut for it."""
-    if plan.order.superblock_rows is None:
+def _order_note(order: OrderSpec, asked: OrderSpec) -> str:
+    """How the order was made to fit into memory, if that took another one than was asked for."""
+    if order == asked:
         return ""
-    lanes, pool, rows = plan.order.lanes, plan.order.pool, plan.order.superblock_rows
-    return f"; to fit into memory: {lanes} lanes, pools of {pool} superblocks of {rows:,} rows at most"
+    rows = "" if order.superblock_rows is None else f" of {order.superblock_rows:,} rows at most"
+    return f"; to fit into memory: {order.lanes} lanes, pools of {order.pool} superblocks{rows}"
