@@ -18,10 +18,11 @@ _TAG = 0xCA405E1
 class ProcessGroup:
     """A `Group` over `torch.distributed`, on host memory where the group has a backend for that."""
 
-    def __init__(self, group: dist.ProcessGroup | None) -> None:
-        """`group`; None: all ranks. Nothing is sent."""
-        self._group = group
-        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+    def __init__(self, group: dist.ProcessGroup | None, leader: int = 0) -> None:
+        """`group`; None: all ranks. Its rank `leader` is rank 0 here, and so on round. Nothing is sent."""
+        self._group, self._leader = group, leader
+        self.size = dist.get_world_size(group)
+        self.rank = (dist.get_rank(group) - leader) % self.size
         on_host = "cpu" in dist.get_backend_config(group)
         self._device = torch.device("cpu") if on_host else torch.accelerator.current_accelerator()
 
@@ -63,12 +64,16 @@ class ProcessGroup:
             raise RankGone(f"one of the ranks {ranks} exchanges no parts any more: {error}") from error
 
     def _operation(self, what: Callable[..., Any], tensor: torch.Tensor, rank: int) -> dist.P2POp:
-        return dist.P2POp(what, tensor, group=self._group, tag=_TAG, group_peer=rank)
+        return dist.P2POp(what, tensor, group=self._group, tag=_TAG, group_peer=self._theirs(rank))
 
     def _send(self, rank: int, tensor: torch.Tensor) -> None:
-        dist.send(tensor.to(self._device), group=self._group, tag=_TAG, group_dst=rank)
+        dist.send(tensor.to(self._device), group=self._group, tag=_TAG, group_dst=self._theirs(rank))
 
     def _receive(self, rank: int, size: int, dtype: torch.dtype) -> torch.Tensor:
         tensor = torch.empty(size, dtype=dtype, device=self._device)
-        dist.recv(tensor, group=self._group, tag=_TAG, group_src=rank)
+        dist.recv(tensor, group=self._group, tag=_TAG, group_src=self._theirs(rank))
         return tensor.cpu()
+
+    def _theirs(self, rank: int) -> int:
+        """What `torch.distributed` calls a rank."""
+        return (rank + self._leader) % self.size

@@ -19,13 +19,14 @@ from torch.futures import Future
 
 from lstm.checkpoints.dcp_group import ProcessGroup
 from lstm.checkpoints.dcp_metadata import is_tag, to_meta
+from lstm.checkpoints.dcp_roll_call import RollCall
 from lstm.checkpoints.tensors import TensorShard
 from lstm.checkpoints.values import NotStorable, to_json
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.errors import CheckpointError, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.sharded import LEADER, ShardedSaver, joined
+from storage.checkpoints.sharded import ShardedSaver, joined
 from storage.checkpoints.writer import RunWriter
 
 
@@ -48,6 +49,7 @@ class CarouselWriter(StorageWriter):
         tag: str | None = None,
         process_group: dist.ProcessGroup | None = None,
         deltas: DeltaPolicy | None = None,
+        patience: float = 120.0,
     ) -> None:
         """Set up, on each rank; nothing is read or written yet.
 
@@ -60,6 +62,8 @@ class CarouselWriter(StorageWriter):
             deltas: how far a further save by this writer may rest on its last one, of which each rank keeps
                 what it has stored; `DeltaPolicy(read_limit=0)` keeps nothing. None: as `DeltaPolicy()`, or as
                 the open writer says.
+            patience: seconds that ranks which have begun to write wait for those that have not, as their
+                planner has failed; then all ranks raise.
         """
         self.repository, self.step, self.tag, self.process_group = repository, step, tag, process_group
         self.commit: Commit | None = None
@@ -67,7 +71,10 @@ class CarouselWriter(StorageWriter):
         self._run = run if isinstance(run, str) else run.run
         self._writer = None if isinstance(run, str) else run
         self._deltas = deltas
+        self._patience = patience
+        self._roll_call: RollCall | None = None
         self._saver: ShardedSaver | None = None
+        self._leader = -1
         self._alone = False
         self._save_id = ""
 
@@ -83,10 +90,6 @@ class CarouselWriter(StorageWriter):
             raise ValueError(
                 "use_collectives=False lets each rank save by itself, but a run's checkpoint is one of all"
                 " ranks; leave it out"
-            )
-        if is_coordinator and kwargs.get("rank", LEADER) != LEADER:
-            raise ValueError(
-                f"rank {kwargs['rank']} coordinates; let it be rank {LEADER} of the process group"
             )
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
@@ -112,6 +115,8 @@ class CarouselWriter(StorageWriter):
                     f"Checkpoint already exists: run {self._run!r} has one of step {commit.step}, with the"
                     f" tags {list(commit.tags)}; choose another step or checkpoint_id, or drop that commit"
                 )
+        if not self._alone:
+            self._ranks().begin()
         return plans
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
@@ -150,10 +155,11 @@ class CarouselWriter(StorageWriter):
         return StorageMeta(checkpoint_id=self.tag, save_id=self._save_id)
 
     def _write_together(self, plan: SavePlan, planner: SavePlanner) -> None:
-        if self._saver is None:
-            group = ProcessGroup(self.process_group)
+        leader = self._ranks().answer()
+        if self._saver is None or leader != self._leader:
+            group = ProcessGroup(self.process_group, leader)
             keeps = (self._deltas or DeltaPolicy()).read_limit > 0
-            self._saver = ShardedSaver(self.repository.shelf, group, keeps=keeps)
+            self._saver, self._leader = ShardedSaver(self.repository.shelf, group, keeps=keeps), leader
         error: Exception | None = None
         shards: list[TensorShard] = []
         values: dict[str, Any] = {}
@@ -161,7 +167,7 @@ class CarouselWriter(StorageWriter):
             shards, values = _resolved(plan, planner)
         except Exception as failed:  # noqa: BLE001 - raised once the other ranks know
             error = failed
-        if self._writer is None:
+        if self._writer is None or dist.get_rank(self.process_group) != leader:
             self._saver.follow(shards, values, error)
             return
         self.commit = self._saver.lead(
@@ -173,6 +179,11 @@ class CarouselWriter(StorageWriter):
             tags=self._tags(),
             error=error,
         )
+
+    def _ranks(self) -> RollCall:
+        if self._roll_call is None:
+            self._roll_call = RollCall(self.process_group, self._patience)
+        return self._roll_call
 
     def _open_writer(self) -> RunWriter:
         if self._writer is None:

@@ -1,9 +1,5 @@
-"""FSDP2 and DTensor states on any mesh: saved by their owners, loaded by any other ranks, equal to the bit.
+"""FSDP2 and DTensor states on any mesh: saved by their owners, loaded by any other, equal to the bit."""
 
-One world of four processes plays all smaller ones in process groups, so that torch starts four times only.
-"""
-
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,7 +7,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import torch.multiprocessing as mp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.device_mesh import DeviceMesh
@@ -22,13 +17,11 @@ from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
 from storage.checkpoints import DeltaPolicy
 from storage.checkpoints.repository import Repository
-from storage.objects import Access, Bucket, Unreachable
-from tests.conftest import free_ports
+from storage.objects import Bucket, Unreachable
 
-WORLD = 4
+from .world import WORLD, Case, play
+
 WIDE = 513  # 513 · 520 · 4 bytes: a chunk of 504 rows and one of 9, so rows and chunks end in other places
-
-Case = Callable[[Repository, int, dict[int, DeviceMesh]], None]
 
 
 class Net(torch.nn.Module):
@@ -224,19 +217,6 @@ CASES = [
 ]
 
 
-def rank_of_four(rank: int, port: int, name: str, access: Access, cases: list[Case]) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD)
-    repository = Repository.open(Bucket(name, access), "dcp/")
-    meshes = {ranks: DeviceMesh("cpu", list(range(ranks))) for ranks in (1, 2, 3, 4)}
-    for case in cases:
-        case(repository, rank, meshes)
-        dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.mark.parametrize("cases", CASES)
 def test_on_four_processes(bucket: Bucket, cases: list[Case]) -> None:
-    Repository.create(bucket, "dcp/")
-    (port,) = free_ports(1)
-    mp.spawn(rank_of_four, (port, bucket.name, bucket.access, cases), nprocs=WORLD)
+    play(bucket, cases)
