@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from lstm.windows.errors import MissingColumn, WindowError, WrongColumnType
 
+_FLOAT = pa.float32()
+_TIMESTAMP = pa.timestamp("us")
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,6 +125,8 @@ def times_of(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int64]:
         WrongColumnType: times finer than a microsecond, or integers beyond 63 bits.
     """
     try:
+        if column.type.id == _TIMESTAMP.id and column.type.unit == "us" and column.num_chunks == 1:
+            return _numpy(column.chunk(0).view(pa.int64()), np.int64)  # the same bits, without a copy
         if not pa.types.is_integer(column.type):
             column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
         return _numpy(column.cast(pa.int64()), np.int64)
@@ -219,7 +223,8 @@ def features_of(table: pa.Table, columns: list[str]) -> NDArray[np.float32]:
         if pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())
         # safe=False: rounding to float32 is what a feature is for.
-        column = column.cast(pa.float32(), safe=False)
+        if column.type != _FLOAT:
+            column = column.cast(_FLOAT, safe=False)
         if column.null_count:
             column = column.fill_null(pa.scalar(float("nan"), pa.float32()))
         values[:, place] = _numpy(column, np.float32)

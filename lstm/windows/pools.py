@@ -175,14 +175,14 @@ class Pools:
         base: NDArray[np.int64],
         place: slice,
     ) -> None:
-        """Look up a pool's windows while they are sorted, which is quick, and put them in their order."""
-        superblocks = order.pool_superblocks(lane, number)
-        _, offset, logical = windows.locate(order.pool_numbers(lane, number))
-        series, starts = self._segments.within_series(logical)
+        """Put a pool's windows in their order. What they share with their run is looked up by run."""
+        runs, run, further = windows.each(order.pool_superblocks(lane, number))
+        series, starts = self._segments.within_series(runs.start)
         come = order.pool_order(lane, number)
-        self._rows[place] = (np.repeat(base, windows.counts[superblocks]) + offset)[come]
-        self._series[place] = series[come]
-        self._starts[place] = starts[come]
+        run, further = run[come], further[come]
+        self._rows[place] = (base[runs.owner] + runs.offset)[run] + further
+        self._series[place] = series[run]
+        self._starts[place] = starts[run] + further
 
     def _following(self, lane: int) -> tuple[EpochOrder, int, int] | None:
         pool = self._current[lane]

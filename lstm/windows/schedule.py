@@ -139,5 +139,7 @@ class Schedule:
     def _own(self, order: EpochOrder, start: int, stop: int) -> Merged:
         """This rank's windows among positions start … stop-1."""
         merged = order.merge(start, stop)
+        if self._ranks == 1:
+            return merged
         own = merged.lanes % self._ranks == self._rank
         return Merged(merged.positions[own], merged.lanes[own], merged.indices[own])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows import sums
 from lstm.windows.sums import Sums
 
 
@@ -69,6 +70,8 @@ class Segments:
     """[s series + 1] first logical row of each series; then the number of rows."""
     series_piece: NDArray[np.int64]
     """[s + 1] place in `chained` of each series' first piece; then the number of pieces."""
+    kept_first: NDArray[np.int64] | None
+    """[n] first logical row of each piece, in physical order; None: too many to keep 8 bytes for each."""
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -124,10 +127,16 @@ class Segments:
         return low
 
     def logical_first(self) -> NDArray[np.int64]:
-        """[n] first logical row of each piece, in physical order. Made anew by each call: 8 bytes each."""
-        first = np.empty(len(self.chained), np.int64)
-        first[self.chained] = self.chained_first.all()[:-1]
-        return first
+        """[n] first logical row of each piece, in physical order. Made anew, 8 bytes each, unless kept."""
+        return (
+            _logical_first(self.chained, self.chained_first) if self.kept_first is None else self.kept_first
+        )
+
+
+def _logical_first(chained: NDArray[np.integer], chained_first: Sums) -> NDArray[np.int64]:
+    first = np.empty(len(chained), np.int64)
+    first[chained] = chained_first.all()[:-1]
+    return first
 
 
 def ranges(first: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,6 +209,7 @@ def chain(pieces: Pieces, links: Links) -> Segments:
         series=segment_series,
         series_first=first[series_segments],
         series_piece=first_piece[series_segments],
+        kept_first=_logical_first(chained, chained_first) if len(chained) <= sums.FEW else None,
     )
 
 

@@ -71,6 +71,8 @@ class Superblocks:
         start = np.maximum(piece_first, begins[owner])
         rows = np.minimum(piece_first + rows, ends[owner]) - start
         if logical_first is None:
+            logical_first = segments.kept_first
+        if logical_first is None:
             first = segments.chained_first.at(segments.places_of(piece))
         else:
             first = logical_first[piece]
@@ -160,6 +162,23 @@ class SplitWindows:
         run = np.searchsorted(ends, close, side="right")
         further = (close - (ends - runs.counts * times)[run]) // times[run] * self.stride
         return self.superblocks[which], runs.offset[run] + further, runs.start[run] + further
+
+    def each(self, places: NDArray[np.int64]) -> tuple[Runs, NDArray[np.int64], NDArray[np.int64]]:
+        """All windows of some superblocks, one superblock after the other, each in plan order.
+
+        Args:
+            places: [k] their places in `superblocks`.
+
+        Returns:
+            Those superblocks' runs; and for each window [n] its run, and its rows after the run's first.
+        """
+        runs = self.runs(self.layout.parts(self.superblocks[places]))
+        times = self._times(runs)
+        counts = runs.counts * times
+        run, further = ranges(np.zeros_like(counts), counts)
+        if self.repeats is not None:
+            further //= times[run]
+        return runs, run, further * self.stride
 
     def _times(self, runs: Runs) -> NDArray[np.int64]:
         """How often each window of some runs counts."""

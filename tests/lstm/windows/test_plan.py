@@ -155,6 +155,28 @@ def test_a_plan_is_the_same_where_little_is_kept_and_looked_at_in_one_go(sample,
         assert all(np.array_equal(getattr(found, it), getattr(again, it)) for it in found.__slots__)
 
 
+@given(samples(), WINDOWS, SHARES, GAPS, st.data())
+@settings(deadline=None, max_examples=40)
+def test_windows_of_whole_superblocks_are_those_found_one_by_one(sample, window, shares, max_gap, data):
+    plan = plan_for(sample, window, shares, ORDER, max_gap)
+    windows = plan.split_windows("train")
+    repeats = data.draw(st.none() | st.lists(st.integers(0, 3), min_size=9, max_size=9).map(np.array))
+    if repeats is not None:  # as of series with weights
+        ((numbers, parts),) = windows.layout.all_parts()
+        runs = windows.runs(parts)
+        series, _ = plan.segments.within_series(runs.start)
+        counts = np.bincount(numbers[runs.owner], runs.counts * repeats[series], len(numbers)).astype(int)
+        windows = superblocks.windows_of(windows.layout, counts, windows.ranges, windows.stride, repeats)
+    held = len(windows.superblocks)
+    places = np.array(data.draw(st.lists(st.integers(0, held - 1), max_size=4)) if held else [], int)
+    _, numbers = segments.ranges(windows.first[places], windows.counts[places])
+    block, offset, logical = windows.locate(numbers)
+    runs, run, further = windows.each(places)
+    assert windows.superblocks[places][runs.owner[run]].tolist() == block.tolist()
+    assert (runs.offset[run] + further).tolist() == offset.tolist()
+    assert (runs.start[run] + further).tolist() == logical.tolist()
+
+
 @given(samples(), WINDOWS, SHARES, GAPS)
 @settings(deadline=None, max_examples=30)
 def test_what_is_frozen_beside_the_records_is_what_would_be_worked_out(sample, window, shares, max_gap):
