@@ -27,8 +27,9 @@ _OF_ONE_WIDTH = {
     "by_context": "ppnpp",
     "from_context": "ppnpp",
 }
-_VERSION = 3
-"""Of these signatures: words.c has the same number."""
+VERSION = 3
+"""Of words.c, where the same number stands, so that no library of another source is loaded. A test knows the
+source of this version, and asks for the next number when that changes."""
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}
 
 
@@ -38,10 +39,10 @@ class Compiled:
     name = "compiled"
 
     def __init__(self, path: Path) -> None:
-        """Load the library. Raises OSError, AttributeError: it is not ours, or of another version."""
+        """Load the library. Raises OSError, AttributeError: it is not ours, or of another source."""
         library = ctypes.CDLL(str(path))
-        if library.words_version() != _VERSION:
-            raise AttributeError(f"{path} was compiled for another version; install the project anew")
+        if library.words_version() != VERSION:
+            raise AttributeError(f"{path} was compiled from another source; install the project anew")
         self._functions = {}
         widths = {f"{name}_{width}": types for name, types in _SIGNATURES.items() for width in (1, 2, 4, 8)}
         for name, types in (widths | _OF_ONE_WIDTH).items():

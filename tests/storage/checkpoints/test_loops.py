@@ -1,14 +1,22 @@
 """The compiled loops and those in NumPy give the same bits, and refuse buffers that do not fit each other."""
 
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.checkpoints import Damaged
-from storage.checkpoints.codecs.compiled import Compiled
+from storage.checkpoints import Damaged, codecs
+from storage.checkpoints.codecs.compiled import VERSION, Compiled
 from storage.checkpoints.codecs.plain import Plain
 
+WORDS_C = Path(codecs.__file__).with_name("words.c")
+SOURCE = 3, 0x176C464F
+"""Version of words.c, and the CRC-32 of that file."""
 PLAIN, COMPILED = Plain(), Compiled.installed()
 EITHER = pytest.mark.parametrize("loops", [it for it in (PLAIN, COMPILED) if it], ids=lambda it: it.name)
 needs_compiler = pytest.mark.skipif(COMPILED is None, reason="no C compiler was there at installation")
@@ -90,3 +98,25 @@ def test_compiled_loops_refuse_buffers_that_do_not_fit_each_other():
     ):
         with pytest.raises(ValueError, match=r"alike|bits|bytes|contiguous"):
             call()
+
+
+def test_no_change_of_the_source_goes_without_another_version():
+    """Else a library from before the change would still be loaded, here and on every host that has one."""
+    now = zlib.crc32(WORDS_C.read_bytes())
+    told = f"words.c has changed: raise its version there and in compiled.py, and write {now:#X} here"
+    assert (VERSION, now) == SOURCE, told
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("change", [0, 1], ids=["this source", "another source"])
+def test_only_a_library_of_this_version_is_loaded(tmp_path, change):
+    source, library = tmp_path / "words.c", tmp_path / "_words.so"
+    text = WORDS_C.read_text()
+    assert f"return {VERSION};" in text
+    source.write_text(text.replace(f"return {VERSION};", f"return {VERSION + change};"))
+    subprocess.run(["cc", "-shared", "-fPIC", "-O0", source, "-o", library], check=True)
+    if change:
+        with pytest.raises(AttributeError, match="another source; install"):
+            Compiled(library)
+    else:
+        assert Compiled(library).histogram(np.arange(3, dtype=np.uint8))[:3].tolist() == [1, 1, 1]
