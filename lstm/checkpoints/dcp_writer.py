@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.storage import StorageWriter, WriteResult
 from torch.futures import Future
 
 from lstm.checkpoints.dcp_group import ProcessGroup
+from lstm.checkpoints.dcp_hints import hints_of
 from lstm.checkpoints.dcp_metadata import is_tag, to_meta
 from lstm.checkpoints.dcp_roll_call import RollCall
 from lstm.checkpoints.tensors import TensorShard
@@ -133,8 +134,13 @@ class CarouselWriter(StorageWriter):
             for shard in shards:
                 by_name.setdefault(shard.tensor, []).append(shard)
             tensors = {name: joined(them) for name, them in by_name.items()}
+            metadata = _metadata(planner)
             self.commit = self._open_writer().save(
-                tensors, to_meta(_metadata(planner), values), step=self._step(), tags=self._tags()
+                tensors,
+                to_meta(metadata, values),
+                step=self._step(),
+                tags=self._tags(),
+                hints=hints_of(metadata.planner_data or {}, values, tensors),
             )
         else:
             self._write_together(plan, planner)
