@@ -34,6 +34,9 @@ class Keys:
     """Times are the table's own integers, not microseconds."""
     max_gap: int | None
     """Microseconds (or ordinals) between two rows above which a series is cut; None: never."""
+    sorts: bool = False
+    """Whether row groups have to be sorted as they are read, since not all of them lie sorted by entity and
+    time."""
 
     @property
     def columns(self) -> list[str]:

@@ -38,7 +38,7 @@ def freeze(plan: Plan) -> bytes:
             "snapshot_id": plan.snapshot_id,
             "files": plan.files,
             "column_identities": plan.column_identities,
-            "keys": asdict(plan.keys),
+            "keys": _keys(plan.keys),
             "window": asdict(plan.window),
             "split": plan.split.to_json(),
             "order": plan.order.to_json(),
@@ -52,6 +52,11 @@ def freeze(plan: Plan) -> bytes:
             **({"laid_out": plan.freeze_layout()} if len(plan.pieces) >= laid_out.MANY else {}),
         }
     )
+
+
+def _keys(keys: Keys) -> dict[str, Any]:
+    values = asdict(keys)
+    return values if keys.sorts else {name: value for name, value in values.items() if name != "sorts"}
 
 
 def thaw(data: bytes) -> Plan:

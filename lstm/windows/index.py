@@ -5,7 +5,7 @@ A new snapshot scans only the files that it adds; the indexes of the others come
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from lstm.windows.column import Column, as_columns
 from lstm.windows.columns import Keys, keys_for, times_of
-from lstm.windows.errors import EmptyTable
+from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
 from lstm.windows.missing import Missing, load_missing
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces
+from lstm.windows.sorted_rows import SortedRows, in_order
 from storage.objects import Bucket
 from storage.tables.protocol import Snapshot
 
@@ -29,6 +30,7 @@ class SequenceIndex:
     """The pieces of a snapshot, and what they were found by."""
 
     snapshot: Snapshot
+    """As `keys` read it."""
     keys: Keys
     series: tuple[Entity, ...]
     """Entities in ascending order; a series' number is its place."""
@@ -65,8 +67,11 @@ def index_snapshot(
     columns: Sequence[str | Column] = (),
     cache: Bucket | None = None,
     cache_prefix: str = "indexes/",
+    sort: bool = True,
 ) -> SequenceIndex:
     """Scan entity and time of every file that the cache does not know yet.
+
+    Where the rows of a row group are not in order, all row groups are read through `SortedRows`.
 
     Args:
         snapshot: what to index.
@@ -77,12 +82,21 @@ def index_snapshot(
         columns: the features; those of another null policy than `mask` are read.
         cache: where the indexes of files are kept; see `index_cache`.
         cache_prefix: of their keys in `cache`.
+        sort: False: refuse row groups that are not sorted by entity and time.
 
     Raises:
         WindowError: the columns or rows cannot serve; the subclass and message say why.
     """
     keys = keys_for(snapshot.schema, entity, time, max_gap)
-    loaded = load_indexes(snapshot, keys, cache, cache_prefix)
+    keys = replace(keys, sorts=isinstance(snapshot, SortedRows))
+    try:
+        loaded = load_indexes(snapshot, keys, cache, cache_prefix)
+    except UnsortedTable:
+        if not sort:
+            raise
+        keys = replace(keys, sorts=True)
+        snapshot = in_order(snapshot, keys)
+        loaded = load_indexes(snapshot, keys, cache, cache_prefix)
     shares, found = loaded.shares, loaded.columns
     if not len(found["rows"]):
         raise EmptyTable(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")

@@ -1,4 +1,4 @@
-"""Refuse a table whose row groups interleave a series or repeat its rows: neither can be read in runs."""
+"""Refuse a table whose row groups alternate rows of a series or repeat them: neither can be read in runs."""
 
 from typing import NoReturn
 

@@ -23,6 +23,7 @@ from lstm.windows.nulls import NO_NULLS, Nulls, find_nulls
 from lstm.windows.overlaps import check_overlaps
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces, Segments, chain, link
+from lstm.windows.sorted_rows import in_order
 from lstm.windows.spec import HELD_OUT, SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, boundaries_of, cut_at, first_rows, start_ranges
 from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
@@ -257,6 +258,7 @@ class Plan:
         Raises:
             PlanMismatch: it holds other files, or its key columns mean something else.
         """
+        snapshot = in_order(snapshot, self.keys)
         files = tuple(file.identity for file in snapshot.files)
         if files != self.files:
             same = len(set(files) & set(self.files))

@@ -32,9 +32,10 @@ Told = Callable[[int, int, int], None]
 def reads_parts(plan: Plan) -> bool:
     """Whether of a row group only the rows are read that a block needs.
 
-    Not where missing values take those before them: these are known where a row group's pieces begin.
+    Not where missing values take those before them, which are known where a row group's pieces begin; nor
+    where a row group has to be read whole to be sorted.
     """
-    return plan.order.superblock_rows is not None and not plan.nulls.carried
+    return plan.order.superblock_rows is not None and not plan.nulls.carried and not plan.keys.sorts
 
 
 class WindowReader:

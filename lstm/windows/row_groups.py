@@ -13,6 +13,7 @@ from lstm.windows.columns import times_of
 from lstm.windows.errors import InfiniteValues, PlanMismatch
 from lstm.windows.features import Features
 from lstm.windows.plan import Plan
+from lstm.windows.sorted_rows import in_order
 from storage.tables.protocol import Snapshot
 
 
@@ -45,7 +46,8 @@ def decode(
     number = int(pieces.group_number[group])
     time = plan.keys.time
     first, end = (0, int(pieces.group_rows[group])) if rows is None else rows
-    table = snapshot.read(file, number, list(dict.fromkeys([*features.names, time])), rows)
+    wanted = list(dict.fromkeys([*features.names, time]))
+    table = in_order(snapshot, plan.keys).read(file, number, wanted, rows)
     times = times_of(table.column(time), time)
     held, starts = segments.group_pieces(group)
     ends = starts + pieces.rows[held]

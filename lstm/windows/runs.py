@@ -14,9 +14,9 @@ Entity = str | int | None
 """A value of the entity column; None: the table has no such column."""
 
 REMEDY = (
-    "windows are read in runs, so each row group must be sorted by (entity, time) and no two may interleave "
-    "a series; sort the table with the engine that writes it, or have that write the rows it reads to files "
-    "of their own: `carousel ingest` sorts such files into a new table"
+    "windows are read in runs, so rows may stand in any order inside a row group, but no two row groups may "
+    "hold alternating rows of a series; sort the table with the engine that writes it, or have that write "
+    "the rows it reads to files of their own: `carousel ingest` sorts such files into a new table"
 )
 _STEPS_KEPT = 16
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lstm.windows.columns import times_of
 from lstm.windows.plan import Plan
+from lstm.windows.sorted_rows import in_order
 from storage.tables.protocol import Snapshot
 
 
@@ -45,7 +46,8 @@ def read_group(
     """One row group: its columns, and the series number and the time [n] of each row."""
     pieces, time = plan.pieces, plan.keys.time
     file = snapshot.files[pieces.group_file[group]]
-    table = snapshot.read(file, int(pieces.group_number[group]), list(dict.fromkeys([*columns, time])))
+    wanted = list(dict.fromkeys([*columns, time]))
+    table = in_order(snapshot, plan.keys).read(file, int(pieces.group_number[group]), wanted)
     return table, series_of_rows(plan, group), times_of(table.column(time), time)
 
 

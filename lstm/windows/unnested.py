@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,18 @@ from lstm.windows.columns import column_type, is_text
 from lstm.windows.errors import DuplicateRows, MissingColumn
 from lstm.windows.recordings import Fetch, Recordings
 from lstm.windows.sequences import Sequences
-from storage.disk_cache import DiskCache
+from lstm.windows.snapshot_view import SnapshotView
 from storage.tables.protocol import DataFile, Snapshot, Traffic
-from storage.tables.snapshot import keep_on
 
 _LENGTHS_KEPT = 256
 """Row groups whose sequences' lengths are remembered, 8 bytes each, since keys are read without them."""
 
 
-class UnnestedSnapshot:
+class UnnestedSnapshot(SnapshotView):
     """A snapshot with a row for every element of every sequence. Row groups are the table's own.
 
     A row group's sequences are read and decoded whole, also where only a part of their elements is wanted.
+    `files` count sequences; recordings in objects of their own are not kept on disk.
     """
 
     def __init__(self, snapshot: Snapshot, sequences: Sequences, entity: str, fetch: Fetch) -> None:
@@ -49,7 +48,8 @@ class UnnestedSnapshot:
         Raises:
             MissingColumn, WrongColumnType: the column cannot be what it is said to be.
         """
-        self._inner, self._sequences, self._entity = snapshot, sequences, entity
+        super().__init__(snapshot)
+        self._sequences, self._entity = sequences, entity
         stored = column_type(snapshot.schema, sequences.column)
         self._element = sequences.element(stored)
         if sequences.position in snapshot.schema.names:
@@ -67,39 +67,10 @@ class UnnestedSnapshot:
         self._lengths: OrderedDict[tuple[str, int], NDArray[np.int64]] = OrderedDict()
 
     @property
-    def id(self) -> str:
-        """The table's."""
-        return self._inner.id
-
-    @property
-    def table(self) -> str:
-        """The table's uri."""
-        return self._inner.table
-
-    @property
-    def format(self) -> str:
-        """The table's."""
-        return self._inner.format
-
-    @property
-    def created(self) -> datetime:
-        """When the snapshot was committed."""
-        return self._inner.created
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """The table's; their `rows` count sequences."""
-        return self._inner.files
-
-    @property
     def traffic(self) -> Traffic:
         """What was read so far, recordings in objects of their own included."""
-        own, apart = self._inner.traffic, 0 if self._recordings is None else self._recordings.fetched
+        own, apart = super().traffic, 0 if self._recordings is None else self._recordings.fetched
         return replace(own, fetched=own.fetched + apart, needed=own.needed + apart)
-
-    def keep_on(self, disk: DiskCache) -> None:
-        """Keep what is read of data files on this host's disk; recordings in objects of their own are not."""
-        keep_on(self._inner, disk)
 
     def column_identity(self, column: str) -> str:
         """Name what a column means inside the files, and that its rows are elements."""

@@ -40,6 +40,7 @@ _DOUBLED = 0.01
 _LEAST_ROWS = 4
 """Rows of a series on average, at least: else the column numbers rows, or measures something."""
 _SAID = 6
+_ONE_SERIES = "each time occurs once: one series"
 _LOOKED_AT = 300_000
 """Rows of a row group that are enough to tell whether times repeat."""
 
@@ -130,15 +131,15 @@ def _there(schema: pa.Schema, name: str, option: str) -> str:
 def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | None, str, SequenceIndex]:
     candidates = [it.name for it in snapshot.schema if it.name != time and _may_be_entity(it.type)]
     groups = _some_groups(snapshot, [*candidates, time])
-    unsorted: UnsortedTable | None = None
+    unsorted = False
     if not any(_repeats(None, group, time) for group in groups):
         try:
-            return None, "each time occurs once: one series", _indexed(snapshot, None, time, cache)
+            return None, _ONE_SERIES, _indexed(snapshot, None, time, cache, sort=False)
         except DuplicateRows as error:  # in other row groups times repeat
             if not candidates:
                 raise _no_candidate(error, snapshot.schema, time) from error
-        except UnsortedTable as error:  # or rows are sorted by series, each of its own time
-            unsorted = error
+        except UnsortedTable:  # or rows are sorted by series, each of its own time
+            unsorted = True
     elif not candidates:
         try:
             _indexed(snapshot, None, time, cache)
@@ -173,8 +174,8 @@ def _search(snapshot: Snapshot, time: str, cache: Bucket | None) -> tuple[str | 
             unfit[name] = str(error)
             continue
         return name, f"{name!r} and {time!r} together name each row: {len(index.series):,} series", index
-    if unsorted is not None:
-        raise unsorted
+    if unsorted:
+        return None, _ONE_SERIES, _indexed(snapshot, None, time, cache)
     raise CannotDerive(
         f"times of {time!r} repeat, and no column tells the series apart, such that each has a time once; "
         f"of {looked_at:,} rows looked at, {_said(unfit)}{_other_types(snapshot.schema, time)}. Name one "
@@ -254,7 +255,9 @@ def _is_usual(name: str) -> bool:
     return any(name.lower() == word or name.lower().endswith(f"_{word}") for word in _ENTITIES)
 
 
-def _indexed(snapshot: Snapshot, entity: str | None, time: str, cache: Bucket | None) -> SequenceIndex:
-    index = index_snapshot(snapshot, entity=entity, time=time, cache=cache)
+def _indexed(
+    snapshot: Snapshot, entity: str | None, time: str, cache: Bucket | None, *, sort: bool = True
+) -> SequenceIndex:
+    index = index_snapshot(snapshot, entity=entity, time=time, cache=cache, sort=sort)
     check_overlaps(index)
     return index

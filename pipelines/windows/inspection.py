@@ -1,5 +1,6 @@
 """Everything that is told about a plan, as plain values."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from lstm.windows import SPLITS, Column, Plan, Split, WindowReader
 from lstm.windows.layout import SAID, layout_of
 from lstm.windows.memory import rank_bytes
+from lstm.windows.sorted_rows import in_order
 from storage.tables import Snapshot
 
 _SAMPLED = 8
@@ -66,6 +68,9 @@ class Reads:
     sampled: int
     bytes_per_epoch: int
     """Expected to be fetched by all ranks."""
+    sorted_as_read: float | None
+    """Seconds to read a row group and sort its rows ÷ seconds to read it, measured on `sampled` row groups;
+    None: rows lie in order, and none are sorted."""
     saved_if_sorted: float
     """Share of it that a table sorted by entity and time would save."""
 
@@ -212,7 +217,7 @@ def _reads(
 ) -> Reads:
     budget = (memory_mib << 20) - rank_bytes(plan, "validation", ranks, row_bytes)
     layout = layout_of(plan, "train", row_bytes=row_bytes, budget_bytes=budget, ranks=ranks)
-    per_row, sampled = _bytes_per_row(snapshot, plan, columns)
+    per_row, sampled, sorting = _measured(snapshot, plan, columns)
     reading = layout.reading
     return Reads(
         layout=layout.kind,
@@ -225,22 +230,33 @@ def _reads(
         amplification_without_memory=reading.worst,
         bytes_per_row=per_row,
         sampled=sampled,
+        sorted_as_read=sorting,
         bytes_per_epoch=round(ranks * reading.rows * per_row * reading.amplification),
         saved_if_sorted=layout.saving,
     )
 
 
-def _bytes_per_row(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> tuple[float, int]:
-    """Stored bytes by row of the columns that windows need, and on how many row groups they were measured."""
+def _measured(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> tuple[float, int, float | None]:
+    """Stored bytes by row of the columns that windows need, on how many row groups they were measured, and
+    how many times as long it takes to read these sorted; None: they need not be."""
     groups = np.flatnonzero(plan.pieces.group_rows)
     chosen = np.unique(groups[np.linspace(0, len(groups) - 1, min(_SAMPLED, len(groups))).astype(int)])
     wanted = list(dict.fromkeys([*columns, plan.keys.time]))
-    before = snapshot.traffic.needed
-    for group in chosen.tolist():
-        file = snapshot.files[plan.pieces.group_file[group]]
-        snapshot.read(file, int(plan.pieces.group_number[group]), wanted)
+
+    def read(of: Snapshot) -> tuple[float, int]:
+        """Seconds, and stored bytes."""
+        before, began = of.traffic.needed, time.perf_counter()
+        for group in chosen.tolist():
+            of.read(of.files[plan.pieces.group_file[group]], int(plan.pieces.group_number[group]), wanted)
+        return time.perf_counter() - began, of.traffic.needed - before
+
     rows = int(plan.pieces.group_rows[chosen].sum())
-    return (snapshot.traffic.needed - before) / rows, len(chosen)
+    _, stored = read(snapshot)
+    if not plan.keys.sorts:
+        return stored / rows, len(chosen), None
+    plain, _ = read(snapshot)  # once more, now that the files are open
+    took, stored = read(in_order(snapshot, plan.keys))
+    return stored / rows, len(chosen), took / plain
 
 
 def _memory(plan: Plan, row_bytes: int, ranks: int, memory_mib: int) -> tuple[Memory, ...]:

@@ -23,7 +23,7 @@ class Sample:
 
 
 @st.composite
-def samples(draw, layouts=("sorted", "by_time", "by_entity")):
+def samples(draw, layouts=("sorted", "by_time", "by_entity", "by_arrival", "shuffled")):
     """Tables of 1 to 5 entities: ragged, with gaps and nulls, cut anywhere, in a layout that is supported."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     entity = draw(st.sampled_from(["name", "number", None]))
@@ -57,6 +57,11 @@ def _cut(rows, layout, random):
     else:
         bounds = [-1, *sorted(random.integers(0, 200, 3).tolist()), 10**9]
         files = [[row for row in rows if low < row[1] <= high] for low, high in pairwise(bounds)]
+        for file in files:
+            if layout == "by_arrival":
+                file.sort(key=lambda row: row[1])  # entities alternate
+            elif layout == "shuffled":
+                random.shuffle(file)
         return [[file] for file in files]  # a row group holds all entities of a stretch of time
     return [_slices(file, random, 3) for file in files]
 

@@ -70,18 +70,6 @@ BAD = {
     ),
     "null entity": ({"files": [[rows(["a", None], [1, 2])]]}, NullKey, "1 of 2 rows .* column 'name'"),
     "null time": ({"files": [[rows(["a", "a"], [1, None])]]}, NullKey, "1 of 2 rows .* column 't'"),
-    "time goes back": (
-        {"files": [[rows(["a"] * 4, [1, 3, 2, 4])]]},
-        UnsortedTable,
-        r"time goes back 1 times in row group 0 of s3://memory/table/0.parquet, first from 3 in row 1 to 2 "
-        r"in row 2 of name 'a'; .*carousel ingest",
-    ),
-    "newest first": ({"files": [[rows(["a"] * 4, [4, 3, 2, 1])]]}, UnsortedTable, "time goes back 3 times"),
-    "sorted by time alone": (
-        {"files": [[rows(["a", "b"] * 3, [1, 1, 2, 2, 3, 3])]]},
-        UnsortedTable,
-        "6 runs of 2 entities, .* row 2 is one more run of name 'a'; .*carousel ingest",
-    ),
     "interleaved files": (
         {"files": [[rows(["a"] * 3, [1, 3, 5])], [rows(["a"] * 3, [2, 4, 6])]]},
         UnsortedTable,

@@ -19,6 +19,7 @@ from lstm.windows import (
 )
 from lstm.windows.errors import EmptySplit, TooFewRows
 from lstm.windows.memory import rank_bytes
+from lstm.windows.sorted_rows import in_order
 
 from .drain import drain
 from .reference_order import epoch_order
@@ -102,7 +103,7 @@ def superblocks_of(sample, plan):
     physical = {}
     for file in sample.snapshot.files:
         for group in range(len(sample.snapshot.row_groups(file))):
-            table = sample.snapshot.read(file, group, [sample.entity or "t", "t"])
+            table = in_order(sample.snapshot, plan.keys).read(file, group, [sample.entity or "t", "t"])
             entities = table.column(0).to_pylist() if sample.entity else [None] * table.num_rows
             for entity, time in zip(entities, table.column(1).to_pylist(), strict=True):
                 physical[names.index(entity), time] = len(physical)

@@ -68,14 +68,11 @@ REFUSED = {
         entity_with_nulls, ("'who' has 200 nulls", "whole numbers, and 'load' is double", "--entity COLUMN")
     ),
     "entity-of-another-type": Refused(
-        numbered_by_doubles, ("time goes back", "no column tells them apart", "'sensor' is double, 'load' is")
+        numbered_by_doubles,
+        ("2 rows have the same time", "no column tells them apart", "'sensor' is double, 'load' is"),
     ),
     "doubled-row": Refused(doubled, ("2 rows", "s000000", "2024-01-03", "keep one row")),
     "no-rows": Refused(lambda: hourly().slice(0, 0), ("no rows", "ingest some")),
-    "unsorted": Refused(
-        lambda: hourly().take(np.random.default_rng(0).permutation(2000)),
-        ("time goes back", "carousel ingest"),
-    ),
     "unknown-target": Refused(hourly, ("--target laod", "did you mean 'load'"), (("target", "laod"),)),
     "text-as-target": Refused(
         lambda: hourly(note=["x"] * 2000), ("--target note", "string", "'load'"), (("target", "note"),)
@@ -195,6 +192,18 @@ def test_rows_of_an_irregular_table_are_steps_and_long_pauses_cut_it():
     choice, _ = derived(irregular())
     assert timedelta(minutes=60) < choice.max_gap < timedelta(minutes=90)
     assert choice.window.horizon == 12
+
+
+@pytest.mark.parametrize("sorted_rows", [hourly(), panel(3, 400)], ids=["one series", "several"])
+def test_rows_in_any_order_are_taken_as_if_they_were_sorted(sorted_rows):
+    count = sorted_rows.num_rows
+    expected, _ = derived(sorted_rows)
+    choice, _ = derived(sorted_rows.take(np.random.default_rng(0).permutation(count)))
+    assert choice.plan.keys.sorts
+    assert not expected.plan.keys.sorts
+    assert choice.plan.series == expected.plan.series
+    assert (choice.window, choice.forecast) == (expected.window, expected.forecast)
+    assert choice.plan.windows("train") == expected.plan.windows("train")
 
 
 def test_useless_columns_are_left_out_and_the_rest_is_kept():

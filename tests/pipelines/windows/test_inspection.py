@@ -11,6 +11,7 @@ import pytest
 from lstm.windows import SPLITS, OrderSpec, SplitSpec, WindowSpec, index_snapshot, make_plan
 from pipelines.windows.inspection import inspect, picked
 from pipelines.windows.picture import MOST, picture
+from pipelines.windows.shown import lines
 from pipelines.windows.ticks import ticks
 from storage.tables.protocol import Traffic
 from tests.lstm.windows.conftest import HOUR, in_groups
@@ -74,6 +75,28 @@ def test_counts_are_those_of_a_naive_reading():
     assert [line.ranks for line in found.memory] == [1, 2, 4]
     sizes = [line.bytes for line in found.memory]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_what_sorting_costs_is_measured_where_row_groups_need_it():
+    _, in_order, plan = planned()
+    assert inspect(in_order, plan, COLUMNS, ranks=2, memory_mib=64).reads.sorted_as_read is None
+    whole = pa.concat_tables(group for groups in in_order._groups.values() for group in groups)
+    by_time = whole.take(pa.compute.sort_indices(whole, [("t", "ascending"), ("name", "ascending")]))
+    snapshot = Counted(list(in_groups(by_time, 50)._groups.values()))
+    index = index_snapshot(snapshot, entity="name", time="t", max_gap=timedelta(hours=1))
+    alternating = make_plan(index, plan.window, plan.split, plan.order)
+    found = inspect(snapshot, alternating, COLUMNS, ranks=2, memory_mib=64)
+    assert found.reads.sorted_as_read > 0
+    assert found.reads.bytes_per_row > 16  # names are read too
+    assert any("so each is sorted when it is read" in str(it) for it in rows_of(lines(found)))
+    assert {it: found.splits[it].windows for it in SPLITS} == {it: plan.windows(it) for it in SPLITS}
+
+
+def rows_of(shown):
+    """What the tables' cells say."""
+    for line in shown:
+        for column in getattr(line, "columns", ()):
+            yield from column.cells
 
 
 def test_a_budget_that_holds_too_little_is_seen():
