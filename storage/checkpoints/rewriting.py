@@ -51,7 +51,8 @@ class Rewriter:
                 self._pack_bytes.update(manifest.packs)
             for before, commit in pairwise(sharer.commits):
                 self._before[sharer.run, commit.id] = before
-        self._moved = elsewhere(self._manifests.values(), emptied)
+        spared = frozenset[str]().union(*(sharer.spared for sharer in sharers))
+        self._moved = elsewhere(self._manifests.values(), emptied, spared)
         self._previous: tuple[tuple[str, str], Previous] | None = None
 
     def rewrite(self, sharer: Sharer, commit: Commit) -> tuple[Commit, Manifest]:

@@ -38,16 +38,20 @@ def left_of(
     return ChainMap(with_bases(outside, outside), moved, outside)
 
 
-def elsewhere(manifests: Iterable[Manifest], emptied: Collection[str]) -> dict[ChunkId, Location]:
+def elsewhere(
+    manifests: Iterable[Manifest], emptied: Collection[str], spared: Collection[str]
+) -> dict[ChunkId, Location]:
     """Chunks that some commit has in packs that stay, with all they rest on: others may name them there.
 
     So what was moved for one commit is not stored again for the next, also by a repack that goes on from
-    where another was cut short.
+    where another was cut short. Not in `spared` packs, which damaged commits name: no bytes are read here, and
+    what is whole where it lies must not come to rest on what may not be.
     """
     found: dict[ChunkId, Location] = {}
     if emptied:
+        barred = {*emptied, *spared}
         for manifest in manifests:
-            outside = {chunk: at for chunk, at in manifest.locations.items() if at.pack not in emptied}
+            outside = {chunk: at for chunk, at in manifest.locations.items() if at.pack not in barred}
             found |= with_bases(outside, outside)
     return found
 
@@ -65,7 +69,7 @@ def wasteful_packs(
     worthwhile = [*_worthwhile(manifests, spared)]
     found: set[str] = set()
     while True:  # what is stored anew may leave other packs wasteful behind
-        live = _live_bytes(manifests, worthwhile, found)
+        live = _live_bytes(manifests, worthwhile, found, spared)
         more = {
             pack
             for pack, size in sizes.items()
@@ -111,12 +115,15 @@ def _worthwhile(manifests: Sequence[Manifest], spared: Collection[str]) -> Itera
 
 
 def _live_bytes(
-    manifests: Sequence[Manifest], worthwhile: Sequence[set[ChunkId]], emptied: Collection[str]
+    manifests: Sequence[Manifest],
+    worthwhile: Sequence[set[ChunkId]],
+    emptied: Collection[str],
+    spared: Collection[str],
 ) -> Mapping[str, int]:
     """Of each pack, once what lies in emptied ones has been stored anew."""
     live: dict[str, int] = {}
     counted: set[tuple[str, int]] = set()
-    anew = elsewhere(manifests, emptied)
+    anew = elsewhere(manifests, emptied, spared)
     for manifest, strange in zip(manifests, worthwhile, strict=True):
         own = own_chunks(manifest)
         usable = with_bases(own, left_of(manifest, emptied, anew))

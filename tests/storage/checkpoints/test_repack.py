@@ -375,3 +375,22 @@ def test_after_an_edit_of_its_own_a_trainer_still_finds_what_was_moved(repo, sto
     assert not {pack for it in manifests for pack in it.packs} & emptied.keys()
     assert all(set(it.locations) - set(own_chunks(it)) for it in manifests)
     check(repo)
+
+
+def test_what_is_whole_is_not_pointed_into_a_pack_that_a_damaged_commit_names(repo, store):
+    """The pack has rotted, and so far only the newest of the commits that need it was found out."""
+    writer = RunWriter.create(repo, "run", "a1")
+    writer.save(state(w=0, d=1), {}, step=1)
+    writer.save(state(w=1, d=1), {}, step=2)
+    damaged = writer.save(state(w=0, d=3), {}, step=3)
+    (rotten,) = repo.shelf.read_manifest("run", writer.head.commits[0]).packs
+    key = f"{PREFIX}packs/{rotten}"
+    store.server.objects[key] = bytes(len(store.server.objects[key]))
+    writer.mark_damaged([damaged.id])
+    writer.save(state(w=0, d=4), {}, step=4)
+    whole = writer.save(state(w=0, d=5), {}, step=5)
+    repo.drop("run", [it.id for it in repo.commits("run") if it.step == 4])
+    (moved,) = repo.repack("run").rewritten
+    assert moved.id == whole.id
+    two_collections(repo)
+    assert repo.restore("run", whole.id).tensors == state(w=0, d=5)
