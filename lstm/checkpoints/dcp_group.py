@@ -55,13 +55,16 @@ class ProcessGroup:
         for rank, size in incoming.items():
             found[rank] = torch.empty(size, dtype=torch.uint8, device=self._device)
             operations.append(self._operation(dist.irecv, found[rank], rank))
-        try:
-            for work in dist.batch_isend_irecv(operations):
-                work.wait()
-            return {rank: it.cpu().numpy().data for rank, it in found.items()}
-        except RuntimeError as error:
-            ranks = sorted({*outgoing, *incoming})
-            raise RankGone(f"one of the ranks {ranks} exchanges no parts any more: {error}") from error
+        ranks = sorted({*outgoing, *incoming})
+        gone: RankGone | None = None
+        for work in dist.batch_isend_irecv(operations):
+            try:
+                work.wait()  # also after one has failed: the other ranks are still there, and go on
+            except RuntimeError as error:
+                gone = RankGone(f"one of the ranks {ranks} exchanges no parts any more: {error}")
+        if gone is not None:
+            raise gone
+        return {rank: it.cpu().numpy().data for rank, it in found.items()}
 
     def _operation(self, what: Callable[..., Any], tensor: torch.Tensor, rank: int) -> dist.P2POp:
         return dist.P2POp(what, tensor, group=self._group, tag=_TAG, group_peer=self._theirs(rank))

@@ -44,8 +44,8 @@ def elsewhere(
     """Chunks that some commit has in packs that stay, with all they rest on: others may name them there.
 
     So what was moved for one commit is not stored again for the next, also by a repack that goes on from
-    where another was cut short. Not in `spared` packs, which damaged commits name: no bytes are read here, and
-    what is whole where it lies must not come to rest on what may not be.
+    where another was cut short. Not in `spared` packs, which damaged commits name: no bytes are read here,
+    and what is whole where it lies must not come to rest on what may not be.
     """
     found: dict[ChunkId, Location] = {}
     if emptied:

@@ -28,7 +28,9 @@ class Group(Protocol):
     def exchange(
         self, outgoing: Mapping[int, Sequence[Buffer]], incoming: Mapping[int, int]
     ) -> Mapping[int, memoryview]:
-        """Send to some ranks while receiving from some, in any order among them. Raises RankGone.
+        """Send to some ranks while receiving from some, in any order among them.
+
+        Raises RankGone, once what the others have sent is taken: none of it may come to the next call.
 
         Args:
             outgoing: parts of one message, by rank; not empty.

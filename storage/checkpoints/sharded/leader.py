@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from storage.checkpoints.chunks import ChunkId, cut
 from storage.checkpoints.closure import Chain
 from storage.checkpoints.draft import Outline, outlined
-from storage.checkpoints.errors import HelperFailed, RankGone
+from storage.checkpoints.errors import Damaged, HelperFailed, RankGone
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import INLINE_LIMIT, Location, Manifest, StoredTensor
 from storage.checkpoints.orders import Answer
@@ -78,11 +78,12 @@ class Leader:
         try:
             commit = self._save(shards, values, step, meta, tags, error)
         except BaseException as failed:
-            self._send_all(Plan(error=said(failed) or repr(failed)).to_bytes())
+            end = Plan(error=said(failed) or repr(failed)).to_bytes()
+            self._send(dict.fromkeys(self._others, end))
             raise
         finally:
             self._owner.end()
-        self._send_all(b"")
+        self._send(dict.fromkeys(self._others, b""))
         return commit
 
     def _save(
@@ -102,8 +103,7 @@ class Leader:
             _raise_failure(rank, report.error)
         layout = Layout(_together(reports))
         plans = _plans(layout, self._group.size)
-        for rank in self._others:
-            self._group.send(rank, plans[rank].to_bytes())
+        self._send({rank: plans[rank].to_bytes() for rank in self._others})
         hashes = self._all(lambda: self._owner.begin(shards, plans[0]), Hashes.from_bytes)
         for rank, hashed in hashes.items():
             _raise_failure(rank, hashed.error)
@@ -151,8 +151,7 @@ class Leader:
             return Stored({}, {})
         wanted = _by_rank(layout, places, self._group.size)
         orders = [Order(generation, those, chains) for those in wanted]
-        for rank in self._others:
-            self._group.send(rank, orders[rank].to_bytes())
+        self._send({rank: orders[rank].to_bytes() for rank in self._others})
         answers = self._all(lambda: Answer(stored=self._owner.carry_out(orders[0])), Answer.from_bytes)
         locations: dict[ChunkId, Location] = {}
         packs: dict[str, int] = {}
@@ -177,24 +176,36 @@ class Leader:
         return {0: mine, **found}
 
     def _answers(self, parse: Callable[[bytes], T]) -> dict[int, T]:
-        """The next message of each other rank. Raises RankGone, after those of all who are there."""
-        found: dict[int, T] = {}
+        """The next message of each other rank.
+
+        Raises, after those of all who are there are taken, so that none is found there by the next save:
+            RankGone.
+            HelperFailed: a message is none.
+        """
+        messages: dict[int, bytes] = {}
         gone: RankGone | None = None
         for rank in self._others:
             try:
-                found[rank] = parse(self._group.receive(rank))
+                messages[rank] = self._group.receive(rank)
             except RankGone as error:
                 gone = error
         if gone is not None:
             raise gone
+        found: dict[int, T] = {}
+        for rank, message in messages.items():
+            try:
+                found[rank] = parse(message)
+            except (Damaged, ValueError, TypeError) as error:
+                raise HelperFailed(f"rank {rank} has sent what is no answer: {error}") from error
         return found
 
-    def _send_all(self, message: bytes) -> None:
-        for rank in self._others:
+    def _send(self, messages: Mapping[int, bytes]) -> None:
+        """One to each of these ranks. Whoever is gone is found to be so when its answer is waited for."""
+        for rank, message in messages.items():
             try:
                 self._group.send(rank, message)
             except RankGone:
-                continue  # whoever waits for it meets the same end
+                continue  # the others must get theirs: they wait for nothing else
 
 
 def _raise_failure(rank: int, error: str) -> None:
@@ -235,7 +246,10 @@ def _stored(layout: Layout, hashes: Sequence[Hashes]) -> dict[str, StoredTensor]
     found = {}
     for name, it in layout.tensors.items():
         count = sum(1 for _ in cut(it.dtype, it.shape))
-        chunks = tuple(ids[name, number] for number in range(count))
+        places = [(name, number) for number in range(count)]
+        if lacking := [place for place in places if place not in ids]:
+            raise HelperFailed(f"no rank has told the hash of chunk {lacking[0][1]} of tensor {name!r}")
+        chunks = tuple(ids[place] for place in places)
         raw = inline.get(name, b"") if it.nbytes <= INLINE_LIMIT else None
         found[name] = StoredTensor(it.dtype, it.shape, None, chunks, raw)
     return found

@@ -86,8 +86,11 @@ class ShardedSaver:
 
     def _follow(self, shards: Sequence[Shard], values: Mapping[str, Any], error: Exception | None) -> None:
         group = self._group
-        report = Report(held_in(shards, 0), values, "" if error is None else said(error))
-        group.send(LEADER, report.to_bytes())
+        try:
+            report = Report(held_in(shards, 0), values, "" if error is None else said(error)).to_bytes()
+        except Exception as mistake:  # noqa: BLE001 - raised below, after the leader knows
+            error, report = error or mistake, Report({}, {}, said(error or mistake)).to_bytes()
+        group.send(LEADER, report)
         plan = Plan.from_bytes(group.receive(LEADER))
         if error is not None:
             raise error

@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 
 from storage.checkpoints.chunks import cut
+from storage.checkpoints.errors import RankGone
 from storage.checkpoints.manifest import INLINE_LIMIT
 from storage.checkpoints.sharded.boxes import Box, chunk_box
 from storage.checkpoints.sharded.group import Group
@@ -74,9 +75,20 @@ class Share:
 
         Args:
             wanted: only these; all holders of a chunk must agree. None: all.
+
+        Raises:
+            RankGone: in the end, as the other ranks wait for what this one gives them in later rounds.
         """
+        gone: RankGone | None = None
         for _, pieces in groupby(self._pieces(wanted), key=lambda it: it.round):
-            yield self._gathered(list(pieces))
+            try:
+                chunks = self._gathered(list(pieces))
+            except RankGone as error:
+                gone = error
+            if gone is None:
+                yield chunks
+        if gone is not None:
+            raise gone
 
     def owns(self, piece: _Piece) -> bool:
         """Whether this rank stores it."""

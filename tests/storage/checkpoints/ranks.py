@@ -1,9 +1,10 @@
 """Ranks that save together as threads of one process, each with a connection of its own to one server."""
 
+import contextlib
 import queue
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from storage.checkpoints import RankGone, RunWriter
@@ -18,8 +19,9 @@ _WAIT_S = 60
 class Wires:
     """Messages between any two ranks; counts what ranks exchange beside the leader's messages."""
 
-    def __init__(self) -> None:
-        self.queues: dict[tuple[int, int], queue.Queue[bytes | None]] = defaultdict(queue.Queue)
+    def __init__(self, size: int) -> None:
+        pairs = product(range(size), repeat=2)  # made here: else two threads might each make one
+        self.queues: dict[tuple[int, int], queue.Queue[bytes | None]] = {it: queue.Queue() for it in pairs}
         self.exchanged = 0
         self.most = 0
         """Bytes that one rank has taken or given at once."""
@@ -33,6 +35,8 @@ class Wire:
         self.wires, self.rank, self.size = wires, rank, size
 
     def send(self, rank: int, message: bytes) -> None:
+        if rank in self.wires.gone:
+            raise RankGone(f"rank {rank}")
         self.wires.queues[self.rank, rank].put(bytes(message))
 
     def receive(self, rank: int) -> bytes:
@@ -50,10 +54,18 @@ class Wire:
             message = b"".join(parts)
             assert message
             self.wires.exchanged += len(message)
-            self.send(rank, message)
+            with contextlib.suppress(RankGone):
+                self.send(rank, message)
         given = sum(len(part) for parts in outgoing.values() for part in parts)
         self.wires.most = max(self.wires.most, given, sum(incoming.values()))
-        found = {rank: memoryview(self.receive(rank)) for rank in incoming}
+        found, gone = {}, self.wires.gone & outgoing.keys()
+        for rank in incoming:
+            try:
+                found[rank] = memoryview(self.receive(rank))
+            except RankGone:
+                gone |= {rank}
+        if gone:
+            raise RankGone(f"ranks {gone}")
         assert {rank: len(it) for rank, it in found.items()} == dict(incoming)
         return found
 
@@ -62,7 +74,9 @@ class Ranks:
     """A run that `size` ranks save; each of `stores` is a rank's connection."""
 
     def __init__(self, store: FakeStore, size: int, attempt: str = "a1", *, resume: bool = False) -> None:
-        self.size, self.wires = size, Wires()
+        self.size, self.wires = size, Wires(size)
+        self.values: dict[int, Mapping[str, Any]] = {}
+        """What ranks other than the first tell the leader."""
         self.stores = [store, *(FakeStore(store.server) for _ in range(size - 1))]
         self._before = len(store.requests)
         begin = RunWriter.take_over if resume else RunWriter.create
@@ -86,7 +100,7 @@ class Ranks:
         self.wires.gone = set() if dead is None else {dead}
 
         def act(rank: int) -> None:
-            values = {f"value {rank}": rank} if rank == 0 else {}
+            values = {f"value {rank}": rank} if rank == 0 else self.values.get(rank, {})
             if rank == dead:
                 return
             try:

@@ -1,5 +1,7 @@
 """Ranks that hold other parts of a state store what one that holds it whole would."""
 
+import json
+import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -196,6 +198,60 @@ def test_a_rank_that_has_died_fails_the_save_on_the_others():
     assert isinstance(found[0], RankGone)
     assert isinstance(found[2], HelperFailed)
     assert crew.writer.head.commits == ()
+
+
+def test_a_rank_that_dies_after_its_report_fails_the_save_on_the_others_before_any_of_them_waits_in_vain():
+    crew = Ranks(FakeStore(), 3)
+    wire = crew.savers[2]._group
+
+    def die(rank: int) -> bytes:
+        crew.wires.gone = {2}
+        for other in (0, 1):
+            crew.wires.queues[2, other].put(None)
+        raise RankGone("that is me")
+
+    wire.receive = die
+    began = time.monotonic()
+    found = crew.save(divided(arrays_of(), parts_for(3), 3))
+    assert isinstance(found[0], RankGone)
+    assert isinstance(found[1], RankGone | HelperFailed)
+    assert crew.writer.head.commits == ()
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("message", ["tensors", "inline", "locations"])
+@pytest.mark.parametrize("nonsense", [b"{", b"{}", b"\xff", None])
+def test_a_rank_that_sends_nonsense_fails_the_save_everywhere_and_the_next_one_works(message, nonsense):
+    store = FakeStore()
+    crew = Ranks(store, 3)
+    wire = crew.savers[1]._group
+    send = wire.send
+
+    def garbled(rank: int, sent: bytes) -> None:
+        if rank == 0 and bytes(sent[:2]) == b'{"' and (told := json.loads(sent)).get(message) is not None:
+            emptied = json.dumps(told | {"chunks": []} if message == "inline" else told | {message: [1]})
+            sent = emptied.encode() if nonsense is None else nonsense
+        send(rank, sent)
+
+    wire.send = garbled
+    shards = divided(arrays_of(), parts_for(3), 3)
+    found = crew.save(shards, step=1)
+    assert all(isinstance(it, HelperFailed) for it in found), found
+    assert crew.writer.head.commits == ()
+    wire.send = send
+    assert crew.save(shards, step=2)[1:] == [None, None]
+    assert repository(store).restore("run").commit.step == 2
+
+
+def test_a_rank_whose_values_cannot_be_told_fails_the_save_everywhere_and_the_next_one_works():
+    crew = Ranks(FakeStore(), 3)
+    shards = divided(arrays_of(), parts_for(3), 3)
+    crew.values[1] = {"loss": float("nan")}
+    found = crew.save(shards)
+    assert isinstance(found[1], ValueError)
+    assert all("canonical JSON" in str(it) for it in found)
+    crew.values.clear()
+    assert crew.save(shards)[1:] == [None, None]
 
 
 @pytest.mark.parametrize("refused", [0, 1])
