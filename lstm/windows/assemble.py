@@ -15,6 +15,7 @@ from lstm.windows.read import WindowReader
 from lstm.windows.schedule import Part, Schedule
 from lstm.windows.shelf import Shelf
 from lstm.windows.superblocks import SplitWindows
+from lstm.windows.times import Times, array_of
 
 _LOOKED_UP_AT_ONCE = 16
 """Batches."""
@@ -60,7 +61,8 @@ def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
         found = pools.find(part.order, part.lanes[left], part.indices[left])
         here = found.here
         taken = left[here]
-        values[taken], times[taken] = shelf.gather(found.rows[here])
+        values[taken], gathered = shelf.gather(found.rows[here])
+        times[taken] = array_of(gathered)
         series[taken], starts[taken] = found.series[here], found.starts[here]
         left = left[~here]
     return _batch(part, values, times, series, starts)
@@ -101,7 +103,7 @@ def _by_lane(lanes: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 def _batch(
     part: Part,
     values: NDArray[np.float32],
-    times: NDArray[np.int64],
+    times: Times,
     series: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> Batch:
@@ -111,7 +113,7 @@ def _batch(
         size=part.size,
         positions=part.positions,
         values=values,
-        times=times,
+        times=times,  # type: ignore[arg-type]  # worked out when asked for: see `TimesField`
         series=series,
         starts=starts,
     )

@@ -1,12 +1,15 @@
 """What a stream yields: one rank's windows of one global batch, as arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.times import TimesField
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """The b windows of a global batch that one rank holds (b may be 0), of T = context + horizon rows.
 
@@ -59,5 +62,13 @@ class Batch:
     table: NDArray[np.int64] | None = None
     """[b] of a `Mixture`: the number of the table that each window is of; `series` counts in that one."""
 
+    def changed(self, **fields: Any) -> Self:
+        """A batch with other fields; its times are worked out no earlier for it."""
+        return replace(self, **{"times": self.__dict__["times"], **fields})
+
     def __len__(self) -> int:
         return len(self.positions)
+
+
+# After the fact, as type checkers and dataclasses would take it for a default: `Batch` also takes `Counted`.
+Batch.times = TimesField()  # type: ignore[assignment]

@@ -4,7 +4,7 @@ A batch of plain numbers goes through untouched.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,26 +73,23 @@ class Finish:
             values[:, self._context :, self._hidden] = np.nan
         if self._hidden_ids:
             ids[:, self._context :, self._hidden_ids] = 0
-        batch = replace(batch, values=values, level=level, spread=spread, ids=ids if ids.shape[-1] else None)
+        changes: dict[str, Any] = {"values": values, "level": level, "spread": spread}
+        changes["ids"] = ids if ids.shape[-1] else None
         if self._roles:
-            batch = replace(
-                batch,
-                past=values[:, : self._context, self._past],
-                past_ids=ids[:, : self._context, self._past_ids],
-                known=values[:, :, self._known],
-                known_ids=ids[:, :, self._known_ids],
-                target=values[:, self._context :, self._target],
-                target_ids=ids[:, self._context :, self._target_ids],
-            )
+            changes |= {
+                "past": values[:, : self._context, self._past],
+                "past_ids": ids[:, : self._context, self._past_ids],
+                "known": values[:, :, self._known],
+                "known_ids": ids[:, :, self._known_ids],
+                "target": values[:, self._context :, self._target],
+                "target_ids": ids[:, self._context :, self._target_ids],
+            }
         if self.statics is not None:
-            batch = replace(
-                batch,
-                static=self.statics.values[batch.series],
-                static_ids=self.statics.ids[batch.series],
-            )
+            changes["static"] = self.statics.values[batch.series]
+            changes["static_ids"] = self.statics.ids[batch.series]
         if self._calendar is not None:
-            batch = replace(batch, calendar=self._calendar.encode(batch.times))
-        return batch
+            changes["calendar"] = self._calendar.encode(batch.times)
+        return batch.changed(**changes)
 
     def _places(self, roles: tuple[Role, ...]) -> tuple[list[int], list[int]]:
         """Numbers, flags included, and ids of the columns of these roles."""

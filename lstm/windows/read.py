@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.block_times import common_step
 from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.foresight import Moments
@@ -117,8 +118,10 @@ class WindowReader:
         times: NDArray[np.int64],
         told: Told | None = None,
         moments: Moments | None = None,
-    ) -> None:
+    ) -> int:
         """Fill the first rows of `values` [n, F] and `times` [n] with the block of a superblock.
+
+        Gives the step of its times: see `common_step`.
 
         `told` is called with what the block needs: see `Fetches.count`; `moments` says when each row group is
         needed next, for the cache on disk.
@@ -128,6 +131,7 @@ class WindowReader:
         copies = self.plan.segments.copies(parts.first[held], parts.stored[held], parts.offset[held])
         needed = None if moments is None else partial(moments, superblock)
         self._copy(copies, values, times, self._counted(superblock, told), needed)
+        return common_step(times[: int(parts.stored.sum())], parts.offset[held])
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""

@@ -8,17 +8,20 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.block_times import BlockTimes
 from lstm.windows.fetches import Fetches
 from lstm.windows.foresight import Foresight
 from lstm.windows.gather import Windows
 from lstm.windows.read import WindowReader
+from lstm.windows.times import Times
 
 
 @dataclass(slots=True)
 class _Held:
     slot: int
     users: int
-    loaded: "Future[None]"
+    loaded: "Future[int]"
+    """Gives the step of its times."""
 
 
 class Shelf:
@@ -43,7 +46,7 @@ class Shelf:
         self.length = reader.plan.window.length
         """Rows of a window."""
         self._value_windows = Windows(self.values, self.length)
-        self._time_windows = Windows(self.times, self.length)
+        self._block_times = BlockTimes(self.times, slot_rows, self.length)
         self._free = list(range(slots))  # a heap: low slots first, so that untouched memory stays untouched
         self._held: dict[int, _Held] = {}
         self.fetches = Fetches()
@@ -69,7 +72,8 @@ class Shelf:
     def wait(self, superblocks: NDArray[np.int64]) -> None:
         """Wait until requested blocks are there; raises what loading them raised."""
         for superblock in superblocks.tolist():
-            self._held[superblock].loaded.result()
+            held = self._held[superblock]
+            self._block_times.filled(held.slot, held.loaded.result())
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
         """Take one request back; a block that nobody uses gives up its slot."""
@@ -83,9 +87,9 @@ class Shelf:
                 self._base[superblock] = -1
                 heapq.heappush(self._free, held.slot)
 
-    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], Times]:
         """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b]."""
-        return self._value_windows.gather(rows), self._time_windows.gather(rows)
+        return self._value_windows.gather(rows), self._block_times.gather(rows)
 
     def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of `values` and `times` at which each block begins."""
