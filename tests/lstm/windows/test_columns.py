@@ -1,6 +1,7 @@
 """Kinds, roles and scaling of columns, in memory and on real tables, beside a naive reading with pandas."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -95,9 +96,7 @@ def all_of(windows, split="train"):
         order = np.lexsort(
             [np.concatenate([getattr(it, name) for it in batches]) for name in ("starts", "series")]
         )
-        names = [
-            name for name in type(batches[0]).__slots__ if isinstance(getattr(batches[0], name), np.ndarray)
-        ]
+        names = [it.name for it in fields(batches[0]) if isinstance(getattr(batches[0], it.name), np.ndarray)]
         return {name: np.concatenate([getattr(it, name) for it in batches])[order] for name in names}, stream
 
 
