@@ -71,7 +71,7 @@ class SimulatedStore:
                 raise LostRace(key)
             return self._write(key, data)
 
-    def get(self, key: str) -> Object:
+    def get(self, key: str, limit: int | None = None) -> Object:
         """See `ObjectStore`."""
         with self._request("get"):
             data = self._found(key)

@@ -95,7 +95,7 @@ class CachedIndex:
                 self._objects[block_name(snapshot, span, keys)] = _index(span).to_bytes()
         # What is left are single files, by the dozen; they are scanned, as files that were just added are.
 
-    def get(self, key: str) -> Object:
+    def get(self, key: str, limit: int | None = None) -> Object:
         """See `Bucket`."""
         with self._lock:
             self.requests += 1

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from storage.errors import UserError
 from storage.object_access import Access
 from storage.object_calls import Calls
-from storage.object_errors import AccessDenied, NotFound, ObjectError, Truncated
+from storage.object_errors import AccessDenied, NotFound, ObjectError, TooLong, Truncated
 from storage.objects import Bucket, Object, ObjectInfo
 
 
@@ -36,9 +36,12 @@ class LocalFiles(Bucket):
         """The path."""
         return f"/{key}"
 
-    def get(self, key: str) -> Object:
+    def get(self, key: str, limit: int | None = None) -> Object:
         """Read a whole file. Raises as `Bucket.get`."""
-        return Object(self._read(key), self.head(key).etag)
+        found = self.head(key)
+        if limit is not None and found.size > limit:
+            raise TooLong(f"{self.uri(key)} has {found.size} bytes, not {limit} at most")
+        return Object(self._read(key), found.etag)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read a part of a file. Raises as `Bucket.get_range`."""

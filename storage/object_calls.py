@@ -17,6 +17,7 @@ from storage.object_errors import (
     Exists,
     LostRace,
     OutcomeUnknown,
+    TooLong,
     Truncated,
     code_of,
     has_expired,
@@ -91,17 +92,22 @@ class Calls:
                 ) from error
 
     def read(
-        self, key: str, request: Callable[[S3Client], GetObjectOutputTypeDef]
+        self, key: str, request: Callable[[S3Client], GetObjectOutputTypeDef], limit: int | None = None
     ) -> tuple[GetObjectOutputTypeDef, bytes]:
         """Send a request and read its answer's body, anew if that breaks off (the SDK looks at headers only).
 
         Raises:
+            TooLong: there are more than `limit` bytes.
             Truncated: it broke off each time though the server answers: the object, rather than the line.
         """
         for left in reversed(range(_BODY_TRIES)):
             answer = self.plain("read", key, request)
             try:
                 with contextlib.closing(answer["Body"]) as body:
+                    if limit is not None and answer["ContentLength"] > limit:
+                        raise TooLong(
+                            f"{self.uri(key)} has {answer['ContentLength']} bytes, not {limit} at most"
+                        )
                     return answer, body.read()
             except (*NO_ANSWER, sdk.IncompleteReadError) as error:
                 trouble = error

@@ -34,6 +34,10 @@ class OutcomeUnknown(ObjectError):
     """The request was sent, its answer was lost: it may or may not have happened. Read, then decide."""
 
 
+class TooLong(ObjectError):
+    """The object has more bytes than the caller allows; none of them was read."""
+
+
 class Truncated(ObjectError):
     """Fewer bytes than asked for: the object is shorter or damaged."""
 

@@ -33,6 +33,7 @@ from storage.object_errors import (
     NotFound,
     ObjectError,
     OutcomeUnknown,
+    TooLong,
     Truncated,
     TryAgain,
     Unreachable,
@@ -62,6 +63,7 @@ __all__ = [
     "ObjectError",
     "ObjectInfo",
     "OutcomeUnknown",
+    "TooLong",
     "Truncated",
     "TryAgain",
     "Unreachable",
@@ -152,14 +154,15 @@ class Bucket:
             lost=LostRace,
         )
 
-    def get(self, key: str) -> Object:
-        """Read a whole object.
+    def get(self, key: str, limit: int | None = None) -> Object:
+        """Read a whole object, of at most `limit` bytes.
 
         Raises:
             NotFound: there is no such object.
+            TooLong: it has more bytes; they are not read.
             Truncated: its server cannot send all of it.
         """
-        answer, data = self._calls.read(key, lambda s3: s3.get_object(Bucket=self.name, Key=key))
+        answer, data = self._calls.read(key, lambda s3: s3.get_object(Bucket=self.name, Key=key), limit)
         return Object(data, answer["ETag"])
 
     def get_range(self, key: str, start: int, length: int) -> bytes:

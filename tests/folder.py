@@ -22,8 +22,8 @@ class Folder(Bucket):
     def put_if_match(self, key: str, data: bytes | memoryview, etag: str) -> str:
         return super().put_if_match(self._full(key), data, etag)
 
-    def get(self, key: str) -> Object:
-        return super().get(self._full(key))
+    def get(self, key: str, limit: int | None = None) -> Object:
+        return super().get(self._full(key), limit)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         return super().get_range(self._full(key), start, length)

@@ -122,9 +122,13 @@ class Decoder:
         spans = list(spans_of({chunk: self.locations[chunk] for chunk in chunks}))
         found: dict[ChunkId, memoryview | Damaged] = {}
         for span, data in zip(spans, _ranges(self.files, spans), strict=True):
+            sparse = 2 * sum(at.size for _, at in span.chunks) < span.end - span.begin
             for chunk, at in span.chunks:
-                begin = at.offset - span.begin
-                found[chunk] = data if isinstance(data, Damaged) else data[begin : begin + at.size]
+                if isinstance(data, Damaged):
+                    found[chunk] = data
+                    continue
+                part = data[at.offset - span.begin : at.offset - span.begin + at.size]
+                found[chunk] = memoryview(bytes(part)) if sparse else part  # gaps must not pile up in memory
         return chunks, (found, sum(span.end - span.begin for span in spans))
 
 

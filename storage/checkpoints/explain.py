@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.collected import Doomed
 from storage.checkpoints.errors import CheckpointError
+from storage.checkpoints.head import MANIFEST_LIMIT
 from storage.checkpoints.keepers import Keeper, in_words, keepers
 from storage.checkpoints.manifest import packs_of
 from storage.checkpoints.names import Kind, manifest_key
@@ -61,7 +62,7 @@ def _read(shelf: Shelf, one: Doomed) -> tuple[str, Iterable[str]]:
     """Whose manifest it is, and its packs."""
     what = f"manifest {one.name} of run {one.run}"
     try:
-        data = shelf.files.get(manifest_key(one.run, one.name)).data
+        data = shelf.files.get(manifest_key(one.run, one.name), MANIFEST_LIMIT).data
         value = canonical.loads(data, what)
         step = fields.count(value["step"], what) if isinstance(value, dict) and "step" in value else "?"
         return f"step {step} of run {one.run}", packs_of(data, what)

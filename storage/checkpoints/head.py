@@ -213,4 +213,7 @@ def _number(value: Any, what: str) -> float:
         return _NOT_FINITE[value]
     if type(value) not in (int, float):
         raise Damaged(f"{what}.metrics holds something that is no number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise Damaged(f"{what}.metrics: {error}") from error

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.errors import Damaged, WrongKey
 from storage.checkpoints.identity import NONCE_BYTES, TAG_BYTES, Keyed
-from storage.checkpoints.names import Nonces
+from storage.checkpoints.names import SMALL_LIMIT, Nonces
 from storage.checkpoints.outer_key import KEY_BYTES, OuterKey, Scrypt, from_hex
 from storage.checkpoints.store import Below
 
@@ -57,7 +57,7 @@ class Keyring:
             Damaged: a copy that is none.
         """
         for key in _copies(files):
-            data_key = _unwrap(files.get(key).data, key, outer)
+            data_key = _unwrap(files.get(key, SMALL_LIMIT).data, key, outer)
             if data_key is not None and secrets.compare_digest(Keyed.check(data_key), check):
                 return cls(files, check, data_key)
         kind = "passphrase" if outer.is_passphrase else "key of 64 hex digits"

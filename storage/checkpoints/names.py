@@ -25,6 +25,8 @@ _BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
 _TENSOR_LIMIT = 1024
 TEXT_LIMIT = 1024
 """Characters of any other text in a head or manifest."""
+SMALL_LIMIT = 2**16
+"""Bytes of `repository.json`, or of a copy of a data key."""
 COUNT_LIMIT = 2**62
 """The largest number in a head or manifest."""
 

@@ -15,7 +15,7 @@ from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import Claim
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import CommitMissing, Damaged, NothingToRepair, RunMissing
-from storage.checkpoints.head import Commit, Head
+from storage.checkpoints.head import HEAD_LIMIT, Commit, Head
 from storage.checkpoints.inventory import Inventory
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.memory import Memory
@@ -131,7 +131,7 @@ class _Repair:
         """ETag of the head and what is wrong with it; nothing: it is lost. Raises NothingToRepair."""
         what = f"the head of run {self.name!r}"
         try:
-            found = self.shelf.files.get(head_key(self.name))
+            found = self.shelf.files.get(head_key(self.name), HEAD_LIMIT)
         except NotFound:
             return None, None
         try:

@@ -22,7 +22,7 @@ from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.identity import CLEAR, Locked
 from storage.checkpoints.keepers import Freed, Keeper, freed_by, keepers
 from storage.checkpoints.keyring import CIPHER, Keyring
-from storage.checkpoints.names import REPOSITORY, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.names import REPOSITORY, SMALL_LIMIT, Nonces, checked_word, fresh_nonce
 from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.pages import read_whole
@@ -353,7 +353,7 @@ class Repository:
         """Read `repository.json`; by what its data key is known, None: it has none."""
         place = self.shelf.place
         try:
-            data = self.shelf.files.get(REPOSITORY).data
+            data = self.shelf.files.get(REPOSITORY, SMALL_LIMIT).data
         except NotFound as error:
             raise RepositoryMissing(
                 f"there is no checkpoint repository at {place!r}: {REPOSITORY} is missing; create one,"

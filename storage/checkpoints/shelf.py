@@ -36,6 +36,9 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+COLLECTION_LIMIT = 64 * 2**20
+"""Bytes of a collection's list: of this program's at most 250,000 keys, no more than 48 MB."""
+
 FORMAT = 2
 """Newest version of the format: what a new repository gets."""
 
@@ -85,7 +88,7 @@ class Shelf:
         """A run's head and its ETag. Raises RunMissing, Damaged."""
         key = head_key(run)
         try:
-            found = self.files.get(key)
+            found = self.files.get(key, HEAD_LIMIT)
         except NotFound as error:
             raise RunMissing(f"there is no run {run!r} in the repository at {self.place!r}") from error
         return Head.from_bytes(found.data, f"the head of run {run!r}"), found.etag
@@ -144,7 +147,7 @@ class Shelf:
         for number in range(max(first, 1), last + 1):  # there is no collection 0
             what = f"collection {number}"
             try:
-                data = self.files.get(collection_key(number)).data
+                data = self.files.get(collection_key(number), COLLECTION_LIMIT).data
             except NotFound as error:
                 raise Damaged(f"{what} is missing, but collections are never deleted") from error
             keys.update(parse_collection(data, what))
@@ -163,7 +166,7 @@ class Shelf:
                 self.files.put_if_absent(key, content)
                 return True
             except Exists:
-                return self.files.get(key).data == content
+                return self.files.get(key, COLLECTION_LIMIT).data == content
             except (OutcomeUnknown, TryAgain) as error:
                 retries.after(error)
 

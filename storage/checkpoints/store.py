@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from storage.objects import Object, ObjectInfo
+from storage.checkpoints.errors import Damaged
+from storage.objects import Object, ObjectInfo, TooLong
 
 
 class ObjectStore(Protocol):
@@ -21,8 +22,8 @@ class ObjectStore(Protocol):
         """Replace the very object that has `etag`. Raises LostRace, TryAgain, OutcomeUnknown."""
         ...
 
-    def get(self, key: str) -> Object:
-        """Read an object. Raises NotFound."""
+    def get(self, key: str, limit: int | None = None) -> Object:
+        """Read an object of at most `limit` bytes. Raises NotFound, TooLong."""
         ...
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -74,9 +75,12 @@ class Below:
         """See `ObjectStore`."""
         return self.store.put_if_match(self.prefix + key, data, etag)
 
-    def get(self, key: str) -> Object:
-        """See `ObjectStore`."""
-        return self.store.get(self.prefix + key)
+    def get(self, key: str, limit: int) -> Object:
+        """Read an object. Raises NotFound; Damaged: it has more than `limit` bytes, and none was read."""
+        try:
+            return self.store.get(self.prefix + key, limit)
+        except TooLong as error:
+            raise Damaged(f"{key} is larger than any such object: {error}") from error
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """See `ObjectStore`."""

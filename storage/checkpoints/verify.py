@@ -29,7 +29,7 @@ from storage.checkpoints.packs import in_order
 from storage.checkpoints.pages import each_page, read_whole
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.scrubbing import Scrubber
-from storage.checkpoints.shelf import Shelf, parse_collection
+from storage.checkpoints.shelf import COLLECTION_LIMIT, Shelf, parse_collection
 from storage.checkpoints.survivors import remains
 from storage.objects import NotFound
 
@@ -260,7 +260,7 @@ class _Check:
         for key, _ in sorted(self.shelf.files.list(COLLECTIONS)):
             try:
                 number = collection_number(key)
-                data = self.shelf.files.get(key).data
+                data = self.shelf.files.get(key, COLLECTION_LIMIT).data
                 wrong = [
                     it for it in parse_collection(data, key) if (at := parse_key(it)) is None or not at.name
                 ]

@@ -3,7 +3,7 @@
 import pytest
 
 from storage.local_files import LocalFiles, ReadOnly
-from storage.objects import NotFound, ObjectInfo, Truncated
+from storage.objects import NotFound, ObjectInfo, TooLong, Truncated
 from storage.tables.errors import UnsupportedTable
 from storage.tables.local import is_path, open_local
 
@@ -31,7 +31,9 @@ def test_files_are_listed_by_what_their_paths_begin_with(key):
 def test_parts_of_files_are_read_and_what_is_missing_is_told(key):
     files = LocalFiles()
     assert files.get_range(f"{key}/a/b/two", 3, 4) == b"3456"
-    assert files.get(f"{key}/a/b/two").data == b"0123456789"
+    assert files.get(f"{key}/a/b/two", 10).data == b"0123456789"
+    with pytest.raises(TooLong, match="10 bytes, not 9"):
+        files.get(f"{key}/a/b/two", 9)
     assert list(files.get_ranges([(f"{key}/a/b/two", 0, 1), (f"{key}/a/one", 0, 1)])) == [b"0", b"1"]
     with pytest.raises(Truncated, match="holds 1 of the 4 bytes from 9 on"):
         files.get_range(f"{key}/a/b/two", 9, 4)

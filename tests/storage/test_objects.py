@@ -27,6 +27,7 @@ from storage.objects import (
     NotFound,
     ObjectError,
     OutcomeUnknown,
+    TooLong,
     Truncated,
     Unreachable,
 )
@@ -50,6 +51,12 @@ class BucketContract:
         assert bucket.get("a/b").data == b"some bytes"
         assert bucket.get("a/b").etag == bucket.head("a/b").etag == etag
         assert bucket.head("a/b").size == 10
+
+    def test_an_object_that_is_larger_than_allowed_is_not_read(self, bucket: Bucket) -> None:
+        bucket.put("k", b"0123456789")
+        assert bucket.get("k", 10).data == b"0123456789"
+        with pytest.raises(TooLong, match="10 bytes, not 9"):
+            bucket.get("k", 9)
 
     def test_a_memoryview_and_an_empty_object_can_be_put(self, bucket: Bucket) -> None:
         bucket.put("view", memoryview(b"abcdef")[2:5])

@@ -15,6 +15,7 @@ from storage.objects import (
     Object,
     ObjectInfo,
     OutcomeUnknown,
+    TooLong,
     Truncated,
     TryAgain,
     UnsafeServer,
@@ -109,8 +110,10 @@ class FakeStore:
 
         return self._do("put_if_match", key, effect)
 
-    def get(self, key: str) -> Object:
+    def get(self, key: str, limit: int | None = None) -> Object:
         data = self._do("get", key, lambda: self._read(key))
+        if limit is not None and len(data) > limit:
+            raise TooLong(key)
         return Object(data, etag_of(data))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:

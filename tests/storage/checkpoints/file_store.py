@@ -12,7 +12,7 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, key: str) -> Object:
+    def get(self, key: str, limit: int | None = None) -> Object:
         try:
             return Object((self.root / key).read_bytes(), "etag")
         except FileNotFoundError as error:

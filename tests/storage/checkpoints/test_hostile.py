@@ -3,14 +3,26 @@
 import json
 import math
 import pickle
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 
-from storage.checkpoints import CommitMissing, Damaged, Tensor, TooLarge, UnsupportedRepository, canonical
+from storage.checkpoints import (
+    CommitMissing,
+    Damaged,
+    Repository,
+    Tensor,
+    TooLarge,
+    UnsupportedRepository,
+    canonical,
+)
+from storage.checkpoints.chunks import chunk_id
+from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CheckpointError
 from storage.checkpoints.head import Head
-from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.spans import SPAN_LIMIT
 
 from .collector import PREFIX
 from .fake_store import FakeStore
@@ -165,6 +177,7 @@ HOSTILE_HEADS = {
     "commit is there twice": lambda h: h["commits"].append(h["commits"][0]),
     "step is negative": put("commits", 0, "step", value=-1),
     "metric is a text": put("commits", 0, "metrics", value={"loss": "low"}),
+    "metric is beyond any float": put("commits", 0, "metrics", value={"loss": 10**400}),
     "metric is true": put("commits", 0, "metrics", value={"loss": True}),
     "tag is a number": put("commits", 0, "tags", value=[1]),
     "writer leads out": put("writer", value="../a"),
@@ -188,6 +201,43 @@ def test_hostile_head_is_refused(store, what):
     store.server.objects[key] = canonical.dumps(head)
     with pytest.raises(Damaged):
         store.writer.repository.restore("run")
+
+
+@pytest.mark.parametrize("key", ["repository.json", "runs/run/head", "collections/00000001"])
+def test_an_object_that_is_larger_than_any_of_its_kind_is_not_read(store, key, monkeypatch):
+    """Asked of the store, which looks at the length that its server tells: see test_objects."""
+    store.writer.repository.shelf.create_collection(1, ())
+    monkeypatch.setattr("storage.checkpoints.shelf.HEAD_LIMIT", 2**20)
+    monkeypatch.setattr("storage.checkpoints.shelf.COLLECTION_LIMIT", 2**20)
+    store.server.objects[PREFIX + key] += b" " * 2**20
+
+    def read() -> None:
+        repository = Repository.open(store, PREFIX)
+        repository.head("run")
+        repository.shelf.condemned(1, 1)
+
+    with pytest.raises(Damaged, match=f"{key} is larger than any such object"):
+        read()
+
+
+def test_bytes_between_chunks_do_not_pile_up_in_memory(store):
+    """A gap bomb: tiny chunks, each as far from the next one as a reader reads on over gaps."""
+    row = 2**17
+    pack = "00000000-" + "a" * 32
+    stored, locations, kinds = bytearray(2**26), {}, {}
+    for number, begin in enumerate(range(0, len(stored), row)):
+        raw = number.to_bytes(2, "little")
+        stored[begin : begin + 2] = raw
+        chunk = chunk_id("uint8", raw)
+        locations[chunk], kinds[chunk] = Location(pack, begin, len(raw), "raw"), ("uint8", len(raw))
+    store.server.objects[f"{PREFIX}packs/{pack}"] = bytes(stored)
+    decoder = Decoder(store.writer.repository.shelf.files, locations)
+    tracemalloc.start()
+    found = list(decoder.decode(kinds))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert all(it.trouble is None for it in found)
+    assert most < 4 * SPAN_LIMIT < decoder.read_bytes
 
 
 def test_bytes_that_changed_in_a_pack_are_found_unless_they_mean_nothing(store):

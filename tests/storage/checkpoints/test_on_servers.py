@@ -91,7 +91,7 @@ class RepositoryContract:
             case "overwrite":
                 files.put(key, b"\x00 no head")
             case "truncate":
-                files.put(key, files.get(key).data[:-10])
+                files.put(key, files.get(key, 2**26).data[:-10])
         before = [it.id for it in writer.head.commits]
         with pytest.raises(Damaged, match="carousel checkpoints repair run"):
             repository.collect()
