@@ -120,8 +120,8 @@ class _Collection:
                     now, _ = self.shelf.read_head(run)
                     if now == head or retries > Retries.LIMIT:
                         raise Damaged(
-                            f"{error}; nothing was deleted. If it is beyond repair, drop that commit and"
-                            " collect again"
+                            f"{error}; nothing was deleted. `carousel checkpoints repair {run}` mends a run"
+                            " that has lost a page; a commit that is beyond repair can be dropped"
                         ) from error
 
     def head_of(self, run: str) -> Head:

@@ -98,6 +98,16 @@ def each_page(shelf: Shelf, run: str) -> Iterator[Page]:
             return
 
 
+def broken_page(shelf: Shelf, run: str, head: Head) -> str | None:
+    """What is wrong with a page that a head names, in plain words; None: all of them can be read."""
+    for name, size in head.pages:
+        try:
+            shelf.read_page(run, name, size)
+        except Damaged as error:
+            return str(error)
+    return None
+
+
 def turned(shelf: Shelf, run: str, head: Head, generation: int) -> Head:
     """`head`, or if it is long, one whose older commits stand in new pages, which are written here.
 

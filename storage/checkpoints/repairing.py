@@ -1,11 +1,14 @@
-"""Rebuild a head that is lost or unreadable from what is left of its run: docs/checkpoint-format.md#repair
+"""Rebuild a head that is lost, or unreadable with its pages, from what is left of its run.
+
+The order of steps: docs/checkpoint-format.md#repair
 
 Every commit comes back whose manifest can be read, those too that were dropped and not collected yet, and
 saves that never landed: without the head nobody can tell them from the others. What stands in a list of
 condemned objects may be on its way out, so it is not named: its bytes are read, checked by hash, stored anew.
 
-While there is no head, or none that can be read, no collection deletes anything. So all that is to be saved
-is copied before the head is written, in one conditional PUT: at no moment is a part of it at risk.
+While there is no head, or none that can be read with its pages, no collection deletes anything. So all that
+is to be saved is copied before the head is written, in one conditional PUT: at no moment is a part of it at
+risk. Beside a head that names a lost page a trainer may go on: what it changes meanwhile is looked at anew.
 """
 
 from collections.abc import Iterable
@@ -20,12 +23,12 @@ from storage.checkpoints.inventory import Inventory
 from storage.checkpoints.manifest import Location
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import head_key, pack_key
-from storage.checkpoints.pages import turned
+from storage.checkpoints.pages import broken_page, turned
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import read_tensors
 from storage.checkpoints.shelf import Retries, Shelf
 from storage.checkpoints.state import State
-from storage.checkpoints.survivors import Remains, Survivor, remains
+from storage.checkpoints.survivors import Remains, Survivor, dressed, remains
 from storage.objects import Exists, LostRace, NotFound, OutcomeUnknown, TryAgain
 
 
@@ -67,12 +70,13 @@ class Repaired:
 
 
 def broken_runs(shelf: Shelf) -> list[str]:
-    """Runs whose head is lost or cannot be read, sorted. Lists the repository and reads every head."""
+    """Runs whose head or a page is lost or cannot be read, sorted. Lists the repository, and reads these."""
     inventory = Inventory(shelf.files)
     found = set()
     for run in {*inventory.heads, *inventory.headless}:
         try:
-            shelf.read_head(run)
+            if broken_page(shelf, run, shelf.read_head(run)[0]) is not None:
+                found.add(run)
         except (Damaged, RunMissing):
             found.add(run)
     return sorted(found)
@@ -86,7 +90,7 @@ def repair(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress 
 
     Args:
         shelf: the repository.
-        run: whose head is lost or cannot be read.
+        run: whose head, or a page that it names, is lost or cannot be read.
         dry_run: only say what would be done; bytes of packs are not read then.
         progress: told how far it is.
 
@@ -96,7 +100,16 @@ def repair(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress 
         CommitMissing: not one commit of it can be saved; nothing was changed.
         UnsupportedRepository, WrongKey, Damaged (a list of a collection), CommitFailed: nothing was changed.
     """
-    return _Repair(shelf, run, progress).run(dry_run)
+    retries = Retries(shelf, f"repairing the head of run {run!r}")
+    while True:
+        try:
+            return _Repair(shelf, run, progress).run(dry_run)
+        except _Changed as error:
+            retries.after(LostRace(str(error)))
+
+
+class _Changed(Exception):
+    """A head that names a lost page was changed meanwhile: what it names now is to be kept too."""
 
 
 class _Repair:
@@ -111,11 +124,18 @@ class _Repair:
         self.copied: set[str] = set()
         self.locations: dict[ChunkId, Location] = {}
         self.pack_bytes: dict[str, int] = {}
+        self.old: Head | None = None
+        """A head that can be read, but not with all of its pages."""
 
     def run(self, dry_run: bool) -> Repaired:
-        trouble = self.broken_head()[1]
+        etag, trouble = self.broken_head()
         newest = self.shelf.newest_collection()  # (1), before anything is read that may be named
         left = remains(self.shelf, self.name, self.progress)
+        if self.old is not None:
+            left = left.also_told(self.old.commits)
+            here = {it.commit.id for it in left.survivors if it.commit is not None}
+            gone = [it for it in self.old.commits if it.id not in here]
+            self.lost.update((it.manifest, Lost(it.manifest, it, "its manifest is lost")) for it in gone)
         if not left.survivors and trouble is None:
             raise RunMissing(f"there is no run {self.name!r} in the repository at {self.shelf.place!r}")
         self.looked = min((it.oldest for it in left.survivors), default=newest) - 1
@@ -124,11 +144,11 @@ class _Repair:
         if dry_run:
             self.copied = {it.name for it in chosen if self.is_condemned(it)}
         else:
-            chosen = self.land(chosen, left, newest)
+            chosen = self.land(chosen, left, newest, etag)
         return self.told(chosen, left, trouble or "it is lost")
 
     def broken_head(self) -> tuple[str | None, str | None]:
-        """ETag of the head and what is wrong with it; nothing: it is lost. Raises NothingToRepair."""
+        """ETag of the head, what is wrong with it or a page; nothing: it is lost. Raises NothingToRepair."""
         what = f"the head of run {self.name!r}"
         try:
             found = self.shelf.files.get(head_key(self.name), HEAD_LIMIT)
@@ -138,6 +158,9 @@ class _Repair:
             head = Head.from_bytes(found.data, what)
         except Damaged as error:
             return found.etag, str(error)
+        if (trouble := broken_page(self.shelf, self.name, head)) is not None:
+            self.old = head
+            return found.etag, trouble
         if self.sent:
             raise NothingToRepair(
                 f"{what} was mended meanwhile, by {head.writer!r}; look at it with"
@@ -176,12 +199,14 @@ class _Repair:
     def rank(self, survivor: Survivor) -> tuple[bool, bool, str]:
         return survivor.trouble is None, not self.is_condemned(survivor), survivor.name
 
-    def land(self, chosen: list[Survivor], left: Remains, newest: int) -> list[Survivor]:
-        """Steps (2) to (4); what the new head names."""
+    def land(self, chosen: list[Survivor], left: Remains, newest: int, before: str | None) -> list[Survivor]:
+        """Steps (2) to (4); what the new head names. `before`: ETag of the head when it was first read."""
         retries = Retries(self.shelf, f"repairing the head of run {self.name!r}")
         while True:
             chosen = self.stored_anew(chosen, newest)  # (2)
             etag, _ = self.broken_head()  # (3)
+            if self.old is not None and etag != before:
+                raise _Changed("somebody else keeps changing it")
             newest = self.shelf.newest_collection()
             self.look(chosen, newest)
             if any(map(self.is_condemned, chosen)):
@@ -192,9 +217,10 @@ class _Repair:
                     " was changed. Bring its objects back, or remove them if nobody wants the run any more"
                 )
             head = Head(
-                version=len(left.survivors),  # each was a change of the head at least
+                version=max(len(left.survivors), 0 if self.old is None else self.old.version + 1),
                 nonce=self.shelf.nonce(),
                 writer=self.writer,
+                parent=None if self.old is None else self.old.parent,
                 commits=tuple(it.commit for it in chosen if it.commit is not None),
             )
             try:
@@ -274,23 +300,3 @@ class _Repair:
             told=tuple(commit.id for _, commit in named if commit.id in left.told),
             bad_pages=left.bad_pages,
         )
-
-
-def dressed(survivor: Survivor, told: Iterable[Commit]) -> Survivor:
-    """With what pages say of the commit. Where they differ, what keeps it longest counts."""
-    commit = survivor.commit
-    assert commit is not None
-    entries = sorted(told, key=lambda entry: entry.manifest)
-    metrics: dict[str, float] = {}
-    for entry in entries:
-        metrics.update(entry.metrics)
-    commit = replace(
-        commit,
-        metrics=metrics,
-        tags=tuple(dict.fromkeys(tag for entry in entries for tag in entry.tags)),
-        pins=tuple(dict.fromkeys(pin for entry in entries for pin in entry.pins)),
-        note=next((entry.note for entry in reversed(entries) if entry.note), ""),
-        damaged=survivor.trouble is not None
-        or any(entry.damaged and entry.manifest == commit.manifest for entry in entries),
-    )
-    return replace(survivor, commit=commit)

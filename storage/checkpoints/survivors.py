@@ -56,6 +56,11 @@ class Remains:
     bad_pages: tuple[str, ...] = ()
     """Plain words about each page that cannot be read."""
 
+    def also_told(self, commits: Iterable[Commit]) -> "Remains":
+        """With what a head tells that can still be read."""
+        more = {it.id: (*self.told.get(it.id, ()), it) for it in commits}
+        return replace(self, told={**self.told, **more})
+
 
 @dataclass(slots=True)
 class _Names:
@@ -173,3 +178,23 @@ def _with_new_bytes(survivors: Iterable[Survivor]) -> Iterator[Survivor]:
             if commit is None
             else replace(it, commit=replace(commit, new_bytes=commit.manifest_bytes + fresh))
         )
+
+
+def dressed(survivor: Survivor, told: Iterable[Commit]) -> Survivor:
+    """With what pages say of the commit. Where they differ, what keeps it longest counts."""
+    commit = survivor.commit
+    assert commit is not None
+    entries = sorted(told, key=lambda entry: entry.manifest)
+    metrics: dict[str, float] = {}
+    for entry in entries:
+        metrics.update(entry.metrics)
+    commit = replace(
+        commit,
+        metrics=metrics,
+        tags=tuple(dict.fromkeys(tag for entry in entries for tag in entry.tags)),
+        pins=tuple(dict.fromkeys(pin for entry in entries for pin in entry.pins)),
+        note=next((entry.note for entry in reversed(entries) if entry.note), ""),
+        damaged=survivor.trouble is not None
+        or any(entry.damaged and entry.manifest == commit.manifest for entry in entries),
+    )
+    return replace(survivor, commit=commit)

@@ -19,7 +19,7 @@ from storage.checkpoints import (
 from storage.checkpoints.collector import _Collection
 
 from .collector import PREFIX, Watch
-from .fake_store import FakeServer, FakeStore
+from .fake_store import FakeServer, FakeStore, Request
 from .simulation import Simulation
 from .states import begun, repository, state
 
@@ -185,6 +185,54 @@ def test_marks_come_back_from_pages(store, monkeypatch):
     for _ in range(2):
         opened.collect()
     assert opened.verify(deep=True).unreferenced == 0
+
+
+def run_that_lost_a_page(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> RunWriter:
+    for name, value in (("HEAD_COMMITS", 8), ("STAY", 3), ("JUST_WRITTEN", 2)):
+        monkeypatch.setattr(pages, name, value)
+    writer = run_of(store, 14)
+    opened = repository(store)
+    opened.tag("run", writer.head.commits[-1].id, "kept")
+    (page,) = (name for name, _ in opened.head("run").pages)
+    del store.server.objects[f"{PREFIX}runs/run/pages/{page}"]
+    with pytest.raises(Damaged, match="carousel checkpoints repair run"):
+        opened.collect()
+    return writer
+
+
+def test_a_page_that_is_lost_is_made_again_of_manifests_and_the_head_keeps_what_it_tells(store, monkeypatch):
+    run_that_lost_a_page(store, monkeypatch)
+    opened = repository(store)
+    before = opened.head("run")
+    assert opened.broken_runs() == ["run"]
+    done = opened.repair("run")
+    assert (opened.broken_runs(), done.lost) == ([], ())
+    assert "page" in done.trouble
+    everything_is_there(opened, 14)
+    assert opened.restore("run", "kept").commit == before.commits[-1]
+    assert opened.head("run").version > before.version
+    for _ in range(2):
+        opened.collect()
+    assert opened.verify(deep=True).findings == []
+    with pytest.raises(NothingToRepair):
+        opened.repair("run")
+
+
+def test_a_commit_that_lands_while_a_page_is_mended_stays(store, monkeypatch):
+    writer = run_that_lost_a_page(store, monkeypatch)
+    landed = []
+
+    def land(request: Request) -> None:
+        if request.verb == "put_if_match" and not landed:
+            landed.append(True)
+            writer.save(state(w=14, m=0), {"step": 14}, step=14)
+
+    other = FakeStore(store.server)
+    other.fault = land
+    assert [it.step for it in repository(other).repair("run").named] == list(range(15))
+    everything_is_there(repository(store), 15)
+    with pytest.raises(TakenOver):
+        writer.save(state(w=15, m=0), {"step": 15}, step=15)
 
 
 def test_of_two_manifests_of_a_commit_one_is_named(store):
