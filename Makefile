@@ -44,7 +44,8 @@ test: $(INSTALLED) ## Run the tests, on both cores (WORKERS=0: in one process, a
 .PHONY: test-resume
 test-resume: $(INSTALLED) ## Kill trainings at every point and resume them, on 1, 2 and 3 ranks. REPEAT=20: as often, until one fails.
 	@for i in $$(seq $(REPEAT)); do \
-	  $(BIN)/python -m pytest -x tests/lstm/training/test_{exact,elastic}_resume.py tests/lstm/training/test_saving_together.py || exit 1; \
+	  $(BIN)/python -m pytest -x tests/lstm/training/test_{exact,elastic}_resume.py tests/lstm/training/test_saving_together.py \
+	    tests/pipelines/test_killed_api.py || exit 1; \
 	done
 
 .PHONY: test-readme

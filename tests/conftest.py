@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from storage import daemon
 from storage.local import LocalServer
@@ -31,6 +32,10 @@ from .folder import Folder
 
 KMS_KEY = "tests"
 MINIO = Path(__file__).parents[2] / "shared" / "bin" / "minio.xz"
+
+# No example fails because the machine is slow or busy.
+settings.register_profile("carousel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("carousel")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -124,32 +124,8 @@ def test_a_command_that_is_stopped_ends_the_server_it_started(number, lasting):
         assert ui.stdout is not None
         assert "Prefect's UI: http://127.0.0.1:" in ui.stdout.readline()
         ui.send_signal(number)
-        assert ui.wait(60) == 128 + number
+        assert ui.wait() == 128 + number
     assert PrefectApi.find(folder_of(PrefectApi, lasting)) is None
-
-
-def test_an_api_that_is_killed_ends_training_with_one_message_and_the_run_goes_on(lasting, tmp_path):
-    path = tmp_path / "waves.yaml"
-    path.write_text(CONFIG)
-    carousel = [*COMMAND, "--root", str(lasting)]
-    rows = write(waves(), tmp_path / "waves.parquet")
-    subprocess.run([*carousel, "ingest", rows, "-c", path], check=True, capture_output=True)
-    with subprocess.Popen([*carousel, "train", "-c", path], stderr=subprocess.PIPE, text=True) as train:
-        assert train.stderr is not None
-        said = next(line for line in train.stderr if "plan " in line)
-        api = PrefectApi.find(folder_of(PrefectApi, lasting))
-        assert api is not None
-        os.kill(api.pid, signal.SIGKILL)
-        said = train.stderr.read()
-        assert train.wait() == 2, said
-    assert said.count("warning: the Prefect API") == 1, said  # when it happens
-    complaints = [line for line in said.splitlines() if not line.startswith("  ")]
-    assert len(complaints) == 1, said
-    assert complaints[0].startswith(f"carousel: the Prefect API at {api.url} has ended")
-    done = subprocess.run(
-        [*carousel, "resume", "waves", "-c", path], capture_output=True, text=True, check=True
-    )
-    assert "waves: 6 steps (budget)" in done.stdout
 
 
 def test_a_second_signal_leaves_at_once():
@@ -164,7 +140,7 @@ def test_a_second_signal_leaves_at_once():
         assert process.stdout is not None
         assert process.stdout.readline() == "ending\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 128 + signal.SIGINT
+        assert process.wait() == 128 + signal.SIGINT
 
 
 def test_a_run_that_somebody_trains_now_is_not_begun_again(carousel, root, tmp_path):

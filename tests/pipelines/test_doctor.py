@@ -167,7 +167,7 @@ def skewed() -> Iterator[Callable[[timedelta], str]]:
 def test_a_clock_that_is_off_is_told_by_how_much(skew, outcome, says, skewed):
     found = named(list(visit(Access(endpoint_url=skewed(skew)))), "clock")
     assert (found.outcome, says in found.seen) == (outcome, True), found
-    assert abs(found.figures["skew_s"] - skew.total_seconds()) < 5
+    assert abs(found.figures["skew_s"] - skew.total_seconds()) < 30
 
 
 def test_a_server_that_never_answers_does_not_hold_it_up(monkeypatch):

@@ -1,6 +1,7 @@
 """Messages, help and docs name remedies: every command that one of them names is there."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -10,6 +11,7 @@ from pipelines.cli.main import COMMANDS, GROUPS
 TREE = Path(__file__).parents[2]
 
 
+@cache  # hundreds of texts ask
 def commands() -> dict[str, set[str]]:
     """Every command, and what stands below it."""
     found: dict[str, set[str]] = {name: set() for _, name, _, _ in COMMANDS}

@@ -91,7 +91,7 @@ def test_what_was_acknowledged_survives_a_kill_under_load(root: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         writers = [pool.submit(write, number) for number in range(4)]
-        enough.wait(60)
+        enough.wait(600)
         os.kill(server.pid, signal.SIGKILL)
     assert [it.result() for it in writers] == [None] * 4
     bucket = lake(start(root))

@@ -93,7 +93,7 @@ def make_job(table: TableRef) -> Callable[..., Job]:
                 checkpoint_every=8,
                 report_every=1,
                 validation_batches=4,
-                timeout_s=60,
+                timeout_s=300,
             ),
         )
         return replace(job, training=replace(job.training, **training))

@@ -12,8 +12,10 @@ import pytest
 from lstm.training.events import Event
 from lstm.training.job import Job
 from lstm.training.launch import launch
-from lstm.training.start import RunHasCommits
+from lstm.training.start import RunHasCommits, begin
+from storage.checkpoints import Repository
 from storage.errors import UserError
+from storage.objects import Bucket
 from storage.tables import Lake
 
 from . import family
@@ -34,7 +36,7 @@ def test_nothing_listens_beyond_loopback(runner: Runner, make_job: Callable[...,
 
 
 def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: Callable[..., Job]) -> None:
-    job = make_job("taken-over")
+    job = make_job("taken-over", steps=16, ranks=1)
     asleep = threading.Event()
     sleepers: list[psutil.Process] = []
     outcome: list[BaseException] = []
@@ -54,12 +56,12 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
 
     thread = threading.Thread(target=older)
     thread.start()
-    assert asleep.wait(120)
+    assert asleep.wait(600)
     newer = runner.launch(job)
     commits = runner.repository(job).head(job.run).commits
     for process in sleepers:
         process.resume()
-    thread.join(120)
+    thread.join()
 
     assert "was taken over by attempt 'taken-over-2'" in str(outcome[0])
     assert newer.step == job.training.steps
@@ -69,9 +71,10 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
 def test_starting_a_run_that_has_commits_is_refused(
     runner: Runner, make_job: Callable[..., Job], lake: Lake, tmp_path: Path
 ) -> None:
-    job = make_job("twice", steps=2, ranks=1)
-    runner.launch(job)
-    with pytest.raises(UserError, match="run 'twice' has 2 commits already, the newest of step 2"):
+    job = make_job("twice", ranks=1)
+    repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
+    begin(job, lake, lake, repository, attempt="first", resume=False)
+    with pytest.raises(UserError, match="run 'twice' has 1 commits already, the newest of step 0"):
         launch(job, lake, attempt="again", resume=False, log=tmp_path / "log", on_event=lambda event: None)
     assert issubclass(RunHasCommits, UserError)
 
@@ -95,12 +98,12 @@ def test_ranks_die_with_the_process_that_launched_them(
         target=_launch_in_child, args=(job, lake, tmp_path / "log", sender)
     )
     parent.start()
-    assert receiver.poll(120)
+    assert receiver.poll(600)
     processes = [psutil.Process(pid) for pid in receiver.recv()]
     assert len(processes) == 3
     parent.kill()
     parent.join()
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=120)
     assert not alive
 
 

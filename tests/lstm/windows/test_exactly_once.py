@@ -54,7 +54,7 @@ ORDERS = st.builds(
 
 
 @given(samples(), WINDOWS, SHARES, GAPS, ORDERS, st.sampled_from([1, 2, 3, 8]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_windows_and_their_bits_equal_a_naive_reading(sample, window, split, max_gap, order, ranks):
     plan = plan_for(sample, window, split, order, max_gap)
     plan = Plan.from_bytes(plan.to_bytes())  # what a resumed run works with

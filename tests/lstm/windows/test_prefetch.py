@@ -41,9 +41,9 @@ def test_it_works_ahead_by_no_more_than_asked():
 
     prefetcher = Prefetcher(items(), 2)
     for _ in range(2):
-        assert enough.acquire(timeout=30)
+        assert enough.acquire(timeout=600)
     assert prefetcher.next() == 0
-    assert enough.acquire(timeout=30)
+    assert enough.acquire(timeout=600)
     prefetcher.stop()
     assert made == [0, 1, 2]
 

@@ -25,7 +25,7 @@ class Wires:
         self.down[rank].put(message)
 
     def receive(self, rank: int) -> bytes:
-        message = self.up[rank].get(timeout=60)
+        message = self.up[rank].get(timeout=600)
         if message is None:
             raise RankGone(f"rank {rank}")
         return message
@@ -53,7 +53,7 @@ class Wire:
 
     def receive(self, rank: int) -> bytes:
         assert rank == 0
-        return self.wires.down[self.rank].get(timeout=60)
+        return self.wires.down[self.rank].get(timeout=600)
 
 
 class Crew:

@@ -13,7 +13,7 @@ from storage.checkpoints.sharded import Shard, ShardedSaver
 from .fake_store import FakeStore
 from .states import repository
 
-_WAIT_S = 60
+_WAIT_S = 600
 
 
 class Wires:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .fake_store import Crash, FakeServer, FakeStore, Fault, Request
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 600.0
 
 
 class Process:

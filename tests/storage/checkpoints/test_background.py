@@ -129,7 +129,7 @@ def test_through_many_short_outages_all_arrive_in_order(seed, tmp_path, monkeypa
     with saver_of(writer, in_flight=2, spool=spool) as saver:
         for step in range(1, 40):
             saver.save(state(w=step, m=step // 5), {"step": step}, step=step)
-        saver.wait(60)
+        saver.wait(600)
     store.fault = lambda request: None
     commits = repository(store).commits("run")
     assert [commit.step for commit in commits] == list(range(40))
@@ -145,7 +145,7 @@ def test_when_enough_saves_are_in_memory_the_next_one_waits():
     gate.patience_s = 0.3  # the third save cannot return before; if it did, it would come first
     with saver_of(writer, in_flight=2, on_durable=lambda it: told.append(f"durable {it.step}")) as saver:
         saver.save(state(w=1), {}, step=1)
-        assert gate.reached.wait(60)
+        assert gate.reached.wait(600)
         saver.save(state(w=2), {}, step=2)
         saver.save(state(w=3), {}, step=3)
         told.append("third save returned")
@@ -184,7 +184,7 @@ def test_memory_for_a_state_of_known_size_is_ready_before_the_first_save():
 
     first.reserve = told
     with saver_of(begun(FakeStore()), state_bytes=10_000, new_slot=new_slot) as saver:
-        assert ready.wait(60)
+        assert ready.wait(600)
         size = first._memory.size
         saver.save(state(w=1), {}, step=1)
     assert size >= 10_000
@@ -232,7 +232,7 @@ def test_a_fault_in_what_is_told_of_an_outage_does_not_hang_anybody(tmp_path):
     saver = saver_of(writer, spool=Spool(tmp_path, "run", 2**20), on_note=deaf)
     saver.save(state(w=1), {}, step=1)
     with pytest.raises(BrokenPipeError, match="step 1 cannot reach the bucket"):
-        saver.wait(60)
+        saver.wait(600)
     with pytest.raises(NotDurable):
         saver.close()
 
@@ -262,10 +262,10 @@ def test_the_last_save_of_all_skips_those_that_wait_and_is_durable():
     gate, store, writer = gated()
     saver = saver_of(writer, in_flight=2)
     saver.save(state(w=1), {}, step=1)
-    assert gate.reached.wait(60)
+    assert gate.reached.wait(600)
     waiting = saver.save(state(w=2), {}, step=2)
     threading.Timer(0.1, gate.opened.set).start()
-    last = saver.save_now(state(w=3), {}, step=3, deadline_s=60)
+    last = saver.save_now(state(w=3), {}, step=3, deadline_s=600)
     assert (last.commit.step, last.durable_step, last.spooled) == (3, 3, False)
     assert isinstance(waiting.exception(0), SaveDropped)
     saver.close()
@@ -276,7 +276,7 @@ def test_a_last_save_that_misses_its_deadline_says_what_is_durable():
     gate, _, writer = gated()
     saver = saver_of(writer)
     saver.save(state(w=1), {}, step=1)
-    assert gate.reached.wait(60)
+    assert gate.reached.wait(600)
     last = saver.save_now(state(w=2), {}, step=2, deadline_s=0.05)
     assert (last.step, last.commit, last.spooled, last.durable_step) == (2, None, False, None)
     gate.opened.set()

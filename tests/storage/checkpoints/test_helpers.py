@@ -143,7 +143,7 @@ def test_the_last_save_of_a_process_is_shared_too(hire, ranks):
             saver.save(state, {}, step=step, hints=hints)
         state, hints = states_[3]
         crew.hold(3, state, hints)
-        last = saver.save_now(state, {}, step=3, deadline_s=60)
+        last = saver.save_now(state, {}, step=3, deadline_s=600)
     assert last.commit is not None
     assert repository(store).restore("run", last.commit.id).tensors == state
     manifest = repository(store).shelf.read_manifest("run", last.commit)
@@ -181,7 +181,7 @@ def test_a_mistake_that_one_rank_meets_fails_the_save(hire):
     with BackgroundWriter(crew.writer, niceness=0) as saver:
         future = saver.save(state, {}, step=0)
         with pytest.raises(HelperFailed, match="rank 1 could not store its share: you may not write there"):
-            saver.wait(60)
+            saver.wait(600)
         assert isinstance(future.exception(), HelperFailed)
         crew.stores[1].fault = lambda request: None
         crew.hold(1, state, hints)
@@ -285,7 +285,7 @@ def test_after_an_outage_saves_arrive_whether_or_not_helpers_still_hold_them(
             crew.hold(step, state, hints)
             saver.save(state, {}, step=step, hints=hints)
         store.fault = lambda request: None
-        saver.wait(60)
+        saver.wait(600)
     commits = repository(store).commits("run")
     assert [commit.step for commit in commits] == list(range(8))
     for commit, (state, _) in zip(commits, states_, strict=True):

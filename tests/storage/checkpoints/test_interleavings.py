@@ -12,7 +12,7 @@ from .simulation import Simulation
 from .states import begun, repository, state
 
 EXPECTED = (TakenOver, CommitMissing, RunExists, RunMissing, Crash)
-SCHEDULES = 120
+SCHEDULES = 60
 
 
 def drawn_state(rng: random.Random) -> dict[str, Tensor]:

@@ -56,11 +56,11 @@ def test_training_goes_on_through_an_outage_and_its_saves_arrive_afterwards(serv
         server.stop()
         for step in range(1, 6):  # more than memory may hold: they return because the spool takes them
             saver.save(state(w=step, m=0), {"step": step}, step=step)
-        assert began.wait(60)
+        assert began.wait(600)
         assert saver.durable_step is None
         assert LocalServer.start(server.root, die_with_parent=True).endpoint_url == server.endpoint_url
-        saver.wait(120)
-        assert ended.wait(60)
+        saver.wait(600)
+        assert ended.wait(600)
     assert "step 1 cannot reach the bucket and waits" in notes[0]
     restored = writer.repository.restore("run")
     assert [commit.step for commit in writer.repository.commits("run")] == [0, 1, 2, 3, 4, 5]
@@ -87,7 +87,7 @@ def test_without_a_spool_an_outage_is_raised(server):
     server.stop()
     saver.save(state(w=1), {}, step=1)
     with pytest.raises(Unreachable):
-        saver.wait(120)
+        saver.wait(600)
     saver.close()
 
 
@@ -130,7 +130,7 @@ class Trainer:
     def end(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(60)
+        self.process.wait(600)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

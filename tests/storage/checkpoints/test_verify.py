@@ -47,7 +47,7 @@ def test_an_intact_repository_is_intact_and_nothing_is_written(store, writer, de
 
 
 def test_manifests_are_read_side_by_side(store, writer):
-    together = threading.Barrier(3, timeout=20)  # breaks, if they come one by one
+    together = threading.Barrier(3, timeout=300)  # breaks, if they come one by one
 
     def meet(request):
         if "runs/run/manifests/" in request.key:

@@ -281,7 +281,7 @@ class TableContract:
         def wait_once() -> None:
             if not getattr(waited, "done", False):
                 waited.done = True
-                together.wait(60)
+                together.wait(600)
 
         at_commit(wait_once)
         with ThreadPoolExecutor(2) as pool:

@@ -8,7 +8,7 @@ from storage.tables.open import Format, Lake, open_table
 
 from .rows import sensors
 
-_TOGETHER_S = 120
+_TOGETHER_S = 600
 
 
 def append_at_once(lake: Lake, uri: str, format_: Format, transactions: Sequence[Sequence[str]]) -> None:
