@@ -40,7 +40,7 @@ class RunMissing(CheckpointError):
 
 
 class HeadLost(CheckpointError):
-    """The run has checkpoints, and no head that names them. Repair it, or choose another name."""
+    """The run has checkpoints, and no head that names them. Repair it, or choose another one."""
 
 
 class NothingToRepair(CheckpointError):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from storage.checkpoints.errors import Damaged
+from storage.checkpoints.errors import Damaged, HeadLost, RunMissing
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
@@ -57,8 +57,21 @@ def parent_commit(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest
     """The commit to fork from, which is complete: the newest such, or as `find_commit`.
 
     Raises:
-        CommitMissing, Damaged: there is none such, or it is not complete.
+        RunMissing, CommitMissing, Damaged: there is none such, or it is not complete.
+        HeadLost: nobody can tell the run's commits.
     """
+    try:
+        return _complete(shelf, run, wanted)
+    except RunMissing:
+        if shelf.has_lost_head(run):
+            raise HeadLost(
+                f"run {run!r} has checkpoints, but its head, which names them, is lost: `carousel checkpoints"
+                f" repair {run}` rebuilds it"
+            ) from None
+        raise
+
+
+def _complete(shelf: Shelf, run: str, wanted: str) -> tuple[Commit, Manifest]:
     inspector = Inspector(shelf, run)
     if wanted != NEWEST:
         commit = locate(shelf, run, wanted)

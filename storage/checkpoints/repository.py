@@ -207,7 +207,7 @@ class Repository:
 
         Raises:
             RunExists: choose another name.
-            RunMissing, CommitMissing, Damaged: there is nothing to fork from.
+            RunMissing, HeadLost, CommitMissing, Damaged: there is nothing to fork from.
         """
         checked_word(new_run, "run")
         origin, _ = parent_commit(self.writable(), run, commit)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.checkpoints import CommitMissing, Damaged, RunWriter
+from storage.checkpoints import CommitMissing, Damaged, HeadLost, RunMissing, RunWriter
 
 from .collector import PREFIX, drop
 from .fake_store import FakeServer, FakeStore, Request
@@ -142,6 +142,15 @@ def test_a_fork_of_a_damaged_commit_is_refused_and_leaves_no_run(server, damage)
     with pytest.raises(Damaged, match="choose another commit"):
         opened.fork("run", commit, "child", "b1")
     assert opened.runs() == ["run"]
+
+
+@pytest.mark.parametrize("commit", ["newest", "abcd"])
+def test_a_fork_of_a_run_that_lost_its_head_tells_how_it_comes_back(server, commit):
+    del server.objects[f"{PREFIX}runs/run/head"]
+    with pytest.raises(HeadLost, match="carousel checkpoints repair run"):
+        repository(FakeStore(server)).fork("run", commit, "child", "b1")
+    with pytest.raises(RunMissing, match="no run 'never'"):
+        repository(FakeStore(server)).fork("never", commit, "child", "b1")
 
 
 def test_a_fork_without_any_complete_commit_says_so(server):
