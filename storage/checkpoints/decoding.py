@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import psutil
-
 from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.closure import families, levels, with_bases
 from storage.checkpoints.codecs import decode
@@ -23,6 +21,7 @@ from storage.checkpoints.names import pack_key
 from storage.checkpoints.packs import bound, in_order
 from storage.checkpoints.spans import Span, spans_of
 from storage.checkpoints.store import Below
+from storage.host_memory import memory
 from storage.objects import NotFound, Truncated
 
 BATCH_BYTES = 16 * 2**20
@@ -169,6 +168,7 @@ def _refuse_too_large(
     needed: Counter[ChunkId],
     locations: Mapping[ChunkId, Location],
     kinds: Kinds,
+    allowed: int,
 ) -> None:
     """Raise TooLarge before a hostile commit, whose chunks rest on very many others, exhausts this host."""
     left, held, most = Counter(needed), 0, 0
@@ -177,10 +177,9 @@ def _refuse_too_large(
         most = max(most, held)
         held -= sum(kinds[chunk][1] for chunk in level if not left[chunk])
         held -= sum(kinds[chunk][1] for chunk in _done_with(level, left, locations))
-    memory = psutil.virtual_memory().total
-    if most > memory:
+    if most > allowed:
         raise TooLarge(
-            f"chunks that rest on each other take {most} bytes at once, this host has {memory}; the"
+            f"chunks that rest on each other take {most} bytes at once, this host has {allowed}; the"
             " commit was not written by this program, or needs a larger host"
         )
 
@@ -204,9 +203,9 @@ def _batches(
 ) -> Iterator[list[ChunkId]]:
     """Families that fit together. Raises TooLarge."""
     batch: list[ChunkId] = []
-    filled, limit = 0, min(_FIRST_BATCH_BYTES, BATCH_BYTES)
+    filled, limit, allowed = 0, min(_FIRST_BATCH_BYTES, BATCH_BYTES), memory().total
     for family in families({chunk: at.bases for chunk, at in needed.items()}):
-        _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds)
+        _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds, allowed)
         size = sum(kinds[chunk][1] for chunk in family)
         if batch and filled + size > limit:
             yield batch

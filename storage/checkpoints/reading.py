@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-import psutil
-
 from storage.checkpoints.chunks import ChunkId, cut
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CommitMissing, Damaged, TooLarge
 from storage.checkpoints.manifest import Manifest, StoredTensor
 from storage.checkpoints.store import Below
 from storage.checkpoints.tensor import Tensor
+from storage.host_memory import memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ def read_tensors(
         TooLarge: more than this host's memory.
     """
     tensors = chosen(manifest, names, what)
-    total, memory = sum(tensor.nbytes for tensor in tensors.values()), psutil.virtual_memory().total
-    if total > memory:
-        raise TooLarge(f"{what} takes {total} bytes, this host has {memory}; restore fewer tensors by name")
+    total, allowed = sum(tensor.nbytes for tensor in tensors.values()), memory().total
+    if total > allowed:
+        raise TooLarge(f"{what} takes {total} bytes, this host has {allowed}; restore fewer tensors by name")
     buffers = {
         name: bytearray(tensor.nbytes if tensor.inline is None else tensor.inline)
         for name, tensor in tensors.items()

@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psutil
-
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CommitMissing, Damaged, TooLarge
@@ -13,6 +11,7 @@ from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.reading import kinds_of, places_of
 from storage.checkpoints.store import Below
 from storage.checkpoints.tensor import Tensor
+from storage.host_memory import memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,9 @@ def read_rows(
         Damaged, TooLarge: as `read_tensors`.
     """
     parts = [_part(manifest, rows, what) for rows in wanted]
-    total, memory = sum(part.end - part.begin for part in parts), psutil.virtual_memory().total
-    if total > memory:
-        raise TooLarge(f"the wanted rows of {what} take {total} bytes, this host has {memory}; read fewer")
+    total, allowed = sum(part.end - part.begin for part in parts), memory().total
+    if total > allowed:
+        raise TooLarge(f"the wanted rows of {what} take {total} bytes, this host has {allowed}; read fewer")
     by_name: dict[str, list[_Part]] = defaultdict(list)
     for rows, part in zip(wanted, parts, strict=True):
         part.data = bytearray(part.end - part.begin)

@@ -19,6 +19,7 @@ from pipelines.doctor.endpoint import visit
 from pipelines.doctor.finding import ok
 from pipelines.surroundings import servers
 from pipelines.surroundings.servers import folder_of
+from storage import host_memory
 from storage.checkpoints.codecs import compiled
 from storage.checkpoints.codecs.compiled import Compiled
 from storage.checkpoints.codecs.plain import Plain
@@ -247,9 +248,9 @@ def test_a_torch_that_cannot_be_loaded_is_a_problem(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("found", "outcome"),
     [
-        (memory.Memory(16 * GIB, 12 * GIB, limited=False), Outcome.ok),
-        (memory.Memory(16 * GIB, 1 * GIB, limited=False), Outcome.warning),
-        (memory.Memory(1 * GIB, 1 * GIB, limited=True), Outcome.problem),
+        (host_memory.Memory(16 * GIB, 12 * GIB, limited=False), Outcome.ok),
+        (host_memory.Memory(16 * GIB, 1 * GIB, limited=False), Outcome.warning),
+        (host_memory.Memory(1 * GIB, 1 * GIB, limited=True), Outcome.problem),
     ],
 )
 def test_memory_is_held_against_what_ranks_may_take(found, outcome):
@@ -272,7 +273,8 @@ def test_a_containers_limit_counts_and_what_it_caches_does_not(version, tmp_path
     (group / limit).write_text(str(1 * GIB))
     (group / used).write_text(str(3 * GIB // 4))
     (group / "memory.stat").write_text(f"anon 5\n{cache} {GIB // 2}\n")
-    assert memory.memory(tmp_path / "groups", own) == memory.Memory(1 * GIB, 3 * GIB // 4, limited=True)
+    found = host_memory.memory(tmp_path / "groups", own)
+    assert found == host_memory.Memory(1 * GIB, 3 * GIB // 4, limited=True)
 
 
 def test_a_port_that_a_stranger_took_is_told(tmp_path):

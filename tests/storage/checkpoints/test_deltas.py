@@ -221,7 +221,7 @@ def test_after_a_resume_the_bound_on_reads_still_holds(repo):
 
 def test_a_commit_that_rests_on_more_than_this_host_holds_is_refused(repo, store, monkeypatch):
     saved(repo, 3)
-    monkeypatch.setattr(decoding.psutil, "virtual_memory", lambda: SimpleNamespace(total=40_000))
+    monkeypatch.setattr(decoding, "memory", lambda: SimpleNamespace(total=40_000))
     with pytest.raises(TooLarge, match="rest on each other"):
         repo.restore("run", names=["w"])
 

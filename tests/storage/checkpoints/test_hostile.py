@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import tracemalloc
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,9 @@ from storage.checkpoints import (
     TooLarge,
     UnsupportedRepository,
     canonical,
+    decoding,
+    reading,
+    rows,
 )
 from storage.checkpoints.chunks import chunk_id
 from storage.checkpoints.decoding import Decoder
@@ -23,6 +27,7 @@ from storage.checkpoints.errors import CheckpointError
 from storage.checkpoints.head import Head
 from storage.checkpoints.manifest import Location, Manifest
 from storage.checkpoints.spans import SPAN_LIMIT
+from storage.host_memory import memory
 
 from .collector import PREFIX
 from .fake_store import FakeStore
@@ -218,6 +223,23 @@ def test_an_object_that_is_larger_than_any_of_its_kind_is_not_read(store, key, m
 
     with pytest.raises(Damaged, match=f"{key} is larger than any such object"):
         read()
+
+
+@pytest.mark.parametrize("limit", [4096, 1 << 60])
+def test_a_container_that_may_have_less_than_its_host_counts(store, tmp_path, monkeypatch, limit):
+    (tmp_path / "memory.max").write_text(str(limit))
+    (tmp_path / "own").write_text("0::/")
+    found = memory(tmp_path, tmp_path / "own")
+    for module in (decoding, reading, rows):
+        monkeypatch.setattr(module, "memory", lambda: found)
+    repository, commit = store.writer.repository, store.writer.head.commits[-1]
+    reads = (
+        lambda: repository.restore("run", names=["a/b"]),
+        lambda: repository.restore_rows("run", commit.id, [rows.Rows("a/b")]),
+    )
+    for read in reads:
+        with pytest.raises(TooLarge, match="4096") if limit == 4096 else nullcontext():
+            read()
 
 
 def test_bytes_between_chunks_do_not_pile_up_in_memory(store):
