@@ -18,13 +18,16 @@ def common_step(times: NDArray[np.int64], begins: NDArray[np.int64]) -> int:
 
     Args:
         times: [n] of the block's rows.
-        begins: [p] rows at which parts begin, ascending, the first one 0; steps between parts do not count.
+        begins: [p] rows at which parts begin, ascending, the first one 0; each is of two rows or more, and
+            steps between parts do not count.
     """
     steps = np.diff(times)
-    within = np.ones(len(steps), np.bool_)
-    within[begins[1:] - 1] = False
-    steps = steps[within]
-    return int(steps[0]) if len(steps) and bool(np.all(steps == steps[0])) else UNEVEN
+    if not len(steps):
+        return UNEVEN
+    others = np.flatnonzero(steps != steps[0]) + 1  # rows that are another step after the one before
+    if len(others) >= len(begins) or not np.isin(others, begins).all():
+        return UNEVEN
+    return int(steps[0])
 
 
 class BlockTimes:

@@ -113,7 +113,7 @@ class PageIndex:
         file = RangedFile(self._place, places.values())
         for leaf, (start, length) in places.items():
             file.seek(start)
-            found[leaf] = self._pages(row_group, leaf, file.read(length))
+            found[leaf] = self._pages(row_group, leaf, bytes(file.read(length)))
         with self._lock:
             self._known |= {(row_group, leaf): found[leaf] for leaf in missing}
         return found
@@ -188,7 +188,7 @@ def _parts(pages: Pages, rows: Span) -> list[tuple[int, int]]:
 
 def _read(source: RangedFile, start: int, length: int) -> bytes:
     source.seek(start)
-    return source.read(length)
+    return bytes(source.read(length))
 
 
 def _values(page: bytes) -> int:

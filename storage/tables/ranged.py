@@ -157,14 +157,15 @@ class RangedFile(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def read(self, size: int | None = -1) -> bytes:  # noqa: D102
+    def read(self, size: int | None = -1) -> bytes | memoryview:
+        """What comes next; a view where it was fetched in one piece, as Arrow only looks at it."""
         left = max(self._place.size - self._position, 0)
         size = left if size is None or size < 0 else min(size, left)
         data = self._at(self._position, size)
         self._position += len(data)
         return data
 
-    def _at(self, start: int, length: int) -> bytes:
+    def _at(self, start: int, length: int) -> bytes | memoryview:
         """What was fetched beforehand, joined where it came in several parts; else fetched now."""
         found: list[bytes] = []
         position, stop = start, start + length
@@ -174,6 +175,8 @@ class RangedFile(io.RawIOBase):
             if index < 0 or offset >= len(self._parts[index]):
                 return self._place.range(start, length)
             part = self._parts[index]
+            if not found and offset + length <= len(part):
+                return memoryview(part)[offset : offset + length]
             piece = part[offset : offset + stop - position]
             found.append(piece)
             position += len(piece)
