@@ -15,8 +15,7 @@ Entity = str | int | None
 
 REMEDY = (
     "windows are read in runs, so rows may stand in any order inside a row group, but no two row groups may "
-    "hold alternating rows of a series; sort the table with the engine that writes it, or have that write "
-    "the rows it reads to files of their own: `carousel ingest` sorts such files into a new table"
+    "hold alternating rows of a series; `carousel tables cluster` writes them sorted into another table"
 )
 _STEPS_KEPT = 16
 

@@ -124,8 +124,8 @@ def _advice(found: Inspection) -> Iterable[str]:
         yield ""
         yield (
             f"Sorted by entity and time, the table would save {reads.saved_if_sorted:.0%} of what an epoch "
-            f"fetches ({megabytes(reads.saved_if_sorted * reads.bytes_per_epoch)}): sort it with the engine "
-            "that writes it, or have `carousel ingest` sort its files into a new table."
+            f"fetches ({megabytes(reads.saved_if_sorted * reads.bytes_per_epoch)}): have the engine "
+            "that writes it sort it, or `carousel tables cluster` write its rows into another one."
         )
 
 

@@ -80,7 +80,9 @@ MISTAKES = {
     ),
     "null-time": Mistake(("time", "null"), key_missing),
     "duplicate-row": Mistake(("s0", "2024-01-03", "same"), doubled),
-    "unsorted-time": Mistake(("time goes back", "carousel ingest", "sorts"), shuffled),
+    "scattered-rows": Mistake(
+        ("alternate between", "carousel tables cluster", "sorted"), shuffled, ("table.max_gap=null",)
+    ),
     "too-few-rows": Mistake(("20 rows", "28", "context 24 + horizon 4"), lambda: waves(hours=20)),
     "empty-split": Mistake(("validation", "0"), lambda: waves(hours=60), ("split.validation=0.02",)),
     "nothing-to-validate-on": Mistake(
@@ -117,7 +119,8 @@ def test_a_table_or_setting_that_cannot_serve_is_refused_before_ranks_start(name
     if mistake.rows is not None:
         rows = mistake.rows()
         lake = connect(StorageConfig(), root).lake
-        create_table(lake, f"s3://lake/{name}", rows.schema).append(rows, transaction="rows")
+        table = create_table(lake, f"s3://lake/{name}", rows.schema, row_group_rows=150)
+        table.append(rows, transaction="rows")
     for setting in mistake.settings:
         options += ["-s", setting]
     refused(carousel("train", *options), *mistake.says)

@@ -116,7 +116,7 @@ def complete(script: Path, line: str, root: Path) -> tuple[list[str], set[str]]:
     ("line", "offered"),
     [
         ("carousel st", ["status", "stop"]),
-        ("carousel tables ", ["list", "show", "snapshots"]),
+        ("carousel tables ", ["list", "show", "snapshots", "cluster"]),
         ("carousel clean --a", ["--all"]),
         ("carousel evaluate wa", ["waves", "waves-2"]),
         ("carousel checkpoints list o", ["other"]),

@@ -50,6 +50,9 @@ def _cut(rows, layout, random):
     rows = sorted(rows, key=lambda row: (row[0] is not None and row[0], row[1]))
     if layout == "sorted":
         files = _slices(rows, random, 3)
+    elif layout == "scattered":  # anything anywhere
+        random.shuffle(rows)
+        files = _slices(rows, random, 3)
     elif layout == "by_entity":
         names = list(dict.fromkeys(row[0] for row in rows))
         random.shuffle(names)
