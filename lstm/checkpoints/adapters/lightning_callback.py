@@ -135,8 +135,10 @@ class LightningCheckpoint(Checkpoint):  # type: ignore[misc]  # an extra: here o
 
     def load(self, path: str) -> dict[str, Any]:
         """What a path of ours names; a fit of the same run takes the run over."""
-        run, _, commit = path.removeprefix(_SCHEME).partition("/")
         trainer = self._trainer
+        if trainer is not None:  # all ranks read one commit, not each the newest of its moment
+            path = trainer.strategy.broadcast(path)
+        run, _, commit = path.removeprefix(_SCHEME).partition("/")
         fits = trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.is_global_zero
         if fits and run == self.saver.run:
             found = self.saver.resume(commit)

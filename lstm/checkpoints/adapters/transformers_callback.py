@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 import safetensors.torch
 import torch
+import torch.distributed as dist
 import transformers
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
@@ -30,7 +31,7 @@ from lstm.checkpoints import rng
 from lstm.checkpoints.adam_hints import adam_hints
 from lstm.checkpoints.nested import of_tensors, path_of
 from lstm.checkpoints.run_saver import RunSaver, Saving
-from storage.checkpoints import AdamHint, CheckpointError, Repository
+from storage.checkpoints import AdamHint, CheckpointError, Commit, Repository
 
 
 class TrainerNotSupported(CheckpointError):
@@ -67,15 +68,17 @@ class TransformersCheckpoint(TrainerCallback):  # type: ignore[misc]  # an extra
 
         Every rank calls it; the first takes the run over. The folder goes when training ends.
         """
-        commit = self.saver.newest()
+        first = self.trainer.args.process_index == 0
+        commit = _told_by_the_first(self.saver.newest() if first else None)
         if commit is None:
             return None
-        if self.trainer.args.process_index == 0:
+        if first:
             found = self.saver.resume(commit.id)
             for note in found.skipped:
                 warnings.warn(note, stacklevel=2)
         else:
             found = self.saver.repository.restore(self.saver.run, commit.id)
+            self.saver.saved_step = commit.step  # as on the first, so that all save at the same steps
         self._remove_folder()
         self._folder = Path(tempfile.mkdtemp(prefix="carousel-resume-"))
         _write_folder(self._folder, of_tensors(found.tensors, found.meta))
@@ -143,10 +146,10 @@ class TransformersCheckpoint(TrainerCallback):  # type: ignore[misc]  # an extra
         if state.global_step in (0, self.saver.saved_step):
             return
         generators = rng.of_all_ranks()
+        trainer.store_flos()  # adds up those of all ranks, which must all call it
         self.saver.saved_step = state.global_step  # on the ranks that only count along
         if not state.is_world_process_zero:
             return
-        trainer.store_flos()
         kept: dict[str, Any] = {
             "model": trainer.model.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
@@ -163,6 +166,15 @@ class TransformersCheckpoint(TrainerCallback):  # type: ignore[misc]  # an extra
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _told_by_the_first(commit: Commit | None) -> Commit | None:
+    """All ranks go on from one commit, not each from the newest of its moment."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return commit
+    told = [commit]
+    dist.broadcast_object_list(told, src=0)
+    return told[0]
 
 
 def _state_of(trainer: Trainer) -> np.ndarray[Any, np.dtype[np.uint8]]:
