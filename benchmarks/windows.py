@@ -5,7 +5,8 @@
 Windows of 96 + 24 rows of 7 float32 columns, batches of 256, shuffled, one thread for PyTorch. Whatever is
 compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least, 3
 with `--quick`), so that a machine that grows slower does so for both. `load` is the machine's when it
-ended: on a machine of 2 cores it should be below 2.
+ended: on a machine of 2 cores it should be below 2. Where windows start one row apart and where they start
+a horizon apart, figures end in `_stride_1` and `_stride_horizon`; the smaller is the figure without it.
 
 The allocator is set as training sets it for its ranks, for peers and the bare loop too.
 
@@ -14,18 +15,19 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
 - `windows_over_bare_gather`: our stream from a Delta table on the embedded S3 server, after an epoch that
   filled its cache, up to tensors ÷ `window_peers.rows.bare`, a loop that gathers from one array in memory;
   `..._on_core` compares processor time of the whole process, loaders included, which others' work disturbs
-  less
-- `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop), each
-  in its own process and environment: the best of {DataLoader as people write it, Hugging Face, Darts,
-  neuralforecast}, and of {pytorch-forecasting, GluonTS, mosaicml-streaming}. A DataLoader with
-  `__getitems__` is shown beside them (`windows_over_dataloader_getitems`). Each peer's windows are proven
-  to be ours, as a multiset; a peer that is not there is told as `absent`, with the reason, and is in no
-  figure
+  less; `..._cold` is that first epoch, in which the table is read by `gets_cold` GETs of `mb_cold` MB
+- `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop) of
+  whole passes over the same, smaller table, warm, each in its own process and environment: the best of
+  {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of {pytorch-forecasting, GluonTS,
+  mosaicml-streaming}. A DataLoader with `__getitems__` is shown beside them
+  (`windows_over_dataloader_getitems`). Peers have the rows in memory (mosaicml-streaming: its samples on
+  disk). Each peer's windows are proven to be ours, as a multiset; a peer that is not there is told as
+  `absent`, with the reason, and is in no figure
 - `s3_over_bare_get_decode`: a cold epoch of windows that do not overlap (stride 120) ÷ parallel ranged GETs
   of the same row groups' bytes, each decoded by pyarrow to float32 as it comes; rows per second.
-  `read_amplification_excess`: bytes fetched in that epoch ÷ bytes of the needed column chunks − 1
-- `entities_over_uniform`, `..._stride_1`: distinct series per batch at the default pool ÷ of a uniform
-  shuffle; the smaller of stride 1 and stride = horizon is the figure without a suffix
+  `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷
+  bytes of the needed column chunks − 1
+- `entities_over_uniform`: distinct series per batch at the default pool ÷ of a uniform shuffle
 - `rank_load_2`, `_3`, `_8`, `_48`: windows of the most loaded rank of a batch ÷ the mean − 1, mean over
   batches
 """
@@ -51,8 +53,10 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.counted import counted_gets
 from benchmarks.report import Peak, print_result
 from benchmarks.window_peers import setup
+from benchmarks.window_peers.measure import PEERS, STRIDES, beside_bare
 from benchmarks.window_peers.rows import (
     BATCH,
     COLUMNS,
@@ -84,11 +88,8 @@ from storage.tables import Lake, Snapshot, create_table, lake_for
 
 BEST_OF = ("dataloader", "huggingface", "darts", "neuralforecast")
 LIBRARIES = ("pytorch_forecasting", "gluonts", "mosaicml_streaming")
-MEASURED = ("dataloader", "dataloader_getitems", "huggingface", "darts", "pytorch_forecasting", "gluonts")
-NOT_WRITTEN = {
-    "neuralforecast": "makes windows inside its models and needs an adapter of its own; not measured yet",
-    "mosaicml_streaming": "needs its samples written in its own format first; not measured yet",
-}
+PEER_S = 1800
+"""A peer that takes longer hangs."""
 HOUR_US = 3_600_000_000
 
 
@@ -158,26 +159,55 @@ def gather_over_memcpy(rows: NDArray[np.float32], pairs: int) -> float:
     return statistics.median(ratios)
 
 
-def over_bare(snapshot: Snapshot, rows: Rows, pairs: int) -> tuple[dict[str, float], tuple[int, int]]:
-    """Our stream beside the bare loop, warm, and the proof of its windows."""
+def over_bare(snapshot: Snapshot, rows: Rows, pairs: int) -> dict[str, float]:
+    """Our stream beside the bare loop: its first epoch, which reads the table, and one after that."""
+    plan, found = plan_of(snapshot, rows.stride), []
+    for seed in range(pairs):
+        began = time.process_time(), time.perf_counter()
+        base = speed(bare(rows, seed))
+        base_core = time.process_time() - began[0]
+        reader, before = WindowReader(snapshot, plan, COLUMNS, 2 << 30), snapshot.traffic.fetched
+        with WindowStream(plan, reader, "train", seed=seed, batch_size=BATCH) as stream:
+            with counted_gets() as gets:
+                opened = time.perf_counter()
+                cold = sum(map(len, tensors(stream))) / (time.perf_counter() - opened)
+            fetched, core = snapshot.traffic.fetched - before, time.process_time()
+            ours = speed(tensors(stream))
+            core = time.process_time() - core
+        found.append(
+            {
+                "windows_over_bare_gather": ours / base,
+                "windows_over_bare_gather_on_core": base_core / core,
+                "windows_over_bare_gather_cold": cold / base,
+                "windows_per_s": ours,
+                "gets_cold": gets.count,
+                "mb_cold": fetched / 1e6,
+            }
+        )
+    return medians(found)
+
+
+def medians(found: list[dict[str, float]]) -> dict[str, float]:
+    """Of each figure."""
+    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+
+
+def both(found: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Figures of each stride, and the smaller one of those that both have."""
+    names = set.intersection(*(set(figures) for figures in found.values()))
+    return {
+        **{f"{name}_{label}": value for label, figures in found.items() for name, value in figures.items()},
+        **{name: min(figures[name] for figures in found.values()) for name in sorted(names)},
+    }
+
+
+def on_peers_rows(snapshot: Snapshot, rows: Rows, pairs: int) -> dict[str, Any]:
+    """Our stream, warm, as `window_peers.measure` measures peers."""
     plan = plan_of(snapshot, rows.stride)
     reader = WindowReader(snapshot, plan, COLUMNS, 2 << 30)
-    walls, cores, speeds = [], [], []
     with WindowStream(plan, reader, "train", seed=0, batch_size=BATCH) as stream:
         proven = proof(tensors(stream))
-        for seed in range(pairs):
-            began = time.process_time(), time.perf_counter()
-            base = speed(bare(rows, seed))
-            middle = time.process_time(), time.perf_counter()
-            ours = speed(tensors(stream))
-            cores.append((middle[0] - began[0]) / (time.process_time() - middle[0]))
-            walls.append(ours / base)
-            speeds.append(ours)
-    return {
-        "windows_over_bare_gather": statistics.median(walls),
-        "windows_over_bare_gather_on_core": statistics.median(cores),
-        "windows_per_s": round(statistics.median(speeds)),
-    }, proven
+        return {"proof": proven, **beside_bare(lambda: tensors(stream), rows, pairs)}
 
 
 @dataclass(frozen=True)
@@ -222,7 +252,7 @@ def _row_groups(bucket: Bucket, snapshot: Snapshot) -> Iterator[_Group]:
 
 def from_s3(bucket: Bucket, snapshot: Snapshot, pairs: int) -> dict[str, float]:
     """A cold epoch beside GETs and decode of the same row groups, by as many threads as load blocks."""
-    plan, ratios, excess, speeds = plan_of(snapshot, LENGTH), [], [], []
+    plan, found = plan_of(snapshot, LENGTH), []
     groups = list(_row_groups(bucket, snapshot))
     for _ in range(pairs):
         began = time.perf_counter()
@@ -232,20 +262,22 @@ def from_s3(bucket: Bucket, snapshot: Snapshot, pairs: int) -> dict[str, float]:
         before = snapshot.traffic
         reader = WindowReader(snapshot, plan, COLUMNS, 2 << 30)
         began = time.perf_counter()
-        with WindowStream(plan, reader, "train", seed=0, batch_size=BATCH, ordered=True) as stream:
+        stream = WindowStream(plan, reader, "train", seed=0, batch_size=BATCH, ordered=True)
+        with stream, counted_gets() as gets:
             for batch in tensors(stream):
                 del batch
         ours_s = time.perf_counter() - began
-        after = snapshot.traffic
-        excess.append((after.fetched - before.fetched) / (after.needed - before.needed) - 1)
-        ratios.append(bare_s / ours_s)
-        speeds.append(count / ours_s)
-    return {
-        "s3_over_bare_get_decode": statistics.median(ratios),
-        "s3_rows_per_s": round(statistics.median(speeds)),
-        "s3_row_groups": len(groups),
-        "read_amplification_excess": statistics.median(excess),
-    }
+        fetched = snapshot.traffic.fetched - before.fetched
+        found.append(
+            {
+                "s3_over_bare_get_decode": bare_s / ours_s,
+                "s3_rows_per_s": count / ours_s,
+                "s3_gets": gets.count,
+                "s3_mb": fetched / 1e6,
+                "read_amplification_excess": fetched / (snapshot.traffic.needed - before.needed) - 1,
+            }
+        )
+    return {**medians(found), "s3_row_groups": len(groups)}
 
 
 def mixing(snapshot: Snapshot, stride: int, most: int) -> float:
@@ -284,15 +316,23 @@ def rank_load(snapshot: Snapshot) -> dict[str, float]:
 
 
 def peer(name: str, series: int, count: int, pairs: int) -> dict[str, Any]:
-    """What its own process says, or why it is absent."""
-    if name in NOT_WRITTEN:
-        return {"absent": NOT_WRITTEN[name]}
-    if not setup.PYTHON.exists():
-        return {"absent": "not set up; run with --setup"}
-    command = [setup.PYTHON, "-m", "benchmarks.window_peers.measure", name, series, count, pairs]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    """What its own process says of each stride, or why it is absent."""
+    if why := setup.missing(name):
+        return {"absent": why}
+    command = [sys.executable, "-m", "benchmarks.window_peers.measure", name, series, count, pairs]
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PEER_S,
+            env=setup.environment(name),
+        )
+    except subprocess.TimeoutExpired:
+        return {"absent": f"it did not end within {PEER_S} s"}
     if done.returncode:
-        return {"absent": done.stderr.strip().splitlines()[-1]}
+        return {"absent": (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -312,7 +352,8 @@ def main() -> None:
     torch.set_num_threads(1)
     pairs = asked.pairs or (3 if asked.quick else 5)
     series = 20 if asked.quick else 200
-    peak, rows, small = Peak(), make_rows(series, 10_000), (10, 1000)
+    small = (8, 400) if asked.quick else (20, 5000)
+    peak, rows = Peak(), {label: make_rows(series, 10_000, stride) for label, stride in STRIDES.items()}
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         server = LocalServer.start(Path(folder), die_with_parent=True)
@@ -320,30 +361,29 @@ def main() -> None:
             bucket = Bucket("lake", server.access)
             bucket.create()
             lake = lake_for(server)
-            snapshot = table_of(lake, "s3://lake/large", rows, 4096)
+            values = rows["stride_1"]
+            snapshot = table_of(lake, "s3://lake/large", values, 4096)
             few = table_of(lake, "s3://lake/small", make_rows(*small), 4096)
-            figures["gather_over_memcpy"] = gather_over_memcpy(rows.values.reshape(-1, FEATURES), pairs)
-            _, proven = over_bare(few, make_rows(*small), 1)
-            found, _ = over_bare(snapshot, rows, pairs)
-            figures |= found
+            figures["gather_over_memcpy"] = gather_over_memcpy(values.values.reshape(-1, FEATURES), pairs)
+            figures |= both({label: over_bare(snapshot, rows[label], pairs) for label in STRIDES})
             _show(figures)
-            figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", rows, 65536), pairs)
-            horizon, one = mixing(snapshot, HORIZON, 400), mixing(snapshot, 1, 400)
-            figures |= {
-                "entities_over_uniform": min(horizon, one),
-                "entities_over_uniform_stride_horizon": horizon,
-                "entities_over_uniform_stride_1": one,
+            ours = {
+                label: on_peers_rows(few, make_rows(*small, stride), pairs)
+                for label, stride in STRIDES.items()
             }
+            figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", values, 65536), pairs)
+            entities = {label: mixing(snapshot, stride, 400) for label, stride in STRIDES.items()}
+            figures |= both({label: {"entities_over_uniform": it} for label, it in entities.items()})
             figures |= rank_load(snapshot)
             peak.sample()
             _show(figures)
         finally:
             server.stop()
-    peers = {name: peer(name, *small, 1 if asked.quick else 3) for name in (*MEASURED, *NOT_WRITTEN)}
-    for values in peers.values():
-        if "proof" in values:
-            values["same_windows"] = values.pop("proof") == list(proven)
-    figures |= over_peers(figures["windows_over_bare_gather"], peers)
+    peers = {name: peer(name, *small, pairs) for name in PEERS}
+    for found in peers.values():
+        for label in STRIDES.keys() & found.keys():
+            found[label]["same_windows"] = found[label].pop("proof") == list(ours[label]["proof"])
+    figures |= both({label: over_peers(label, ours[label]["over_bare_gather"], peers) for label in STRIDES})
     load = os.getloadavg()[0]
     print_result(
         "windows",
@@ -353,16 +393,17 @@ def main() -> None:
     )
 
 
-def over_peers(ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
+def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Ours ÷ the best of each group, of those whose windows are proven to be ours."""
-    theirs = {name: it["over_bare_gather"] for name, it in peers.items() if it.get("same_windows")}
+    there = {name: it[label] for name, it in peers.items() if it.get(label, {}).get("same_windows")}
+    theirs = {name: it["over_bare_gather"] for name, it in there.items()}
     groups = {
         "windows_over_best_peer": BEST_OF,
         "windows_over_window_libraries": LIBRARIES,
         "windows_over_dataloader_getitems": ("dataloader_getitems",),
     }
-    there = {name: [theirs[it] for it in group if it in theirs] for name, group in groups.items()}
-    return {name: ours / max(found) for name, found in there.items() if found}
+    speeds = {name: [theirs[it] for it in group if it in theirs] for name, group in groups.items()}
+    return {name: ours / max(found) for name, found in speeds.items() if found}
 
 
 def _show(figures: dict[str, float]) -> None:

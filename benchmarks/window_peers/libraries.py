@@ -8,21 +8,24 @@ import pandas as pd  # type: ignore[import-untyped]
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.window_peers.rows import BATCH, COLUMNS, CONTEXT, HORIZON, Rows
+from benchmarks.window_peers.rows import BATCH, COLUMNS, CONTEXT, FEATURES, HORIZON, LENGTH, Pass, Rows
 
 # Libraries are imported where they are used: each is there only where --setup has installed it.
 
 
-def darts(rows: Rows) -> Iterator[torch.Tensor]:
+def darts(rows: Rows) -> Pass:
     """Its sequential training dataset, in a DataLoader as its models make one."""
     from darts import TimeSeries  # type: ignore[import-not-found]
     from darts.utils.data import SequentialTorchTrainingDataset  # type: ignore[import-not-found]
 
-    series = [TimeSeries.from_values(values) for values in rows.values]
+    # It counts strides from a series' end, so series end where their last window does.
+    end = (rows.values.shape[1] - LENGTH) // rows.stride * rows.stride + LENGTH
+    series = [TimeSeries.from_values(values[:end]) for values in rows.values]
     dataset = SequentialTorchTrainingDataset(
         series, input_chunk_length=CONTEXT, output_chunk_length=HORIZON, stride=rows.stride
     )
-    yield from DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=_past_and_future)
+    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=_past_and_future)
+    return lambda: iter(loader)
 
 
 def _past_and_future(samples: list[Any]) -> torch.Tensor:
@@ -32,16 +35,47 @@ def _past_and_future(samples: list[Any]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([past, future], axis=1))
 
 
-def pytorch_forecasting(rows: Rows) -> Iterator[torch.Tensor]:
+def neuralforecast(rows: Rows) -> Pass:
+    """Its own loader of series, and the steps with which its models cut and draw windows of them.
+
+    Windows are cut once per batch of series and drawn without replacement, as its models do to predict. To
+    train they cut all windows of the batch again for every 256 that they draw, which takes far longer.
+    """
+    from neuralforecast.models import NHITS  # type: ignore[import-not-found]
+    from neuralforecast.tsdataset import (  # type: ignore[import-not-found]
+        TimeSeriesDataModule,
+        TimeSeriesDataset,
+    )
+
+    frame = _frame(rows).rename(columns={"entity": "unique_id", "time": "ds", COLUMNS[0]: "y"})
+    dataset = TimeSeriesDataset.from_df(frame)[0]
+    model = NHITS(
+        h=HORIZON,
+        input_size=CONTEXT,
+        hist_exog_list=COLUMNS[1:],
+        windows_batch_size=BATCH,
+        step_size=rows.stride,
+        training_data_availability_threshold=1.0,  # without windows that reach beyond the series' end
+    )
+    module = TimeSeriesDataModule(dataset, batch_size=model.batch_size)
+
+    def batches() -> Iterator[torch.Tensor]:
+        for series in module.train_dataloader():
+            windows, static, static_columns, whole, _, columns = model._create_windows(series, step="train")
+            order = torch.randperm(len(whole))
+            for drawn in order.split(BATCH):
+                batch = model._sample_windows(windows, static, static_columns, columns, drawn, whole)
+                yield batch["temporal"][:, :, :FEATURES, 0]
+
+    return batches
+
+
+def pytorch_forecasting(rows: Rows) -> Pass:
     """TimeSeriesDataSet and its own loader."""
     from pytorch_forecasting import TimeSeriesDataSet  # type: ignore[import-not-found]
 
-    series, count, features = rows.values.shape
-    frame = pd.DataFrame(rows.values.reshape(-1, features), columns=COLUMNS)
-    frame["entity"] = np.repeat([f"e{number}" for number in range(series)], count)
-    frame["time"] = np.tile(np.arange(count), series)
     dataset = TimeSeriesDataSet(
-        frame,
+        _frame(rows),
         time_idx="time",
         target=COLUMNS[0],
         group_ids=["entity"],
@@ -53,11 +87,18 @@ def pytorch_forecasting(rows: Rows) -> Iterator[torch.Tensor]:
         target_normalizer=None,
         scalers=dict.fromkeys(COLUMNS[1:]),
     )
-    for inputs, _ in dataset.to_dataloader(train=True, batch_size=BATCH, drop_last=False):
-        yield torch.cat([inputs["encoder_cont"], inputs["decoder_cont"]], dim=1)
+    if rows.stride > 1:  # it knows no stride: leave the others out of its own index of windows
+        dataset.index = dataset.index[dataset.index["time"] % rows.stride == 0].reset_index(drop=True)
+    loader = dataset.to_dataloader(train=True, batch_size=BATCH, drop_last=False)
+
+    def batches() -> Iterator[torch.Tensor]:
+        for inputs, _ in loader:
+            yield torch.cat([inputs["encoder_cont"], inputs["decoder_cont"]], dim=1)
+
+    return batches
 
 
-def gluonts(rows: Rows) -> Iterator[torch.Tensor]:
+def gluonts(rows: Rows) -> Pass:
     """Its instance splitter, with a sampler that takes every window once, batched as its loaders do."""
     from gluonts.itertools import batcher  # type: ignore[import-not-found]
     from gluonts.transform import InstanceSplitter  # type: ignore[import-not-found]
@@ -83,6 +124,19 @@ def gluonts(rows: Rows) -> Iterator[torch.Tensor]:
         past_length=CONTEXT,
         future_length=HORIZON,
     )
-    for batch in batcher(splitter.apply(entries, is_train=True), BATCH):
-        past, future = ([item[f"{when}_target"] for item in batch] for when in ("past", "future"))
-        yield torch.from_numpy(np.concatenate([np.stack(past), np.stack(future)], axis=1))
+
+    def batches() -> Iterator[torch.Tensor]:
+        for batch in batcher(splitter.apply(entries, is_train=True), BATCH):
+            past, future = ([item[f"{when}_target"] for item in batch] for when in ("past", "future"))
+            yield torch.from_numpy(np.concatenate([np.stack(past), np.stack(future)], axis=1))
+
+    return batches
+
+
+def _frame(rows: Rows) -> pd.DataFrame:
+    """The rows as forecasting libraries want them: long, with a name and a time."""
+    series, count, features = rows.values.shape
+    frame = pd.DataFrame(rows.values.reshape(-1, features), columns=COLUMNS)
+    frame.insert(0, "entity", np.repeat([f"e{number}" for number in range(series)], count))
+    frame.insert(1, "time", np.tile(np.arange(count), series))
+    return frame

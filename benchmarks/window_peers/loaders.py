@@ -1,5 +1,8 @@
-"""PyTorch's DataLoader, as people write it and with whole batches per call; Hugging Face's generator."""
+"""Ways to load samples in general: PyTorch's DataLoader, Hugging Face's generator, MosaicML's shards."""
 
+import importlib.util
+import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.window_peers.rows import BATCH, FEATURES, LENGTH, Rows
+from benchmarks.window_peers.rows import BATCH, FEATURES, LENGTH, Pass, Rows
+
+# Libraries are imported where they are used: each is there only where --setup has installed it.
 
 
 class Windows(Dataset[torch.Tensor]):
@@ -31,19 +36,21 @@ class WindowsAtOnce(Windows):
         return self.flat.unfold(0, LENGTH, 1)[torch.from_numpy(self.starts[indices])].transpose(1, 2)
 
 
-def dataloader(rows: Rows) -> Iterator[torch.Tensor]:
+def dataloader(rows: Rows) -> Pass:
     """Dataset and DataLoader in the training process, which is their fastest way for small windows."""
-    yield from DataLoader(Windows(rows), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(Windows(rows), batch_size=BATCH, shuffle=True)
+    return lambda: iter(loader)
 
 
-def dataloader_getitems(rows: Rows) -> Iterator[torch.Tensor]:
+def dataloader_getitems(rows: Rows) -> Pass:
     """The same with a vectorised `__getitems__`."""
-    yield from DataLoader(WindowsAtOnce(rows), batch_size=BATCH, shuffle=True, collate_fn=_as_it_is)
+    loader = DataLoader(WindowsAtOnce(rows), batch_size=BATCH, shuffle=True, collate_fn=_as_it_is)
+    return lambda: iter(loader)
 
 
-def huggingface(rows: Rows) -> Iterator[torch.Tensor]:
+def huggingface(rows: Rows) -> Pass:
     """An IterableDataset of a generator of windows, with its shuffle buffer."""
-    from datasets import IterableDataset  # type: ignore[import-not-found]  # only where --setup has installed it
+    from datasets import IterableDataset  # type: ignore[import-not-found]
 
     flat, starts = rows.values.reshape(-1, FEATURES), rows.starts
 
@@ -51,14 +58,48 @@ def huggingface(rows: Rows) -> Iterator[torch.Tensor]:
         for start in starts:
             yield {"window": flat[start : start + LENGTH]}
 
-    held = []
-    for example in IterableDataset.from_generator(windows).shuffle(seed=0, buffer_size=10_000):
-        held.append(example["window"])
-        if len(held) == BATCH:
+    dataset = IterableDataset.from_generator(windows).shuffle(seed=0, buffer_size=10_000)
+
+    def batches() -> Iterator[torch.Tensor]:
+        held = []
+        for example in dataset:
+            held.append(example["window"])
+            if len(held) == BATCH:
+                yield torch.from_numpy(np.stack(held))
+                held = []
+        if held:
             yield torch.from_numpy(np.stack(held))
-            held = []
-    if held:
-        yield torch.from_numpy(np.stack(held))
+
+    return batches
+
+
+def mosaicml_streaming(rows: Rows) -> Pass:
+    """Its shards, written beforehand with a window in each sample, and two workers that live on.
+
+    Only its core is imported: the package itself wants torchvision, whose build on PyPI does not load beside
+    a PyTorch without CUDA.
+    """
+    found = importlib.util.find_spec("streaming")
+    if found is None:
+        raise ModuleNotFoundError("No module named 'streaming'")
+    sys.modules["streaming"] = importlib.util.module_from_spec(found)
+    from streaming.base.dataset import StreamingDataset  # type: ignore[import-not-found]
+    from streaming.base.format import MDSWriter  # type: ignore[import-not-found]
+
+    folder = tempfile.TemporaryDirectory()
+    flat = rows.values.reshape(-1, FEATURES)
+    with MDSWriter(out=folder.name, columns={"window": f"ndarray:float32:{LENGTH},{FEATURES}"}) as shards:
+        for start in rows.starts:
+            shards.write({"window": flat[start : start + LENGTH]})
+    dataset = StreamingDataset(local=folder.name, batch_size=BATCH, shuffle=True)
+    loader = DataLoader(dataset, batch_size=BATCH, num_workers=2, persistent_workers=True)
+
+    def batches() -> Iterator[torch.Tensor]:
+        assert folder.name  # it lives as long as this does
+        for batch in loader:
+            yield batch["window"]
+
+    return batches
 
 
 def _as_it_is(batch: Any) -> Any:

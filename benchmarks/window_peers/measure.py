@@ -2,7 +2,8 @@
 
     python -m benchmarks.window_peers.measure NAME SERIES ROWS PAIRS
 
-Prints one line of JSON: windows per second, the median of (peer ÷ bare loop), the proof of its windows.
+Prints one line of JSON: for each stride windows per second, the median of (peer ÷ bare loop), and the proof
+of its windows.
 """
 
 import json
@@ -10,31 +11,50 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from benchmarks.window_peers import libraries, loaders
-from benchmarks.window_peers.rows import BATCH, Rows, bare, make_rows, proof
+from benchmarks.window_peers.rows import HORIZON, Pass, Rows, bare, make_rows, proof
 
-PEERS: dict[str, Callable[[Rows], Iterator[torch.Tensor]]] = {
+PEERS: dict[str, Callable[[Rows], Pass]] = {
     "dataloader": loaders.dataloader,
     "dataloader_getitems": loaders.dataloader_getitems,
     "huggingface": loaders.huggingface,
     "darts": libraries.darts,
+    "neuralforecast": libraries.neuralforecast,
     "pytorch_forecasting": libraries.pytorch_forecasting,
     "gluonts": libraries.gluonts,
+    "mosaicml_streaming": loaders.mosaicml_streaming,
 }
+STRIDES = {"stride_1": 1, "stride_horizon": HORIZON}
+_LEAST_S = 0.2
 
 
-def windows_per_s(batches: Iterator[Any]) -> float:
-    """After the first batch, for which some libraries prepare all that they need."""
-    next(batches)
-    began, count = time.perf_counter(), 0
-    for batch in batches:
-        count += len(batch)
-    return count / (time.perf_counter() - began)
+def windows_per_s(batches: Pass) -> float:
+    """Over whole passes, so that what is held back or cut at a pass's start counts; over 0.2 s at least."""
+    began, count, took = time.perf_counter(), 0, 0.0
+    while took < _LEAST_S:
+        for batch in batches():
+            count += len(batch)
+        took = time.perf_counter() - began
+    return count / took
+
+
+def beside_bare(batches: Pass, rows: Rows, pairs: int) -> dict[str, float]:
+    """Medians of windows per second, and of their ratio to the bare loop's, measured before and after."""
+    speeds, ratios = [], []
+    for seed in range(pairs):
+        loop = partial(bare, rows, seed)
+        before = windows_per_s(loop)
+        speeds.append(windows_per_s(batches))
+        ratios.append(speeds[-1] / statistics.mean([before, windows_per_s(loop)]))
+    return {
+        "windows_per_s": round(statistics.median(speeds)),
+        "over_bare_gather": statistics.median(ratios),
+    }
 
 
 def main() -> None:
@@ -42,28 +62,12 @@ def main() -> None:
     name, series, count, pairs = sys.argv[1], *map(int, sys.argv[2:])
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    rows, peer = make_rows(series, count), PEERS[name]
-    windows, digest = proof(peer(rows))
-    speeds, ratios = [], []
-    for seed in range(pairs):
-        base = _bare_speed(rows, seed)
-        speeds.append(windows_per_s(peer(rows)))
-        ratios.append(speeds[-1] / statistics.mean([base, _bare_speed(rows, seed)]))
-    print(
-        json.dumps(
-            {
-                "windows_per_s": round(statistics.median(speeds)),
-                "over_bare_gather": statistics.median(ratios),
-                "proof": [windows, digest],
-            }
-        )
-    )
-
-
-def _bare_speed(rows: Rows, seed: int) -> float:
-    """Over a few thousand batches at least: the loop is quick."""
-    rounds = max(1, 1000 * BATCH // len(rows.starts))
-    return statistics.median(windows_per_s(bare(rows, seed)) for _ in range(rounds))
+    found = {}
+    for label, stride in STRIDES.items():
+        rows = make_rows(series, count, stride)
+        batches = PEERS[name](rows)
+        found[label] = {"proof": proof(batches()), **beside_bare(batches, rows, pairs)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The rows that every peer cuts into windows, the bare loop that all are compared with, and the proof."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 CONTEXT, HORIZON, FEATURES, BATCH = 96, 24, 7, 256
 LENGTH = CONTEXT + HORIZON
 COLUMNS = [f"x{number}" for number in range(FEATURES)]
+Pass = Callable[[], Iterator[torch.Tensor]]
+"""Begins one more pass over all windows; what a library prepares once for all passes is prepared before."""
 
 
 @dataclass(frozen=True)

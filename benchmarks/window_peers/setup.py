@@ -1,35 +1,98 @@
-"""Peers that come from PyPI live in an environment of their own below `.bench/windows`.
+"""Peers that come from PyPI live in folders of their own below `.bench/windows`, one for each.
 
-It sees the project's packages, PyTorch above all, and puts before them what a peer wants in another version.
+A peer runs in the project's Python, with PyTorch, NumPy and Arrow of the project; its folder comes before the
+project's packages, so that it gets what it wants in another version. Only what it imports here is installed.
 """
 
+import os
+import shutil
 import subprocess
 import sys
-import venv
-from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".bench" / "windows"
-PYTHON = FOLDER / "bin" / "python"
+_LIGHTNINGS = (
+    "lightning-utilities==0.15.3",
+    "torchmetrics==1.9.0",
+    "scipy==1.17.1",
+    "tqdm==4.70.1",
+)
 PACKAGES = {
-    "huggingface": "datasets",
-    "darts": "darts",
-    "neuralforecast": "neuralforecast",
-    "pytorch_forecasting": "pytorch-forecasting",
-    "gluonts": "gluonts",
-    "mosaicml_streaming": "mosaicml-streaming",
+    "huggingface": (
+        "datasets==5.2.0",
+        "dill==0.4.1",
+        "httpcore2==2.16.2",
+        "httpx2==2.16.2",
+        "huggingface_hub==2.4.0",
+        "multiprocess==0.70.19",
+        "tqdm==4.70.1",
+        "truststore==0.10.5",
+        "xxhash==4.1.0",
+    ),
+    "darts": ("darts==0.48.1", "tqdm==4.70.1"),
+    "neuralforecast": (
+        "neuralforecast==3.3.0",
+        "coreforecast==0.0.20",
+        "msgpack==1.2.4",
+        "optuna==5.0.0",
+        "protobuf==7.36.2",
+        "pytorch-lightning==2.6.6",
+        "ray==2.60.0",
+        "utilsforecast==0.2.17",
+        *_LIGHTNINGS,
+    ),
+    "pytorch_forecasting": (
+        "pytorch-forecasting==1.8.0",
+        "joblib==1.6.0",
+        "lightning==2.6.6",
+        "pandas==3.0.6",
+        "scikit-base==1.0.2",
+        "scikit-learn==1.9.1",
+        "threadpoolctl==3.8.0",
+        *_LIGHTNINGS,
+    ),
+    "gluonts": ("gluonts==0.17.0", "pandas==2.3.3", "toolz==0.12.1", "tqdm==4.70.1"),
+    "mosaicml_streaming": (
+        "mosaicml-streaming==0.10.0",
+        "brotli==1.2.1",
+        "cramjam==2.14.0",
+        "filelock==3.20.3",
+        "huggingface_hub==0.36.2",
+        "python-snappy==0.7.3",
+        "tokenizers==0.22.2",
+        "tqdm==4.70.1",
+        "transformers==4.57.6",
+        "xxhash==3.8.2",
+        "zstd==1.5.7.2",
+    ),
 }
 
 
 def install() -> None:
     """Install what can be installed; say what cannot, and why."""
-    venv.create(FOLDER, with_pip=False, clear=True)
-    own = [path for path in sys.path if path.endswith("site-packages")]
-    site = FOLDER / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-    (site / "project.pth").write_text("\n".join(own) + "\n")
-    pins = FOLDER / "pins.txt"
-    pins.write_text(f"torch=={version('torch')}\n")
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--prefer-binary", "-c", str(pins)]
-    for package in PACKAGES.values():
-        done = subprocess.run([*command, package], capture_output=True, text=True, check=False)
-        print(package, "is there" if not done.returncode else done.stderr.strip()[-300:], flush=True)
+    for peer, packages in PACKAGES.items():
+        shutil.rmtree(FOLDER / peer, ignore_errors=True)
+        (FOLDER / peer).mkdir(parents=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        command += ["--target", str(FOLDER / peer), *packages]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        _failure(peer).write_text(why := done.stderr.strip()[-300:] if done.returncode else "")
+        print(peer, why or "is there", flush=True)
+
+
+def missing(peer: str) -> str | None:
+    """Why a peer cannot run, if it cannot."""
+    if peer not in PACKAGES:
+        return None
+    if not _failure(peer).exists():
+        return "not set up; run with --setup"
+    return _failure(peer).read_text() or None
+
+
+def environment(peer: str) -> dict[str, str]:
+    """Variables of a process in which the peer can be imported."""
+    return {**os.environ, "PYTHONPATH": str(FOLDER / peer), "TQDM_DISABLE": "1"}
+
+
+def _failure(peer: str) -> Path:
+    return FOLDER / f"{peer}.failure"
