@@ -17,9 +17,9 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
   `..._on_core` compares processor time of the whole process, loaders included, which others' work disturbs
   less; `..._cold` is that first epoch, in which the table is read by `gets_cold` GETs of `mb_cold` MB
 - `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop) of
-  whole passes over the same, smaller table, warm, each in its own process and environment: the best of
-  {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of {pytorch-forecasting, GluonTS,
-  mosaicml-streaming}. A DataLoader with `__getitems__` is shown beside them
+  whole passes over the same, smaller tables (as many windows at both strides), warm, each in its own process
+  and environment: the best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of
+  {pytorch-forecasting, GluonTS, mosaicml-streaming}. A DataLoader with `__getitems__` is shown beside them
   (`windows_over_dataloader_getitems`). Peers have the rows in memory (mosaicml-streaming: its samples on
   disk). Each peer's windows are proven to be ours, as a multiset; a peer that is not there is told as
   `absent`, with the reason, and is in no figure
@@ -33,11 +33,9 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
 """
 
 import argparse
-import json
 import mmap
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -56,7 +54,8 @@ from numpy.typing import NDArray
 from benchmarks.counted import counted_gets
 from benchmarks.report import Peak, print_result
 from benchmarks.window_peers import setup
-from benchmarks.window_peers.measure import PEERS, STRIDES, beside_bare
+from benchmarks.window_peers.compare import over_peers, peer
+from benchmarks.window_peers.measure import PEERS, STRIDES, beside_bare, peers_rows
 from benchmarks.window_peers.rows import (
     BATCH,
     COLUMNS,
@@ -86,10 +85,8 @@ from storage.local import LocalServer
 from storage.objects import Bucket
 from storage.tables import Lake, Snapshot, create_table, lake_for
 
-BEST_OF = ("dataloader", "huggingface", "darts", "neuralforecast")
-LIBRARIES = ("pytorch_forecasting", "gluonts", "mosaicml_streaming")
-PEER_S = 1800
-"""A peer that takes longer hangs."""
+COUNTS = {"gets_cold", "mb_cold"}
+"""Not better when larger."""
 HOUR_US = 3_600_000_000
 
 
@@ -197,7 +194,7 @@ def both(found: dict[str, dict[str, float]]) -> dict[str, float]:
     names = set.intersection(*(set(figures) for figures in found.values()))
     return {
         **{f"{name}_{label}": value for label, figures in found.items() for name, value in figures.items()},
-        **{name: min(figures[name] for figures in found.values()) for name in sorted(names)},
+        **{name: min(figures[name] for figures in found.values()) for name in sorted(names - COUNTS)},
     }
 
 
@@ -315,28 +312,6 @@ def rank_load(snapshot: Snapshot) -> dict[str, float]:
     return found
 
 
-def peer(name: str, series: int, count: int, pairs: int) -> dict[str, Any]:
-    """What its own process says of each stride, or why it is absent."""
-    if why := setup.missing(name):
-        return {"absent": why}
-    command = [sys.executable, "-m", "benchmarks.window_peers.measure", name, series, count, pairs]
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PEER_S,
-            env=setup.environment(name),
-        )
-    except subprocess.TimeoutExpired:
-        return {"absent": f"it did not end within {PEER_S} s"}
-    if done.returncode:
-        return {"absent": (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -352,7 +327,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pairs = asked.pairs or (3 if asked.quick else 5)
     series = 20 if asked.quick else 200
-    small = (8, 400) if asked.quick else (20, 5000)
+    small = (10, 500) if asked.quick else (20, 5000)
     peak, rows = Peak(), {label: make_rows(series, 10_000, stride) for label, stride in STRIDES.items()}
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -363,14 +338,14 @@ def main() -> None:
             lake = lake_for(server)
             values = rows["stride_1"]
             snapshot = table_of(lake, "s3://lake/large", values, 4096)
-            few = table_of(lake, "s3://lake/small", make_rows(*small), 4096)
             figures["gather_over_memcpy"] = gather_over_memcpy(values.values.reshape(-1, FEATURES), pairs)
             figures |= both({label: over_bare(snapshot, rows[label], pairs) for label in STRIDES})
             _show(figures)
-            ours = {
-                label: on_peers_rows(few, make_rows(*small, stride), pairs)
-                for label, stride in STRIDES.items()
-            }
+            ours = {}
+            for label, stride in STRIDES.items():
+                fewer = peers_rows(*small, stride)
+                few = table_of(lake, f"s3://lake/{label}", fewer, 4096)
+                ours[label] = on_peers_rows(few, fewer, pairs)
             figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", values, 65536), pairs)
             entities = {label: mixing(snapshot, stride, 400) for label, stride in STRIDES.items()}
             figures |= both({label: {"entities_over_uniform": it} for label, it in entities.items()})
@@ -391,19 +366,6 @@ def main() -> None:
         figures={**figures, "pairs": pairs, "load": load, "peak_rss_mb": round(peak.mb, 1)},
         peers=peers,
     )
-
-
-def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Ours ÷ the best of each group, of those whose windows are proven to be ours."""
-    there = {name: it[label] for name, it in peers.items() if it.get(label, {}).get("same_windows")}
-    theirs = {name: it["over_bare_gather"] for name, it in there.items()}
-    groups = {
-        "windows_over_best_peer": BEST_OF,
-        "windows_over_window_libraries": LIBRARIES,
-        "windows_over_dataloader_getitems": ("dataloader_getitems",),
-    }
-    speeds = {name: [theirs[it] for it in group if it in theirs] for name, group in groups.items()}
-    return {name: ours / max(found) for name, found in speeds.items() if found}
 
 
 def _show(figures: dict[str, float]) -> None:

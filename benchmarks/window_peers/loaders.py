@@ -58,7 +58,8 @@ def huggingface(rows: Rows) -> Pass:
         for start in starts:
             yield {"window": flat[start : start + LENGTH]}
 
-    dataset = IterableDataset.from_generator(windows).shuffle(seed=0, buffer_size=10_000)
+    shuffled = {"buffer_size": 10_000, "max_buffer_input_shards": 1}  # there is one: no thread per example
+    dataset = IterableDataset.from_generator(windows).shuffle(seed=0, **shuffled)
 
     def batches() -> Iterator[torch.Tensor]:
         held = []

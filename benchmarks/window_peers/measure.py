@@ -1,6 +1,8 @@
 """Measure one peer in its own process: pairs of the bare loop and the peer, one after the other.
 
-    python -m benchmarks.window_peers.measure NAME SERIES ROWS PAIRS
+    python -m benchmarks.window_peers.measure NAME SERIES WINDOWS PAIRS
+
+WINDOWS are those of each series, at each stride.
 
 Prints one line of JSON: for each stride windows per second, the median of (peer ÷ bare loop), and the proof
 of its windows.
@@ -17,7 +19,7 @@ from functools import partial
 import torch
 
 from benchmarks.window_peers import libraries, loaders
-from benchmarks.window_peers.rows import HORIZON, Pass, Rows, bare, make_rows, proof
+from benchmarks.window_peers.rows import HORIZON, LENGTH, Pass, Rows, bare, make_rows, proof
 
 PEERS: dict[str, Callable[[Rows], Pass]] = {
     "dataloader": loaders.dataloader,
@@ -31,6 +33,11 @@ PEERS: dict[str, Callable[[Rows], Pass]] = {
 }
 STRIDES = {"stride_1": 1, "stride_horizon": HORIZON}
 _LEAST_S = 0.2
+
+
+def peers_rows(series: int, windows: int, stride: int) -> Rows:
+    """As many rows as make so many windows of each series."""
+    return make_rows(series, (windows - 1) * stride + LENGTH, stride)
 
 
 def windows_per_s(batches: Pass) -> float:
@@ -59,12 +66,12 @@ def beside_bare(batches: Pass, rows: Rows, pairs: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    name, series, count, pairs = sys.argv[1], *map(int, sys.argv[2:])
+    name, series, windows, pairs = sys.argv[1], *map(int, sys.argv[2:])
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     found = {}
     for label, stride in STRIDES.items():
-        rows = make_rows(series, count, stride)
+        rows = peers_rows(series, windows, stride)
         batches = PEERS[name](rows)
         found[label] = {"proof": proof(batches()), **beside_bare(batches, rows, pairs)}
     print(json.dumps(found))

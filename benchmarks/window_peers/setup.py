@@ -73,8 +73,8 @@ def install() -> None:
     for peer, packages in PACKAGES.items():
         shutil.rmtree(FOLDER / peer, ignore_errors=True)
         (FOLDER / peer).mkdir(parents=True)
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        command += ["--target", str(FOLDER / peer), *packages]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+        command += ["--only-binary", ":all:", "--target", str(FOLDER / peer), *packages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         _failure(peer).write_text(why := done.stderr.strip()[-300:] if done.returncode else "")
         print(peer, why or "is there", flush=True)

@@ -1,0 +1,48 @@
+"""Run peers, each in a process of its own, and set ours beside the best of each group."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks.window_peers import setup
+
+BEST_OF = ("dataloader", "huggingface", "darts", "neuralforecast")
+LIBRARIES = ("pytorch_forecasting", "gluonts", "mosaicml_streaming")
+PEER_S = 1800
+"""A peer that takes longer hangs."""
+
+
+def peer(name: str, series: int, windows: int, pairs: int) -> dict[str, Any]:
+    """What its own process says of each stride, or why it is absent."""
+    if why := setup.missing(name):
+        return {"absent": why}
+    command = [sys.executable, "-m", "benchmarks.window_peers.measure", name, series, windows, pairs]
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PEER_S,
+            env=setup.environment(name),
+        )
+    except subprocess.TimeoutExpired:
+        return {"absent": f"it did not end within {PEER_S} s"}
+    if done.returncode:
+        return {"absent": (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Ours ÷ the best of each group, of those whose windows are proven to be ours."""
+    there = {name: it[label] for name, it in peers.items() if it.get(label, {}).get("same_windows")}
+    theirs = {name: it["over_bare_gather"] for name, it in there.items()}
+    groups = {
+        "windows_over_best_peer": BEST_OF,
+        "windows_over_window_libraries": LIBRARIES,
+        "windows_over_dataloader_getitems": ("dataloader_getitems",),
+    }
+    speeds = {name: [theirs[it] for it in group if it in theirs] for name, group in groups.items()}
+    return {name: ours / max(found) for name, found in speeds.items() if found}
