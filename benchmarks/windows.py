@@ -3,10 +3,11 @@
     python -m benchmarks.windows [--quick] [--setup] [--pairs N]
 
 Windows of 96 + 24 rows of 7 float32 columns, batches of 256, shuffled, one thread for PyTorch. Whatever is
-compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least, 3
-with `--quick`), so that a machine that grows slower does so for both. `load` is the machine's when it
-ended: on a machine of 2 cores it should be below 2. Where windows start one row apart and where they start
-a horizon apart, figures end in `_stride_1` and `_stride_horizon`; the smaller is the figure without it.
+compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least; with
+`--quick` 3, and 1 beside peers), so that a machine that grows slower does so for both. `load` is the
+machine's when it ended: on a machine of 2 cores it should be below 2. Where windows start one row apart and
+where they start a horizon apart, figures end in `_stride_1` and `_stride_horizon`; the smaller is the figure
+without it.
 
 The allocator is set as training sets it for its ranks, for peers and the bare loop too.
 
@@ -354,7 +355,7 @@ def main() -> None:
             _show(figures)
         finally:
             server.stop()
-    peers = {name: peer(name, *small, pairs) for name in PEERS}
+    peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS}
     for found in peers.values():
         for label in STRIDES.keys() & found.keys():
             found[label]["same_windows"] = found[label].pop("proof") == list(ours[label]["proof"])

@@ -58,6 +58,7 @@ PACKAGES = {
         "cramjam==2.14.0",
         "filelock==3.20.3",
         "huggingface_hub==0.36.2",
+        "pillow==13.0.0",
         "python-snappy==0.7.3",
         "tokenizers==0.22.2",
         "tqdm==4.70.1",
