@@ -72,7 +72,8 @@ def copy_commits(
         target: where to; it must be another repository.
         commit: an id, its first digits, a tag, or "newest"; None: every commit that is whole.
         name: of the run at the target; None: as at the source.
-        progress: told how many commits are done.
+        progress: told how many raw bytes of commits are copied; those that are read, and not stored yet,
+            count half.
 
     Raises:
         RunMissing, CommitMissing, Damaged: there is no such commit, or it cannot be read.
@@ -98,8 +99,11 @@ def copy_commits(
     copied: list[tuple[Commit, Commit]] = []
     writer: RunWriter | None = None
     inheritance: Inheritance | None = None
-    for number, one in enumerate(missing):
-        progress("copying commits", number, len(missing))
+    total, done = sum(it.raw_bytes for it in missing), 0
+    for number, one in enumerate(missing, start=1):
+        what = f"copying bytes, commit {number:,} of {len(missing):,}"
+        progress(what, done, total)
+        done += one.raw_bytes
         try:
             restored = source.restore(run, one.id)
         except (CommitMissing, Damaged) as error:
@@ -110,6 +114,7 @@ def copy_commits(
         if writer is None:
             parent = _parent_at(target.shelf, source, run, theirs)
             writer = _begin(target, name, ours, parent)
+        progress(what, done - one.raw_bytes // 2, total)
         assert restored.manifest is not None
         inheritance = Inheritance(restored.manifest, inheritance)
         new = writer.save_said(
@@ -119,6 +124,7 @@ def copy_commits(
             said=Said.of(restored.commit),
             inheritance=inheritance,
         )
+        progress(what, done, total)
         copied.append((restored.commit, new))
         del restored  # the next one is read into memory before the name is bound anew
     return Copied(name, tuple(copied), len(wanted) - len(missing), tuple(left_out))

@@ -331,3 +331,23 @@ def test_an_encrypted_repository_is_neither_read_nor_written_without_its_key():
         with pytest.raises(WrongKey):
             copy_commits(pair[0], "run", pair[1])
     assert target.runs() == []
+
+
+def test_progress_is_told_in_bytes_of_what_is_still_to_be_copied() -> None:
+    source, target = (Repository.create(FakeStore(), "c/") for _ in range(2))
+    writer = trained(source, steps=1)
+    copy_commits(source, "run", target)
+    for step, rows in ((1, 1000), (2, 10)):
+        writer.save({"w": Tensor.from_numpy(np.full((rows, 8), step, np.float32))}, {}, step=step)
+    steps: list[tuple[str, int, int | None]] = []
+    copy_commits(source, "run", target, progress=lambda *told: steps.append(told))
+    large, small = "copying bytes, commit 1 of 2", "copying bytes, commit 2 of 2"
+    all_bytes = 1010 * 32
+    assert steps == [
+        (large, 0, all_bytes),
+        (large, 16_000, all_bytes),
+        (large, 32_000, all_bytes),
+        (small, 32_000, all_bytes),
+        (small, 32_160, all_bytes),
+        (small, 32_320, all_bytes),
+    ]
