@@ -28,7 +28,7 @@ def repair(
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild a run's head, the list of its commits, that is lost or unreadable, from what is left.
+    """Rebuild a run's head, the list of its commits, that is lost or unreadable or has lost a page.
 
     Commits that were dropped and not collected yet come back too. What only the head knew is lost: tags,
     pins, notes, metrics. A trainer of the run that still lives stops; a resume goes on.
@@ -56,7 +56,7 @@ def repair(
 def _print(results: list["Repaired"], dry_run: bool) -> None:
     out = console()
     if not results:
-        out.print("no run has lost its head: nothing to repair")
+        out.print("no run has lost its head or a page: nothing to repair")
     for result in results:
         for line in sentences(result, dry_run):
             out.print(line)
@@ -96,7 +96,7 @@ def sentences(result: "Repaired", dry_run: bool) -> Iterator[str]:
     if result.forgotten:
         yield (
             f"tags, pins, notes and metrics of {result.forgotten} commits, and where the run was forked from,"
-            " stood in the head alone: they are lost"
+            " stood in what was lost alone"
         )
     yield f"commits that had been dropped may be among them: `carousel checkpoints prune {run}` drops them"
 
