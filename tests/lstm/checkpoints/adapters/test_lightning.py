@@ -1,6 +1,9 @@
 """A real Lightning Trainer whose fit is cut off goes on as if it had never been."""
 
+import re
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +192,29 @@ def test_what_is_no_plain_data_is_refused_by_its_path(bucket: Bucket) -> None:
 
     with pytest.raises(NotStorable, match=r"mine.*Cut"):
         fit(lightning_checkpoint(Repository.create(bucket, "c/"), "run"), Odd())
+
+
+def test_the_example_of_the_page_runs(bucket: Bucket, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "checkpoints-in-pytorch.md").read_text()
+    (block,) = re.findall(r"## In Lightning\n\n```python\n(.*?)```", page, re.DOTALL)
+
+    class Tested(Model):
+        def validation_step(self, batch: Any, index: int) -> None:
+            self.log("val_loss", self.head(self.layer(batch[0])).square().mean())
+
+        def test_step(self, batch: Any, index: int) -> None:
+            self.log("test_loss", self.head(self.layer(batch[0])).square().mean())
+
+    rows = DataLoader(TensorDataset(torch.randn(STEPS * 8, 40)), 8)
+    data = pl.LightningDataModule.from_datasets(*[rows.dataset] * 3, batch_size=8)
+    names = {
+        "Trainer": partial(
+            pl.Trainer, accelerator="cpu", max_epochs=2, logger=False, default_root_dir=tmp_path
+        ),
+        "repository": Repository.create(bucket, "c/"),
+        "module": Tested(),
+        "data": data,
+    }
+    for _ in range(2):  # begun, then gone on with
+        exec(block, globals() | names)
+    assert any("best" in commit.tags for commit in names["repository"].commits("my-run"))

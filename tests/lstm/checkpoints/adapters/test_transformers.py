@@ -1,6 +1,8 @@
 """A real Trainer of Hugging Face's transformers that is cut off goes on as if it had never been."""
 
+import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +153,26 @@ def test_a_failed_save_is_raised_at_the_next_step(bucket: Bucket, tmp_path: Path
     ):
         trained.train()
     assert trained.state.global_step < EPOCHS * STEPS
+
+
+def test_the_example_of_the_page_runs(bucket: Bucket, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "checkpoints-in-pytorch.md").read_text()
+    (block,) = re.findall(r"## In Hugging Face's Trainer\n\n```python\n(.*?)```", page, re.DOTALL)
+    quick = partial(
+        transformers.TrainingArguments,
+        use_cpu=True,
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+    )
+    names = {
+        "Trainer": transformers.Trainer,
+        "TrainingArguments": quick,
+        "folder": str(tmp_path),
+        "repository": Repository.create(bucket, "c/"),
+        "model": begun(),
+        "rows": [{"x": torch.ones(40), "labels": torch.zeros(1)} for _ in range(STEPS * 8)],
+    }
+    for _ in range(2):  # begun, then gone on with
+        exec(block, globals() | names)
+    assert [commit.step for commit in names["repository"].commits("my-run")] == [EPOCHS * STEPS]
