@@ -28,6 +28,7 @@ from storage.local import LocalServer
 from storage.object_access import client
 from storage.objects import Access, Bucket
 
+from .balance import pytest_xdist_make_scheduler  # noqa: F401 - a hook
 from .folder import Folder
 
 KMS_KEY = "tests"

@@ -125,7 +125,7 @@ def test_stop_ends_commands_and_servers_and_leaves_their_data(idle, capsys, tmp_
     assert run([*idle, "s3", "start"]) == 0
     with worker(root) as process:
         assert run([*idle, "stop", "--force"]) == 0
-        process.wait(5)
+        process.wait()
     text = capsys.readouterr().out
     assert f"process {process.pid}" in text
     assert "`carousel resume waves` goes on" in text
@@ -143,7 +143,7 @@ def test_who_does_not_end_is_killed_only_by_force(tmp_path):
         assert process.poll() is None
         (line,) = halt(tmp_path, force=True, patience_s=0.2)
         assert "was killed" in line
-        process.wait(5)
+        process.wait()
 
 
 def test_stop_ends_nobody_whose_pid_only_stands_in_a_record(tmp_path):
