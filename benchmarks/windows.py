@@ -29,8 +29,6 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
   `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷
   bytes of the needed column chunks − 1
 - `entities_over_uniform`: distinct series per batch at the default pool ÷ of a uniform shuffle
-- `rank_load_2`, `_3`, `_8`, `_48`: windows of the most loaded rank of a batch ÷ the mean − 1, mean over
-  batches
 """
 
 import argparse
@@ -300,19 +298,6 @@ def mixing(snapshot: Snapshot, stride: int, most: int) -> float:
     return distinct(series) / distinct(np.random.default_rng(0).permutation(series))
 
 
-def rank_load(snapshot: Snapshot) -> dict[str, float]:
-    """How much more than the mean the most loaded rank has, by number of ranks."""
-    plan = plan_of(snapshot, 1)
-    schedule = Schedule(plan, "train", seed=0, batch_size=BATCH, rank=0, ranks=1, shuffled=True)
-    lanes = schedule.order(0).merge(0, min(plan.windows("train"), 400 * BATCH)).lanes
-    whole = lanes[: len(lanes) // BATCH * BATCH].reshape(-1, BATCH)
-    found = {}
-    for ranks in (2, 3, 8, 48):
-        most = [np.bincount(batch % ranks, minlength=ranks).max() for batch in whole]
-        found[f"rank_load_{ranks}"] = float(np.mean(most)) * ranks / BATCH - 1
-    return found
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -350,9 +335,6 @@ def main() -> None:
             figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", values, 65536), pairs)
             entities = {label: mixing(snapshot, stride, 400) for label, stride in STRIDES.items()}
             figures |= both({label: {"entities_over_uniform": it} for label, it in entities.items()})
-            figures |= rank_load(snapshot)
-            peak.sample()
-            _show(figures)
         finally:
             server.stop()
     peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS}

@@ -22,13 +22,16 @@ from lstm.windows.errors import BadRecording
 from storage.errors import UserError
 from storage.local_files import LocalFiles
 from storage.object_access import Access
-from storage.object_errors import NotFound, Truncated
+from storage.object_errors import NotFound, TooLong, Truncated
 from storage.objects import Bucket
 from storage.tables.protocol import DataFile
 
 Fetch = Callable[[str], bytes]
-"""Reads the object of an address. Raises NotFound, Truncated, or ValueError: no address that may be read."""
+"""Reads the object of an address. Raises NotFound, TooLong, Truncated, or ValueError: no address that may be
+read."""
 
+_LARGEST = 1 << 30
+"""Bytes of an object that is taken for a recording."""
 _AT_ONCE = 16
 """Recordings that are fetched or decoded at a time."""
 
@@ -45,10 +48,10 @@ def fetch_from(access: Access, folder: Path | None) -> Fetch:
         scheme, _, rest = address.partition("://")
         name, _, key = rest.partition("/")
         if scheme == "s3" and name and key:
-            return buckets.setdefault(name, Bucket(name, access)).get(key).data
+            return buckets.setdefault(name, Bucket(name, access)).get(key, _LARGEST).data
         if folder is None or "://" in address:
             raise ValueError("recordings are found at s3://bucket/key")
-        return files.get(str(folder / address).removeprefix("/")).data
+        return files.get(str(folder / address).removeprefix("/"), _LARGEST).data
 
     return fetch
 
@@ -144,7 +147,7 @@ class Recordings:
             return bytes(cell.as_buffer())
         try:
             data = self._fetch(cell.as_py())
-        except (NotFound, Truncated, ValueError) as error:
+        except (NotFound, TooLong, Truncated, ValueError) as error:
             raise self._bad(number, file, f"cannot be fetched from {cell.as_py()!r}: {error}") from error
         with self._lock:
             self.fetched += len(data)

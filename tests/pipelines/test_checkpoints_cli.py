@@ -158,7 +158,7 @@ def test_gc_reads_each_manifest_once_ever_and_tells_of_a_file_it_cannot_use(chec
 def test_verify_finds_a_flipped_bit_only_when_it_reads_the_data(checkpoints, repository):
     assert "6 commits of 1 runs: intact" in checkpoints("verify").out
     (pack, size) = next(it for it in repository.shelf.files.list("packs/"))
-    data = bytearray(repository.shelf.files.get(pack).data)
+    data = bytearray(repository.shelf.files.get(pack, size).data)
     data[size // 2] ^= 1
     repository.shelf.files.put(pack, bytes(data))
     assert checkpoints("verify").code == 0
