@@ -110,6 +110,21 @@ def checkpoints(carousel, repository, tmp_path, monkeypatch):
     return call
 
 
+@pytest.fixture(scope="session")
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings of the run `waves`, which is trained to its end: once, for all tests that only look at it.
+
+    Their files are tested by one process, for that: tests/balance.py.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    config = folder / "waves.yaml"
+    config.write_text(CONFIG)
+    rows = write(waves(), folder / "waves.parquet")
+    for command in (["ingest", str(rows)], ["train"]):
+        assert run(["--root", str(root), "--quiet", *command, "-c", str(config)]) == 0
+    return config
+
+
 def write(rows: pa.Table, path: Path) -> Path:
     parquet.write_table(rows, path)
     return path

@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,9 +112,19 @@ def test_the_embedded_server_starts_answers_and_stops(capsys, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory):
-    """A root of its own; Prefect's database is made once in it."""
-    return tmp_path_factory.mktemp("lasting")
+def lasting(api, tmp_path_factory):
+    """A root of its own, where no server runs; Prefect's database, which takes long to make, is a copy."""
+    root = tmp_path_factory.mktemp("lasting")
+    folder = folder_of(PrefectApi, root)
+    folder.mkdir()
+    database = "prefect.db"
+    with (
+        closing(sqlite3.connect(api.folder / database)) as source,
+        closing(sqlite3.connect(folder / database)) as copy,
+    ):
+        source.backup(copy)
+    (folder / "complete").touch()
+    return root
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

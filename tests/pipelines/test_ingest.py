@@ -104,32 +104,29 @@ def test_a_table_without_an_entity_and_its_address_on_another_server(carousel, r
     assert ENTITY_PROPERTY not in table_at(root, "s3://lake/one-series").properties
 
 
-def test_an_ingest_that_is_killed_goes_on_where_it_was(root, tmp_path):
+def test_an_ingest_that_is_killed_goes_on_where_it_was(carousel, root, tmp_path, monkeypatch):
     rows = waves(series=4, hours=400)
     (tmp_path / "waves.csv").write_text(text_of(rows))
     uri = "s3://lake/killed"
-    command = ["--root", str(root), "ingest", str(tmp_path / "waves.csv"), "--table", uri]
-    command += ["--entity", "series", "--json"]
+    command = ["ingest", str(tmp_path / "waves.csv"), "--table", uri, "--entity", "series", "--json"]
     code = (
         "import os, signal, sys; from pipelines.cli import run; from pipelines.sources import body\n"
         "from storage.tables.delta import DeltaTable; body.PIECE_BYTES = 20_000; calls = []\n"
         "def append(self, *a, inner=DeltaTable.append, **k):\n"
         "    calls.append(1); len(calls) > 2 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return inner(self, *a, **k)\n"
-        "if len(sys.argv) > 1: DeltaTable.append = append\n"
-        f"sys.exit(run({command!r}))"
+        "DeltaTable.append = append\n"
+        f"sys.exit(run({['--root', str(root), *command]!r}))"
     )
 
-    def ingest(*die: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-c", code, *die], capture_output=True, text=True, check=False)
-
-    killed = ingest("die")
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     landed = sum(file.rows for file in table_at(root, uri).snapshot().files)
     assert 0 < landed < rows.num_rows
-    done = ingest()
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    monkeypatch.setattr(body, "PIECE_BYTES", 20_000)
+    done = carousel(*command)
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
     assert (answer["known"], answer["added"]) == (landed, rows.num_rows - landed)
     snapshot = table_at(root, uri).snapshot()
     assert (

@@ -1,49 +1,31 @@
 """`--json`: every answer that a script may want is one JSON document on standard output."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from pipelines.cli import run
 
-from .conftest import CONFIG, waves, write
-
-
-@pytest.fixture(scope="module")
-def config(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Settings of a run that is trained."""
-    folder = tmp_path_factory.mktemp("json")
-    path = folder / "carousel.yaml"
-    path.write_text(
-        CONFIG.replace("run: waves", "run: scripted").replace("s3://lake/", "s3://lake/scripted/")
-    )
-    common = ["--root", str(root), "--quiet"]
-    rows = write(waves(), folder / "waves.parquet")
-    assert run([*common, "ingest", str(rows), "-c", str(path)]) == 0
-    assert run([*common, "train", "-c", str(path)]) == 0
-    return path
-
 
 @pytest.mark.parametrize(
     ("command", "holds"),
     [
-        ("tables list", "s3://lake/scripted/waves"),
-        ("tables show s3://lake/scripted/waves", "columns"),
-        ("tables snapshots s3://lake/scripted/waves", "operation"),
-        ("checkpoints list", "scripted"),
-        ("checkpoints list scripted", "raw_bytes"),
-        ("checkpoints show scripted/newest", "tensors"),
-        ("evaluate scripted", "baselines"),
+        ("tables list", "s3://lake/waves"),
+        ("tables show s3://lake/waves", "columns"),
+        ("tables snapshots s3://lake/waves", "operation"),
+        ("checkpoints list", "waves"),
+        ("checkpoints list waves", "raw_bytes"),
+        ("checkpoints show waves/newest", "tensors"),
+        ("evaluate waves", "baselines"),
         ("score", "skipped"),
         ("score", "unmeasured"),
-        ("resume scripted", "budget"),
+        ("resume waves", "budget"),
         ("status", "parts"),
         ("config check", "memory_mib"),
     ],
 )
-def test_an_answer_is_one_document(command, holds, carousel, config):
-    answer = carousel("--quiet", *command.split(), "--json", "-c", config)
+def test_an_answer_is_one_document(command, holds, carousel, trained):
+    answer = carousel("--quiet", *command.split(), "--json", "-c", trained)
     assert answer.code == 0, answer.err
     assert holds in json.dumps(json.loads(answer.out))
     assert answer.err == ""

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
 
+from lstm.training.start import begin
 from pipelines.config.load import load
 from pipelines.flows import train as training
 from pipelines.runs.nightly import dated_name, dated_runs, runs_of
 from pipelines.surroundings.session import flow_session
+from storage.checkpoints import Repository
 from storage.errors import UserError
+from storage.objects import Bucket
 
 from .conftest import CONFIG, waves, write
 
@@ -64,11 +66,10 @@ def test_a_run_that_cannot_go_on_keeps_no_later_night_from_training(
     assert carousel("ingest", write(waves(), tmp_path / "waves.parquet"), "-c", str(path)).code == 0
     config = load(path)
     old = config.named(dated_name(scheduled, date(2026, 1, 2)))
-    whole = training.launch
-    monkeypatch.setattr(training, "launch", partial(_cut_short, whole))
-    with pytest.raises(RuntimeError, match="cut short"):
-        training.train(old, root)
-    monkeypatch.setattr(training, "launch", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "launch", _cut_short)
+        with pytest.raises(RuntimeError, match="cut short"):
+            training.train(old, root)
 
     def gone(*arguments, **options):
         raise UserError("snapshot 0 is gone")
@@ -86,13 +87,12 @@ def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
 
     source = write(waves(), tmp_path / "waves.parquet")
     assert carousel("ingest", source, "-c", str(tmp_path / "carousel.yaml")).code == 0
-    whole = training.launch
 
-    monkeypatch.setattr(training, "launch", partial(_cut_short, whole))
-    assert train_nightly(return_state=True).is_failed()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "launch", _cut_short)
+        assert train_nightly(return_state=True).is_failed()
     assert "nothing to score with" in _message(score_hourly(return_state=True))
 
-    monkeypatch.setattr(training, "launch", whole)
     tonight = dated_name(scheduled, TODAY)
     assert f"run {tonight}: 6 steps" in _message(train_nightly(return_state=True))
     assert "finished already" in _message(train_nightly(return_state=True))
@@ -100,15 +100,17 @@ def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
     assert "nothing new" in _message(score_hourly(return_state=True))
 
 
-def _cut_short(launch, *arguments, on_event, **options):
-    """As soon as ranks have begun: the few steps of these runs are soon done."""
-
-    def until_it_has_begun(event) -> None:
-        if event["event"] == "started":
-            raise RuntimeError("cut short")
-        on_event(event)
-
-    return launch(*arguments, on_event=until_it_has_begun, **options)
+def _cut_short(job, lake, *, attempt, resume, data, **options):
+    """What rank 0 does first, and no more: the run has its commit of step 0."""
+    begin(
+        job,
+        lake,
+        data,
+        Repository.open(Bucket(job.bucket, lake.access), job.repository),
+        attempt=attempt,
+        resume=resume,
+    )
+    raise RuntimeError("cut short")
 
 
 def _message(state) -> str:

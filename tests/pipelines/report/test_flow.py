@@ -11,39 +11,16 @@ from lstm.training.start import begin
 from pipelines.config.load import load
 from pipelines.surroundings.connect import connect
 from storage.tables import open_table
-from tests.pipelines.conftest import CONFIG, HOURS, waves, write
+from tests.pipelines.conftest import HOURS, waves, write
 from tests.pipelines.test_flows import filtered
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "waves.yaml"
-    path.write_text(CONFIG)
-    return path
-
-
 @pytest.fixture
-def ingested(carousel, config, tmp_path):
-    """The table of all runs here."""
-    assert carousel("ingest", write(waves(), tmp_path / "waves.parquet"), "-c", config).code == 0
-    return config
-
-
-@pytest.fixture
-def trained(carousel, ingested):
-    """The run `waves`, trained once for all tests that look at it, elsewhere too."""
-    if carousel("checkpoints", "list", "waves").code:
-        done = carousel("train", "-c", ingested)
-        assert done.code == 0, done.err
-    return ingested
-
-
-@pytest.fixture
-def begun(carousel, ingested, root):
+def begun(trained, root):
     """Begin a run without training it: it has its commit of step 0 and nothing else."""
 
     def make(run: str, *assignments: str):
-        settings = load(ingested, assignments=[f"run={run}", *assignments])
+        settings = load(trained, assignments=[f"run={run}", *assignments])
         connection = connect(settings.storage, root)
         table = open_table(connection.lake, settings.table.uri)
         job = settings.job(table.snapshot().id)
@@ -147,10 +124,10 @@ def test_without_test_windows_the_forecasts_are_of_others_and_nothing_is_compare
     assert len(figures["forecasts"]["series"]) == 3
 
 
-def test_a_table_that_is_gone_leaves_what_the_run_itself_holds(carousel, begun, root, tmp_path, ingested):
+def test_a_table_that_is_gone_leaves_what_the_run_itself_holds(carousel, begun, root, tmp_path, trained):
     assert (
         carousel(
-            "ingest", write(waves(), tmp_path / "w.parquet"), "-c", ingested, "-s", "table.uri=s3://lake/gone"
+            "ingest", write(waves(), tmp_path / "w.parquet"), "-c", trained, "-s", "table.uri=s3://lake/gone"
         ).code
         == 0
     )
@@ -164,10 +141,10 @@ def test_a_table_that_is_gone_leaves_what_the_run_itself_holds(carousel, begun, 
     assert figures["checkpoints"]["total_commits"] == 1
 
 
-def test_one_series_without_an_entity_is_all_rows(carousel, begun, root, tmp_path, ingested):
+def test_one_series_without_an_entity_is_all_rows(carousel, begun, root, tmp_path, trained):
     one = waves(1).drop_columns(["series"])
     there = ["-s", "table.uri=s3://lake/one", "-s", "table.entity=null"]
-    done = carousel("ingest", write(one, tmp_path / "one.parquet"), "-c", ingested, *there)
+    done = carousel("ingest", write(one, tmp_path / "one.parquet"), "-c", trained, *there)
     assert done.code == 0, done.err
     begun("one", "table.uri=s3://lake/one", "table.entity=null")
     _, figures = made(carousel, root, "one")
@@ -175,7 +152,7 @@ def test_one_series_without_an_entity_is_all_rows(carousel, begun, root, tmp_pat
     assert [each["name"] for each in figures["scores"]["series"]] == ["all rows"]
 
 
-def test_hostile_entities_and_columns_reach_the_page_as_text(carousel, begun, root, tmp_path, ingested):
+def test_hostile_entities_and_columns_reach_the_page_as_text(carousel, begun, root, tmp_path, trained):
     names = ["<script>alert(1)</script>", "../../x", "</script>"]
     table = waves(3)
     renamed = pa.array([names[int(name[1:])] for name in table["series"].to_pylist()])
@@ -186,7 +163,7 @@ def test_hostile_entities_and_columns_reach_the_page_as_text(carousel, begun, ro
         table.set_column(0, "series", renamed).take(order).rename_columns(["series", "time", "load", "temp"])
     )
     there = "table.uri=s3://lake/hostile"
-    done = carousel("ingest", write(table, tmp_path / "hostile.parquet"), "-c", ingested, "-s", there)
+    done = carousel("ingest", write(table, tmp_path / "hostile.parquet"), "-c", trained, "-s", there)
     assert done.code == 0, done.err
     begun("hostile", there)
     text, figures = made(carousel, root, "hostile")

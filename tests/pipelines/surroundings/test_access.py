@@ -96,12 +96,20 @@ def lose_the_last_commit(connection, run: str) -> None:
         connection.bucket.delete(f"{connection.prefix}/{pack_key(pack)}")
 
 
-def test_two_ranks_train_and_resume_and_are_evaluated_and_scored(carousel, config, reader, root):
+def test_two_ranks_that_lost_their_last_packs_train_on_and_are_evaluated_and_scored(
+    carousel, config, reader, root
+):
     trained = carousel("train", "-c", config, "-s", "training.ranks=2")
     assert trained.code == 0, trained.err
     connection = connect(load(config).storage, root)
     lose_the_last_commit(connection, "far")
-    for command in (["resume", "far"], ["evaluate", "far"], ["score", "-c", config]):
+    done = carousel("resume", "far")
+    assert done.code == 0, done.err
+    assert "passed over far/" in done.err
+    assert "finished at step 6 (budget)" in done.err
+    again = carousel("resume", "far")
+    assert (again.code, "nothing is left to train" in again.out) == (0, True)
+    for command in (["evaluate", "far"], ["score", "-c", config]):
         done = carousel(*command)
         assert done.code == 0, done.err
     forecasts = open_table(connection.lake, "s3://lake/far-forecasts").snapshot()

@@ -54,22 +54,17 @@ def test_an_unused_root_says_so_and_is_not_made(idle, capsys, tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_runs_and_servers_are_told(carousel, root, tmp_path):
-    config = tmp_path / "waves.yaml"
-    config.write_text(CONFIG.replace("run: waves", "run: told"))
-    rows = write(waves(), tmp_path / "waves.parquet")
-    assert carousel("ingest", rows, "-c", config).code == 0
-    assert carousel("train", "-c", config).code == 0
-    told = json.loads(carousel("status", "--json", "-c", config).out)
-    (found,) = [it for it in told["runs"]["runs"] if it["run"] == "told"]
+def test_runs_and_servers_are_told(carousel, trained):
+    told = json.loads(carousel("status", "--json", "-c", trained).out)
+    (found,) = [it for it in told["runs"]["runs"] if it["run"] == "waves"]
     assert (found["state"], found["step"], found["steps"]) == ("finished", 6, 6)
     assert {it["name"]: it["kept"] for it in told["servers"]} == {"S3 server": True, "Prefect's UI": True}
     assert told["commands"] == []
     assert told["parts"]["logs"]["files"] >= 1
     assert told["parts"]["s3"]["bytes"] > 10_000
-    text = carousel("status", "-c", config).out
+    text = carousel("status", "-c", trained).out
     assert [
-        word for word in ("told", "finished", "6/6", "until carousel stop", "s3") if word not in text
+        word for word in ("waves", "finished", "6/6", "until carousel stop", "s3") if word not in text
     ] == []
 
 
