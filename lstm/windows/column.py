@@ -16,7 +16,7 @@ SCALED_BY: tuple[ScaledBy, ...] = ("none", "global", "series", "window")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One column of a table as windows hold it. Null and NaN both count as missing."""
+    """One column of a table as windows hold it. Null, NaN and a list that holds one are missing."""
 
     name: str
     """As the table calls it."""

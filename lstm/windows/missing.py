@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lstm.windows.column import Column
 from lstm.windows.column_types import check_columns
-from lstm.windows.columns import Keys, features_of
+from lstm.windows.columns import Keys, features_of, list_value
 from lstm.windows.packing import pack, unpack
 from lstm.windows.segments import Pieces
 from lstm.windows.sums import Sums
@@ -28,7 +28,7 @@ from storage.checkpoints.canonical import dumps
 from storage.objects import Bucket, NotFound
 from storage.tables.protocol import DataFile, Snapshot
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the same column would be described differently."""
 _THREADS = 8
 """Requests at once: they wait more than they compute."""
@@ -190,6 +190,12 @@ def scan_missing(
 
 
 def missing(column: pa.ChunkedArray[Any]) -> NDArray[np.bool_]:
-    """[n] whether a value is null or NaN."""
-    found = pc.is_null(column, nan_is_null=True).combine_chunks()
-    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+    """[n] whether a value is null or NaN; of a list: whether it, or any number in it, is."""
+    cells = column.combine_chunks()
+    found = np.array(pc.is_null(cells, nan_is_null=True).to_numpy(zero_copy_only=False), np.bool_)
+    if list_value(column.type) is not None:
+        counts = pc.list_value_length(cells).fill_null(0).to_numpy(zero_copy_only=False)
+        owner = np.repeat(np.arange(len(found)), np.where(found, 0, counts))
+        inside = pc.is_null(pc.list_flatten(cells), nan_is_null=True)
+        found[owner[np.asarray(inside.to_numpy(zero_copy_only=False), np.bool_)]] = True
+    return found

@@ -220,6 +220,28 @@ def test_error_names_the_column_the_file_the_row_and_the_remedy():
     make_plan(full, WindowSpec(context=4, horizon=2), SplitSpec(), OrderSpec())
 
 
+@given(
+    st.dictionaries(
+        st.integers(0, 39), st.sampled_from([None, [1.0, None], [np.nan, 2.0], [None, None]]), max_size=9
+    ),
+    st.sampled_from([pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.list_(pa.float64(), 2)]),
+)
+@settings(deadline=None, max_examples=30)
+def test_a_list_is_missing_where_any_of_its_numbers_is(holes, kind):
+    lists = [holes.get(row, [1.0, 2.0]) for row in range(40)]
+    snapshot = in_groups(pa.table({"t": range(40), "v": pa.array(lists, kind)}), 7)
+    window, split = WindowSpec(context=2, horizon=1), SplitSpec(validation=0, test=0)
+    column = Column(name="v", width=2, nulls="drop_window")
+    plan = plan_of(snapshot, None, [column], window, split, None)
+    batches = drain(plan, WindowReader(snapshot, plan, [column]), "train", ranks=1, seed=0, batch_size=8)
+    starts = sorted(start for *_, windows in batches for _, _, start, _, _ in windows)
+    assert starts == [start for start in range(38) if not holes.keys() & {start, start + 1, start + 2}]
+    if holes:
+        refusing = [Column(name="v", width=2, nulls="error")]
+        with pytest.raises(MissingValues, match=f"no value in {len(holes)} of 40 rows"):
+            plan_of(snapshot, None, refusing, window, split, None)
+
+
 def test_a_split_whose_windows_are_all_dropped_is_told():
     rows = pa.table({"t": range(20), "x": pa.array([1.0] * 15 + [None] * 5)})
     index = index_snapshot(
