@@ -9,18 +9,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.block_times import common_step
 from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.foresight import Moments
+from lstm.windows.moves import Blocks, Moves, moves_of
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
-from lstm.windows.segments import Copies
 from lstm.windows.vocabulary import Vocabulary
 from storage.disk_cache import DiskCache
 from storage.tables.protocol import Snapshot
@@ -82,6 +80,7 @@ class WindowReader:
         self._groups = RowGroups(self._decode, lambda: self.budget_bytes - self._reserved)
         self._in_parts = reads_parts(plan)
         self._parts_read = 0
+        self._blocks = Blocks(plan)
 
     @property
     def row_bytes(self) -> int:
@@ -126,12 +125,10 @@ class WindowReader:
         `told` is called with what the block needs: see `Fetches.count`; `moments` says when each row group is
         needed next, for the cache on disk.
         """
-        parts = self.plan.superblocks.parts(np.array([superblock]))
-        held = parts.stored > 0
-        copies = self.plan.segments.copies(parts.first[held], parts.stored[held], parts.offset[held])
+        block = self._blocks[superblock]
         needed = None if moments is None else partial(moments, superblock)
-        self._copy(copies, values, times, self._counted(superblock, told), needed)
-        return common_step(times[: int(parts.stored.sum())], parts.offset[held])
+        self._copy(block.moves, values, times, self._counted(superblock, told), needed)
+        return block.step(times)
 
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
@@ -147,7 +144,7 @@ class WindowReader:
         held = counts > 0
         if held.any():
             copies = self.plan.segments.copies(first[held], counts[held], places[held])
-            self._copy(copies, rows.values, rows.times)
+            self._copy(moves_of(copies), rows.values, rows.times)
 
     def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
         """Takes a row group and how much of it was fetched, and tells of it."""
@@ -165,43 +162,30 @@ class WindowReader:
 
     def _copy(
         self,
-        copies: Copies,
+        moves: Sequence[Moves],
         values: NDArray[np.float32],
         times: NDArray[np.int64],
         count: Callable[[int, int], None] = lambda group, fetched: None,
         needed: Callable[[int], tuple[float, float]] | None = None,
     ) -> None:
-        order = np.argsort(copies.group, kind="stable")
-        group, row, counts, place = (
-            it[order] for it in (copies.group, copies.row, copies.count, copies.place)
-        )
-        edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist()
-        for begin, end in pairwise(edges):
-            number = int(group[begin])
-            span = None
-            if self._in_parts:
-                span = int(row[begin:end].min()), int((row[begin:end] + counts[begin:end]).max())
+        for move in moves:
             until: AbstractContextManager[None] = nullcontext()
             if self.disk is not None and needed is not None:
-                until = self.disk.until(*needed(number))
+                until = self.disk.until(*needed(move.group))
             with until:
-                rows, start, fetched = self._rows_of(number, span)
-            count(number, fetched)
-            for at, n, to in zip(
-                (row[begin:end] - start).tolist(),
-                counts[begin:end].tolist(),
-                place[begin:end].tolist(),
-                strict=True,
-            ):
+                rows, start, fetched = self._rows_of(move)
+            count(move.group, fetched)
+            for row, n, to in move.rows:
+                at = row - start
                 values[to : to + n] = rows.values[at : at + n]
                 times[to : to + n] = rows.times[at : at + n]
 
-    def _rows_of(self, group: int, span: tuple[int, int] | None) -> tuple[Rows, int, int]:
+    def _rows_of(self, move: Moves) -> tuple[Rows, int, int]:
         """All rows of a row group, or a span of them; the number of the first, and what was fetched."""
-        if span is None:
-            rows, fetched = self._groups.get(group)
+        if not self._in_parts:
+            rows, fetched = self._groups.get(move.group)
             return rows, 0, int(fetched)
-        rows = self._decode(group, rows=span)
+        rows = self._decode(move.group, rows=(move.first, move.end))
         with self._lock:
             self._parts_read += 1
-        return rows, span[0], span[1] - span[0]
+        return rows, move.first, move.end - move.first
