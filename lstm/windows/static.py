@@ -1,7 +1,7 @@
 """Static columns: one value per entity, looked up by series, so that windows need not carry it row by row.
 
-An entity's value is the first one that its training rows hold, in order of time; an entity that has no
-training row takes the first of its own rows.
+An entity's value is the first one that its training rows hold, in order of time, and missing where they hold
+none; an entity that has no training row takes the first of its own rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lstm.windows.column import Column
 from lstm.windows.columns import features_of, token_ids
 from lstm.windows.errors import VaryingValues
 from lstm.windows.plan import Plan
-from lstm.windows.training_groups import is_training, read_group
+from lstm.windows.training_groups import is_training, read_group, training_end
 from lstm.windows.vocabulary import Vocabulary
 from storage.tables.protocol import Snapshot
 
@@ -65,7 +65,9 @@ def find_statics(
             sooner = first[times[first] < since[name][owner[first]]]
             since[name][owner[sooner]] = times[sooner]
             found[name][owner[sooner]] = values[sooner]
+    trained, end = _trained(plan), training_end(plan)
     for column in columns:
+        found[column.name][trained & (since[column.name] >= end)] = np.nan  # their future, not theirs yet
         varying = np.flatnonzero(lowest[column.name] < highest[column.name])
         if column.varies == "error" and len(varying):
             raise VaryingValues(
@@ -82,6 +84,12 @@ def find_statics(
         tuple(categories),
         np.nan_to_num(_stacked([found[name] for name in categories], series)).astype(np.int32),
     )
+
+
+def _trained(plan: Plan) -> NDArray[np.bool_]:
+    """[S] which series have training rows."""
+    begun = plan.pieces.first_time < training_end(plan)
+    return plan.trained_on & np.isin(np.arange(len(plan.series)), plan.pieces.series[begun])
 
 
 def _ids(table: pa.Table, column: Column, vocabularies: Mapping[str, Vocabulary]) -> NDArray[np.int32]:

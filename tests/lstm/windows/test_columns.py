@@ -37,12 +37,16 @@ TRAINING = 36
 
 
 def rows_of(names=("a", "b", "c"), poison=False):
-    """Hourly rows of each name; what follows the training rows can be poisoned."""
+    """Hourly rows of each name; what follows the training rows can be poisoned.
+
+    Two static columns have no value in the training rows of the second name.
+    """
     random = np.random.default_rng(4)
     count = HOURS * len(names)
     hour = np.tile(np.arange(HOURS), len(names))
     number = np.repeat(np.arange(len(names)), HOURS)
     late = poison & (hour >= TRAINING)
+    unknown = (number == 1) & (hour < TRAINING)
     kinds = np.array(["sun", "rain", "Snow", "é"])[random.integers(0, 4, count)]
     return pa.table(
         {
@@ -60,6 +64,8 @@ def rows_of(names=("a", "b", "c"), poison=False):
             "frame": pa.array(
                 list(random.standard_normal((count, 3)).astype(np.float32)), pa.list_(pa.float32())
             ),
+            "built": pa.array(np.where(late, 1e6, 1900.0 + number), mask=unknown),
+            "owner": pa.array(np.where(late, "Mallory", "Ann"), mask=unknown),
         }
     )
 
@@ -154,11 +160,19 @@ def naive(frame, first, count):
 
 
 def test_nothing_before_the_boundary_knows_of_poison_after_it(opened):
-    clean, poisoned = (all_of(opened(ALL, rows_of(poison=poison)))[0] for poison in (False, True))
+    columns = (
+        *ALL, Column(name="built", role="static"), Column(name="owner", kind="category", role="static"),
+    )  # fmt: skip
+    clean, poisoned = (all_of(opened(columns, rows_of(poison=poison)))[0] for poison in (False, True))
     assert clean.keys() == poisoned.keys()
     for name, values in clean.items():
         assert np.array_equal(values, poisoned[name], equal_nan=True), name
-    late, _ = all_of(opened(ALL, rows_of(poison=True)), "test")
+    built, owner = clean["static"][:, 1], clean["static_ids"][:, 1]
+    assert np.array_equal(
+        built, np.array([1900, np.nan, 1902], np.float32)[clean["series"]], equal_nan=True
+    )  # b's value is told after the boundary only
+    assert np.array_equal(owner, np.array([2, 0, 2])[clean["series"]])
+    late, _ = all_of(opened(columns, rows_of(poison=True)), "test")
     assert (late["past_ids"][late["past_ids"] > 0] == 1).all()  # hail is in no training row
 
 
@@ -294,6 +308,22 @@ def test_a_static_column_that_varies_is_refused_or_its_first_value_taken(opened)
         opened([Column(name="load"), Column(name="area", role="static", varies="first")], varying())
     )
     assert np.array_equal(seen["static"][:, 0], seen["series"] * HOURS)
+
+
+def test_entities_without_training_rows_take_the_first_value_of_their_own(opened):
+    rows = rows_of()
+    late = rows.filter(
+        pa.array((rows["name"].to_numpy() != "b") | (np.tile(np.arange(HOURS), 3) >= TRAINING))
+    )
+    columns = [Column(name="load"), Column(name="built", role="static")]
+    opening = SplitSpec(validation_from=iso(TRAINING), test_from=iso(48))
+    seen, _ = all_of(opened(columns, late, splits=opening), "test")
+    assert np.array_equal(np.unique(seen["series"]), [0, 1, 2])
+    assert np.array_equal(seen["static"][:, 0], 1900 + seen["series"])
+
+
+def iso(hour):
+    return (pd.Timestamp(0) + pd.Timedelta(hours=hour)).isoformat()
 
 
 @pytest.mark.parametrize(
