@@ -68,6 +68,11 @@ class Column:
             )
 
     @property
+    def cells(self) -> tuple[str, ...]:
+        """What each of its numbers is called; its id, if it is one."""
+        return (self.name,) if self.width == 1 else tuple(f"{self.name}[{i}]" for i in range(self.width))
+
+    @property
     def needs_index(self) -> bool:
         """Whether a plan must know where the column's values are missing."""
         return self.nulls != "mask"

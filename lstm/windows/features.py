@@ -54,9 +54,8 @@ class Features:
         self.cells: tuple[str, ...] = ()
         """What each number of a row is, flags last."""
         for column in self._numbers:
-            first, width = len(self.cells), column.width
-            self.slices[column.name] = slice(first, first + width)
-            self.cells += (column.name,) if width == 1 else tuple(f"{column.name}[{i}]" for i in range(width))
+            self.slices[column.name] = slice(len(self.cells), len(self.cells) + column.width)
+            self.cells += column.cells
         self.cells += tuple(column.name + FLAG for column in self._filled)
         self.ids = tuple(column.name for column in self.columns if column.is_id)
         """What each id of a row is of."""

@@ -40,7 +40,8 @@ class Finish:
             plan: whose windows come.
             statics: values by the plan's series.
             calendar: of the time zone that the series follow.
-            scaling: of the features' numbers; needed if a column is scaled, by series if one is scaled so.
+            scaling: needed if a column is scaled, by series if one is scaled so; its numbers are found by
+                name, and may be more, or in another order.
         """
         self._features, self._context = features, plan.window.context
         self.statics, self._calendar = statics, calendar
@@ -114,15 +115,19 @@ class Finish:
         whole = scaling.whole if isinstance(scaling, SeriesScaling) else scaling
         if not by_series and bool(np.any(self._by == "series")):
             raise ValueError("columns scaled by series need the statistics of fit_series_scaling")
-        numbers = len(whole.columns)
+        place = {cell: number for number, cell in enumerate(whole.columns)}
+        at = np.array([place.get(cell, -1) for cell in self._features.cells], np.int64)
+        scaled = self._by != "none"
+        if lacking := [self._features.cells[cell] for cell in np.flatnonzero(scaled & (at < 0))]:
+            raise ValueError(f"there are no statistics of {', '.join(lacking)}; see fit_scaling")
         level = np.zeros((len(plan.series) if by_series else 1, len(self._by)))
         spread = np.ones_like(level)
-        level[:, :numbers], spread[:, :numbers] = whole.mean, whole.std
+        level[:, scaled] = np.array(whole.mean)[at[scaled]]
+        spread[:, scaled] = np.array(whole.std)[at[scaled]]
         if isinstance(scaling, SeriesScaling):
             mean, std, self.fallen = scaling.of(plan.series)
-            own = np.flatnonzero(self._by == "series")
-            level[:, own], spread[:, own] = mean[:, own], std[:, own]
-        level[:, self._by == "none"], spread[:, self._by == "none"] = 0, 1
+            own = self._by == "series"
+            level[:, own], spread[:, own] = mean[:, at[own]], std[:, at[own]]
         spread[spread == 0] = 1
         return level.astype(np.float32), spread.astype(np.float32)
 

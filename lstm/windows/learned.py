@@ -45,23 +45,22 @@ class Learned:
         return cls({vocabulary.column: vocabulary for vocabulary in read}, scaling)
 
     def check(self, columns: Sequence[Column]) -> None:
-        """Make sure that it was learned of these columns.
+        """Make sure that it was learned of these columns, in any order, and maybe of others too.
 
         Raises:
             WindowError: a category or the statistics of scaled columns are lacking.
         """
         lacking = [it.name for it in columns if it.kind == "category" and it.name not in self.vocabularies]
-        known = _cells(self.scaling)
+        known = set(_cells(self.scaling))
         scaled = [it for it in columns if it.scaling != "none"]
-        lacking += [it.name for it in scaled if it.name not in known and f"{it.name}[0]" not in known]
+        lacking += [it.name for it in scaled if not known.issuperset(it.cells)]
         lacking += [
             it.name for it in scaled if it.scaling == "series" and not isinstance(self.scaling, SeriesScaling)
         ]
         if lacking:
             raise WindowError(
                 f"nothing was learned of the columns {', '.join(dict.fromkeys(lacking))}; leave `learned` "
-                "out "
-                "to learn it of this table's training rows"
+                "out to learn it of this table's training rows"
             )
 
 
