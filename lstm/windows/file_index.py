@@ -21,7 +21,7 @@ from lstm.windows.runs import Entity, runs_of
 from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import DataFile, Snapshot
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the same file would be indexed differently."""
 
 
@@ -42,7 +42,7 @@ class FileIndex:
     last_time: NDArray[np.int64]
     regular: NDArray[np.bool_]
     steps: dict[int, int]
-    """How often the most usual times between neighbouring rows of an entity occur."""
+    """How often the most usual times between neighbouring rows of a piece occur."""
 
     def to_bytes(self) -> bytes:
         """Canonical JSON; "file_groups" stands there only for several files."""

@@ -17,9 +17,10 @@ from lstm.windows.columns import Keys, keys_for, times_of
 from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
+from lstm.windows.interval import usual_step
 from lstm.windows.missing import Missing, load_missing
 from lstm.windows.runs import Entity
-from lstm.windows.segments import Pieces
+from lstm.windows.segments import Links, Pieces
 from lstm.windows.sorted_rows import SortedRows, in_order
 from storage.objects import Bucket
 from storage.tables.protocol import Snapshot
@@ -38,13 +39,15 @@ class SequenceIndex:
     piece_regular: NDArray[np.bool_]
     """[n pieces] whether all steps inside a piece are equal, so that its times follow from its ends."""
     interval: int
-    """The most usual time between neighbouring rows of a series."""
+    """The most usual time between neighbouring rows of a series, whatever pieces they lie in."""
     scanned: int
     """Files that the cache did not know."""
     columns: tuple[Column, ...] = ()
     """Those whose null policy needs to know where values are missing."""
     missing: Mapping[str, Missing] = field(default_factory=dict)
     """By name of these columns: where."""
+    links: Links | None = None
+    """How the pieces follow each other, where that had to be known; None: nobody asked yet."""
 
     def group_times(self, group: int) -> NDArray[np.int64]:
         """[rows] times of one row group, read from the table."""
@@ -116,6 +119,7 @@ def index_snapshot(
         first_time=found["first_time"],
         last_time=found["last_time"],
     )
+    interval, links = usual_step(steps, pieces, keys.max_gap)
     asked = tuple(column for column in as_columns(columns) if column.needs_index)
     return SequenceIndex(
         snapshot=snapshot,
@@ -123,10 +127,11 @@ def index_snapshot(
         series=series,
         pieces=pieces,
         piece_regular=found["regular"],
-        interval=max(steps, key=lambda step: (steps[step], -step)) if steps else 1,
+        interval=interval,
         scanned=loaded.scanned,
         columns=asked,
         missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
+        links=links,
     )
 
 

@@ -18,7 +18,7 @@ def check_overlaps(index: SequenceIndex) -> Links:
         DuplicateRows: one (entity, time) stands in two row groups.
         UnsortedTable: row groups hold alternating stretches of one series.
     """
-    links = link(index.pieces, index.keys.max_gap)
+    links = index.links or link(index.pieces, index.keys.max_gap)
     if len(links.late):
         place = int(links.late[0])
         _refuse(index, int(links.order[place]), int(links.order[place + 1]), len(links.late))

@@ -34,7 +34,7 @@ class Runs:
     regular: NDArray[np.bool_]
     """Whether all steps inside the piece are equal, so that its times need not be read again."""
     steps: dict[int, int]
-    """How often the most usual times between neighbouring rows of an entity occur."""
+    """How often the most usual times between neighbouring rows of a piece occur."""
 
 
 def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
@@ -70,7 +70,7 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
     cut = ~same if keys.max_gap is None else ~same | (step > keys.max_gap)
     first = np.flatnonzero(np.concatenate([[True], cut]))[: len(times)]
     rows = np.diff(np.concatenate([first, [len(times)]]))
-    values, counts = np.unique(step[same], return_counts=True)
+    values, counts = np.unique(step[~cut], return_counts=True)
     usual = np.lexsort((values, -counts))[:_STEPS_KEPT]
     return Runs(
         entities=entities,

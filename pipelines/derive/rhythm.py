@@ -74,7 +74,9 @@ def find_rhythm(index: SequenceIndex, sample: Sample, reasons: Reasons) -> Rhyth
     rhythm = Rhythm(interval, regular, ordinal, (last - first) // interval + 1, typical, first, last)
     name = f"{interval} (whole numbers, not moments)" if ordinal else duration(interval)
     if not len(steps):
-        reasons.remark("no series has two rows in a row group: nothing tells how often they are sampled")
+        reasons.remark(
+            f"no series has two rows in a row group; from one row group to the next it is usually {name}"
+        )
     elif regular:
         reasons.remark(f"sampled every {name}: {share(alike, len(steps))} of {len(steps):,} steps looked at")
     else:

@@ -45,6 +45,16 @@ def samples(draw, layouts=("sorted", "by_time", "by_entity", "by_arrival", "shuf
     return Sample(snapshot, entity, [(name, time, _float(x), _float(n)) for name, time, x, n in rows])
 
 
+def relaid(sample, layout, seed):
+    """The rows of a sample in a table that lies in another way."""
+    rows = [
+        (name, time, None if np.isnan(x) else float(x), None if np.isnan(n) else int(n))
+        for name, time, x, n in sample.rows
+    ]
+    files = _cut(rows, layout, np.random.default_rng(seed))
+    return MemorySnapshot([[_table(group, sample.entity) for group in file] for file in files])
+
+
 def _cut(rows, layout, random):
     """Files of row groups of rows."""
     rows = sorted(rows, key=lambda row: (row[0] is not None and row[0], row[1]))
@@ -53,6 +63,8 @@ def _cut(rows, layout, random):
     elif layout == "scattered":  # anything anywhere
         random.shuffle(rows)
         files = _slices(rows, random, 3)
+    elif layout == "row by row":  # each in a row group of its own
+        return [[[row] for row in rows]]
     elif layout == "by_entity":
         names = list(dict.fromkeys(row[0] for row in rows))
         random.shuffle(names)
