@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lstm.windows.columns import is_text
 from lstm.windows.errors import BadRecording
+from lstm.windows.whole_recordings import what_lacks
 from storage.errors import UserError
 from storage.local_files import LocalFiles
 from storage.object_access import Access
@@ -34,6 +35,10 @@ _LARGEST = 1 << 30
 """Bytes of an object that is taken for a recording."""
 _AT_ONCE = 16
 """Recordings that are fetched or decoded at a time."""
+_UNTOLD = (1 << 63) - 1
+"""What libsndfile says of a recording that does not say how many samples it has, as a FLAC from a pipe."""
+_BLOCK = 1 << 16
+"""Samples of such a recording that are decoded at a time."""
 
 
 def fetch_from(access: Access, folder: Path | None) -> Fetch:
@@ -79,7 +84,7 @@ class Recordings:
         """Bytes of objects read so far."""
 
     def lengths(self, column: pa.ChunkedArray[Any], file: DataFile) -> NDArray[np.int64]:
-        """[n] samples of each recording, as its header says; 0 of a null.
+        """[n] samples of each recording, as its header says, counted where it does not; 0 of a null.
 
         Raises:
             BadRecording: one cannot be read, or is of another rate or other channels.
@@ -87,7 +92,7 @@ class Recordings:
 
         def length(number: int, cell: pa.Scalar[Any]) -> int:
             with self._opened(cell, number, file) as sound:
-                return int(sound.frames)
+                return sum(map(len, _blocks(sound))) if sound.frames == _UNTOLD else int(sound.frames)
 
         return np.array(self._each(length, column, 0), np.int64)
 
@@ -99,9 +104,13 @@ class Recordings:
         Raises as `lengths`.
         """
 
+        nothing = np.empty((0, self._channels), np.float32)
+
         def samples(number: int, cell: pa.Scalar[Any]) -> NDArray[np.float32]:
             with self._opened(cell, number, file) as sound:
                 promised = sound.frames
+                if promised == _UNTOLD:
+                    return np.concatenate([nothing, *_blocks(sound)])
                 read: NDArray[np.float32] = sound.read(dtype="float32", always_2d=True)
             if len(read) != promised:
                 raise self._bad(
@@ -109,7 +118,6 @@ class Recordings:
                 )
             return read
 
-        nothing = np.empty((0, self._channels), np.float32)
         found = self._each(samples, column, nothing)
         return np.concatenate([nothing, *found]), np.array([len(it) for it in found], np.int64)
 
@@ -138,6 +146,8 @@ class Recordings:
                         f"has {sound.channels} channels of {sound.samplerate} samples per second, where "
                         f"{self._channels} of {self._rate} are expected",
                     )
+                if (lack := what_lacks(data)) is not None:
+                    raise self._bad(number, file, lack)
                 yield sound
         except self._soundfile.LibsndfileError as error:
             raise self._bad(number, file, f"cannot be decoded: {error.error_string}") from None
@@ -158,3 +168,10 @@ class Recordings:
             f"the recording in row {number} of a row group of {file.path}, column {self._column!r}, {what}; "
             "correct it or leave its row out when the table is written"
         )
+
+
+def _blocks(sound: Any) -> Iterator[NDArray[np.float32]]:
+    """The samples of an open `SoundFile` to their end, whatever their number."""
+    sound.seekable = lambda: False  # it seeks after each read otherwise, which fails where no length is known
+    while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from deltalake import write_deltalake
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lstm.windows import (
@@ -25,6 +25,7 @@ from lstm.windows import (
 )
 from lstm.windows.errors import BadRecording, DuplicateRows, MissingColumn, WindowError, WrongColumnType
 from lstm.windows.recordings import fetch_from
+from lstm.windows.whole_recordings import what_lacks
 from storage.objects import Bucket
 
 from .memory_table import MemorySnapshot
@@ -182,6 +183,13 @@ def noise(count, channels=1, seed=0):
     return (whole / 2**15).astype(np.float32)
 
 
+WHOLE = {
+    "WAV": recording(noise(20_000)),
+    "RF64": recording(noise(20_000), kind="RF64"),
+    "OGG": recording(noise(20_000), kind="OGG", subtype="VORBIS"),
+}
+
+
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_windows_of_recordings_are_their_samples_bit_for_bit(tmp_path, kind, channels):
@@ -194,6 +202,52 @@ def test_windows_of_recordings_are_their_samples_bit_for_bit(tmp_path, kind, cha
     assert_windows_are(folder, sounds, channels)
 
 
+def from_pipe(kind, data):
+    """The same recording as programs write it to a pipe, where they cannot go back to tell its length."""
+    piped, at = bytearray(data), data.find(b"data") + 4
+    if kind == "FLAC":  # 36 bits of STREAMINFO: 0 is unknown
+        piped[21] &= 0xF0
+        piped[22:26] = bytes(4)
+    else:
+        piped[4:8] = piped[at : at + 4] = {"ffmpeg": b"\xff" * 4, "SoX": b"\x00\xf0\xff\x7f"}[kind]
+    return bytes(piped)
+
+
+@pytest.mark.parametrize(("kind", "by"), [("FLAC", "FLAC"), ("WAV", "ffmpeg"), ("WAV", "SoX")])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_recordings_from_a_pipe_are_read_to_their_end(tmp_path, kind, by, channels):
+    sounds = [noise(count, channels, seed=count) for count in (900, 400, 70_000)]
+    cells = [from_pipe(by, recording(it, kind=kind)) for it in sounds]
+    folder = tmp_path / "table"
+    write_deltalake(folder, pa.table({"clip": ["c0", "c1", "c2"], "sound": pa.array(cells, pa.binary())}))
+    assert_windows_are(folder, sounds, channels, stride=64)
+
+
+@given(st.sampled_from(["WAV", "RF64", "OGG"]), st.integers(0, 2**20))
+@example("WAV", 36)
+@example("WAV", 42)
+@example("WAV", 44)
+@example("WAV", -1)
+@example("RF64", -1)
+@example("OGG", -1)
+@settings(deadline=None, max_examples=40)
+def test_a_cut_recording_never_passes_for_a_shorter_one(kind, cut):
+    whole = WHOLE[kind]
+    table = pa.table({"clip": ["a"], "sound": [whole[: cut % len(whole)]]})
+    audio = Sequences(column="sound", kind="audio", rate=RATE)
+    snapshot = UnnestedSnapshot(MemorySnapshot([[table]]), audio, "clip", refuse)
+    with pytest.raises(BadRecording, match=r"row 0 of .*(cannot be decoded|promises|is cut)"):
+        snapshot.row_groups(snapshot.files[0])
+    with pytest.raises(BadRecording, match=r"row 0 of .*(cannot be decoded|promises|is cut)"):
+        snapshot.read(snapshot.files[0], 0, ["sound"])
+
+
+def test_what_was_not_cut_is_whole():
+    for whole in WHOLE.values():
+        assert what_lacks(whole) is None
+        assert what_lacks(whole + b"a tag at the end") is None
+
+
 def test_recordings_in_files_beside_the_table_are_found(tmp_path):
     sounds = [noise(count, seed=count) for count in (900, 400, 500)]
     (tmp_path / "table" / "sounds").mkdir(parents=True)
@@ -204,12 +258,12 @@ def test_recordings_in_files_beside_the_table_are_found(tmp_path):
     assert_windows_are(tmp_path / "table", sounds, 1)
 
 
-def assert_windows_are(folder, sounds, channels):
+def assert_windows_are(folder, sounds, channels, stride=16):
     windows = open_windows(
         str(folder),
         context=48,
         horizon=16,
-        stride=16,
+        stride=stride,
         entity="clip",
         splits=ALL_TRAINING,
         sequences=Sequences(column="sound", kind="audio", rate=RATE, channels=channels),
@@ -224,7 +278,7 @@ def assert_windows_are(folder, sounds, channels):
     expected = {
         (f"c{number}", start): sound[start : start + 64].tobytes()
         for number, sound in enumerate(sounds)
-        for start in range(0, len(sound) - 63, 16)
+        for start in range(0, len(sound) - 63, stride)
     }
     assert found == expected
 
