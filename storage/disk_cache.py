@@ -3,6 +3,7 @@
 Any number of processes may share the folder. An entry is one file, named by what it holds, that begins with a
 checksum of the rest: it is written beside its place and moved there, so `kill -9` leaves nothing but a
 temporary file, which the next writer removes. An entry that is damaged is noticed, removed, fetched again.
+A folder that somebody removes is made again, and a disk that fails only costs what it would have saved.
 
 Whoever reads says when an entry will be needed next, as a number of epochs: 3.25 is a quarter into epoch 3.
 That is kept as the file's time of modification, so all processes evict by the same knowledge: what is needed
@@ -77,19 +78,19 @@ class DiskCache:
         return data
 
     def find(self, name: str, start: int, length: int) -> bytes | None:
-        """A range that is here and sound, or None."""
+        """A range that is here, sound and readable, or None."""
         path = self._path(name, start, length)
         try:
             held = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         checksum, data = held[:_CHECKSUM], held[_CHECKSUM:]
         if len(data) != length or blake3(data).digest() != checksum:
-            with self._locked():
+            with contextlib.suppress(OSError), self._locked():
                 self._forget(path)
             return None
         _, needed = self._moments()
-        with contextlib.suppress(FileNotFoundError):  # evicted since: the bytes are here all the same
+        with contextlib.suppress(OSError):  # evicted since: the bytes are here all the same
             os.utime(path, (time.time(), needed))
         self.hits += 1
         return data
@@ -97,8 +98,12 @@ class DiskCache:
     def keep(self, name: str, start: int, data: bytes) -> None:
         """Keep a range, unless it is needed later than all that would have to go for it.
 
-        A full disk is no error: then nothing is kept.
+        A disk that is full or fails is no error: then nothing is kept.
         """
+        with contextlib.suppress(OSError):
+            self._keep(name, start, data)
+
+    def _keep(self, name: str, start: int, data: bytes) -> None:
         path = self._path(name, start, len(data))
         now, needed = self._moments()
         size = _CHECKSUM + len(data)
@@ -133,6 +138,7 @@ class DiskCache:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)  # what cleans temporary folders may have taken it
         with (self._folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, however that ends
             yield

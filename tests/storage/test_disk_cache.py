@@ -1,7 +1,9 @@
 """Ranges kept on disk: bounded, checked, shared, evicted by when they are needed next."""
 
+import errno
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +155,45 @@ def test_temporary_files_of_the_dead_are_removed(folder):
     left.write_bytes(b"half")
     assert DiskCache(folder, 10_000).get("a", 0, 3, never) == b"abc"
     assert not left.exists()
+
+
+def test_a_folder_that_was_removed_is_made_again(folder):
+    cache, other = DiskCache(folder, 10_000), DiskCache(folder, 10_000)
+    cache.get("a", 0, 3, lambda: b"abc")
+    shutil.rmtree(folder)
+    assert cache.get("a", 0, 3, lambda: b"abc") == b"abc"
+    assert other.get("a", 0, 3, never) == b"abc"
+    assert int((folder / "size").read_text()) == bytes_in(folder) > 0
+
+
+@pytest.mark.parametrize("call", ["write_text", "write_bytes", "replace", "mkdir", "exists"])
+def test_a_disk_that_fails_costs_nothing_but_what_it_would_have_saved(folder, call, monkeypatch):
+    cache = DiskCache(folder, 10_000)
+    cache.get("a", 0, 3, lambda: b"abc")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, call, full)
+        assert cache.get("b", 0, 1000, lambda: KIB) == KIB
+        assert cache.get("a", 0, 3, never) == b"abc"
+        assert len(held(folder)) == 1
+    assert cache.get("b", 0, 1000, lambda: KIB) == KIB  # there is room again
+    assert cache.get("b", 0, 1000, never) == KIB
+
+
+def test_a_damaged_entry_on_a_disk_that_fails_is_fetched_again(folder, monkeypatch):
+    cache = DiskCache(folder, 10_000)
+    cache.get("a", 0, 3, lambda: b"abc")
+    (path,) = held(folder)
+    path.write_bytes(b"")
+
+    def unwritable(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", unwritable)
+    assert cache.get("a", 0, 3, lambda: b"abc") == b"abc"
 
 
 def test_a_bound_of_nothing_and_a_folder_that_is_none_are_refused(folder, tmp_path):

@@ -50,6 +50,18 @@ def test_two_ranks_fetch_together_what_one_alone_would(server, disk, tmp_path): 
     assert sum(gets) <= alone[0] + 2  # threads that miss a footer at once each fetch it
 
 
+def test_an_epoch_goes_on_where_the_folder_was_removed(server, disk, tmp_path):  # noqa: F811
+    plain, _ = epochs(server, None, 1)
+    seen = []
+    with windows_of(server, disk).stream(batch_size=64, prefetch=0) as stream:
+        for number, batch in enumerate(stream):
+            seen.append(batch.values.tobytes())
+            if number == 1:
+                (tmp_path / "cache").rename(tmp_path / "taken")
+    assert [seen] == plain
+    assert list(tmp_path.glob("cache/??/*"))  # and is used again
+
+
 def test_a_damaged_entry_is_fetched_again(server, disk, tmp_path):  # noqa: F811
     plain, _ = epochs(server, disk, 1)
     entries = sorted(tmp_path.glob("cache/??/*"))
