@@ -1,8 +1,11 @@
 """What a user says about one column: what it holds, when it is known, how it is made ready."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from lstm.windows.errors import WindowError
 
 NullPolicy = Literal["mask", "forward_fill", "drop_window", "error"]
 NULL_POLICIES: tuple[NullPolicy, ...] = ("mask", "forward_fill", "drop_window", "error")
@@ -84,5 +87,16 @@ class Column:
 
 
 def as_columns(columns: Sequence[str | Column]) -> tuple[Column, ...]:
-    """Columns that are given by name alone are as the defaults say."""
-    return tuple(Column(name=column) if isinstance(column, str) else column for column in columns)
+    """Columns that are given by name alone are as the defaults say.
+
+    Raises:
+        WindowError: two have one name.
+    """
+    found = tuple(Column(name=column) if isinstance(column, str) else column for column in columns)
+    for name, times in Counter(column.name for column in found).items():
+        if times > 1:
+            raise WindowError(
+                f"column {name!r} is named {times} times, and only the settings of one would hold; name each "
+                "column once"
+            )
+    return found

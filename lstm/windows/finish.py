@@ -44,7 +44,7 @@ class Finish:
                 name, and may be more, or in another order.
         """
         self._features, self._context = features, plan.window.context
-        self.statics, self._calendar = statics, calendar
+        self.statics, self.calendar = statics, calendar
         roles = {column.role for column in features.columns}
         self._roles = bool(roles - {"any"}) or statics is not None
         self._hidden, self._hidden_ids = self._places(("past",))
@@ -88,9 +88,17 @@ class Finish:
         if self.statics is not None:
             changes["static"] = self.statics.values[batch.series]
             changes["static_ids"] = self.statics.ids[batch.series]
-        if self._calendar is not None:
-            changes["calendar"] = self._calendar.encode(batch.times)
+        if self.calendar is not None:
+            changes["calendar"] = self.calendar.encode(batch.times)
         return batch.changed(**changes)
+
+    @property
+    def shared(self) -> dict[str, tuple[float, float]]:
+        """Level and spread of every number that is scaled alike in all windows."""
+        cells = np.flatnonzero(self._by == "global").tolist()
+        return {
+            self._features.cells[at]: (float(self._level[0, at]), float(self._spread[0, at])) for at in cells
+        }
 
     def _places(self, roles: tuple[Role, ...]) -> tuple[list[int], list[int]]:
         """Numbers, flags included, and ids of the columns of these roles."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lstm.windows.batch import Batch
 from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import CursorMismatch, WindowError
+from lstm.windows.mixable import check_mixable
 from lstm.windows.open import TableWindows
 from lstm.windows.runs import Entity
 from lstm.windows.spec import Split
@@ -44,7 +45,8 @@ class Mixture:
         """Prepare to stream from the start of epoch 0.
 
         Args:
-            tables: of the same columns, context and horizon; each with its own budget of memory.
+            tables: of the same columns, context and horizon, whose ids and scaled numbers mean the same (open
+                the others with `learned=` of the first); each with its own budget of memory.
             split: whose windows are streamed.
             batch_size: windows of a global batch, over all tables and ranks.
             weights: how often a table's windows come, beside what the temperature says; None: 1 each.
@@ -59,10 +61,18 @@ class Mixture:
             ValueError: numbers that make no sense.
         """
         self._tables, self._batch_size = tuple(tables), operator.index(batch_size)
-        _check(self._tables)
-        windows = np.array([table.plan.windows(split) for table in self._tables])
+        check_mixable(self._tables)
+        self._windows = [table.plan.windows(split) for table in self._tables]
+        windows = np.array(self._windows)
         self.quotas: tuple[int, ...] = quotas_of(windows, self._batch_size, weights, temperature)
         """Windows of each table in a global batch."""
+        for table, count, quota in zip(self._tables, self._windows, self.quotas, strict=True):
+            if table.plan.order.last == "wrap" and quota > count:
+                raise WindowError(
+                    f"{table.plan.table} has {count} {split} windows, but {quota} of each batch are its own: "
+                    "with order.last wrap, one would come twice in a batch; take a smaller batch or weight, "
+                    "or order.last short"
+                )
         self._batches = -(-int(windows.sum()) // self._batch_size)
         self._seed, self._epoch, self._consumed = operator.index(seed), 0, 0
         with ExitStack() as stack:
@@ -90,7 +100,7 @@ class Mixture:
         """Yield the rest of the current epoch."""
         epoch = self._epoch
         while self._epoch == epoch and self._consumed < self._batches:
-            batch = self._together(epoch, self._consumed, [next(batches) for batches in self._endless])
+            batch = self._together(epoch, self._consumed, self._next())
             self._consumed += 1
             yield batch
         if self._epoch == epoch:
@@ -150,6 +160,13 @@ class Mixture:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _next(self) -> list[Batch]:
+        try:
+            return [next(batches) for batches in self._endless]
+        except BaseException:  # what raised is at its end, and those before it are a batch ahead
+            self._go_to(self._epoch, self._consumed)
+            raise
+
     def _go_to(self, epoch: int, consumed: int) -> None:
         self._epoch, self._consumed = epoch, consumed
         for stream in self._streams:
@@ -169,9 +186,9 @@ class Mixture:
                 joined[field.name] = np.concatenate(held)
         first = (epoch * self._batches + index) * self._batch_size
         begins = np.cumsum([0, *self.quotas[:-1]]).tolist()
-        positions = [
-            first + begin + part.positions % quota
-            for begin, part, quota in zip(begins, parts, self.quotas, strict=True)
+        positions = [  # in its table's part of the batch, also where that wraps around to position 0
+            first + begin + (part.positions - part.index * quota) % windows
+            for begin, part, quota, windows in zip(begins, parts, self.quotas, self._windows, strict=True)
         ]
         return replace(
             parts[0],
@@ -213,31 +230,3 @@ def quotas_of(
 def _endless(stream: WindowStream) -> Iterator[Batch]:
     while True:
         yield from stream
-
-
-def _check(tables: Sequence[TableWindows]) -> None:
-    if not tables:
-        raise WindowError("a mixture needs at least one table")
-    one = tables[0]
-    for other in tables[1:]:
-        for what, a, b in (
-            ("columns", one.reader.columns, other.reader.columns),
-            ("ids", one.reader.features.ids, other.reader.features.ids),
-            ("static columns", one.static_columns, other.static_columns),
-            ("context and horizon", _shape(one), _shape(other)),
-        ):
-            if a != b:
-                raise WindowError(
-                    f"tables of a mixture need the same {what}, but {one.plan.table} has {a} and "
-                    f"{other.plan.table} has {b}"
-                )
-    for table in tables:
-        if table.plan.weights is not None:
-            raise WindowError(
-                f"series of {table.plan.table} are weighted, which a mixture does not do: its passes would "
-                "differ in length; leave order.temperature and order.weights out, and weigh the tables"
-            )
-
-
-def _shape(table: TableWindows) -> tuple[int, int]:
-    return table.plan.window.context, table.plan.window.horizon

@@ -346,6 +346,14 @@ def test_columns_that_are_not_what_they_are_said_to_be_are_told_first(opened, co
         opened([column])
 
 
+@pytest.mark.parametrize(
+    "columns", [["load", "load"], [Column(name="load", scaling="global"), "temp", "load"]]
+)
+def test_a_column_is_named_once(opened, columns):
+    with pytest.raises(WindowError, match="column 'load' is named 2 times, and only the settings of one"):
+        opened(columns)
+
+
 def test_lists_of_another_length_are_told(opened):
     windows = opened([Column(name="frame", width=2)])
     with (

@@ -76,7 +76,7 @@ def test_columns_that_were_not_chosen_by_name_may_be_more_by_now(place, tmp_path
     rows = rows_of()
     write_deltalake(newer, rows.add_column(0, "wind", rows.column("load")).drop_columns(["frame"]))
     seen, stream = all_of(opened(newer, None, learned=learned))
-    assert stream.columns == ("wind", "load", "temp", "open", "token", "area")
+    assert stream.columns[:2] == ("wind", "load")
     assert "level" not in seen
 
 

@@ -131,6 +131,46 @@ def test_tables_that_do_not_fit_together_are_refused(others, message):
         Mixture(others)
 
 
+@pytest.mark.parametrize("last", ["short", "drop", "wrap"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_no_position_comes_twice_whatever_becomes_of_the_last_batch_of_a_pass(last, ranks):
+    tables = [table(60, last=last), table(40, names=("c",), last=last)]
+    batches = drained(tables, epochs=4, ranks=ranks)
+    positions = [position for *_, rows in batches for position, *_ in rows]
+    assert len(set(positions)) == len(positions)
+    assert any(len(rows) < 20 for *_, rows in batches) == (last == "short")
+    assert drained(tables, epochs=4) == batches
+
+
+def test_a_table_too_small_for_its_part_of_a_batch_is_not_wrapped_around_itself():
+    with pytest.raises(WindowError, match=r"has 7 train windows, but \d+ of each batch .* order.last short"):
+        Mixture([table(60), table(20, names=("c",), last="wrap")], weights=[1, 10], batch_size=20)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("failing", [0, 1])
+def test_after_an_error_the_next_loop_goes_on_where_it_came(tables, failing, prefetch, monkeypatch):
+    whole = drained(tables, epochs=2)
+    with Mixture(tables, batch_size=20, prefetch=prefetch) as mixture:
+        batches = iter(mixture)
+        came = [next(batches), next(batches)]
+        stream, after = mixture._streams[failing], mixture.state_dict()
+        monkeypatch.setattr(stream, "_next", fails)
+        with pytest.raises(OSError, match="for now"):
+            next(batches)
+        monkeypatch.undo()
+        assert mixture.state_dict() == after
+        came += [batch for _ in range(2) for batch in mixture]
+    assert [(it.epoch, it.index, windows_of(it)) for it in came] == [
+        (epoch, index, [window for *_, window in sorted(rows, key=lambda row: row[0])])
+        for epoch, index, rows in whole
+    ]
+
+
+def fails():
+    raise OSError("the server is away for now")
+
+
 def test_a_cursor_of_another_mixture_is_refused(tables):
     with Mixture(tables, batch_size=20) as mixture:
         state = mixture.state_dict()
