@@ -41,7 +41,7 @@ class SequenceIndex:
     interval: int
     """The most usual time between neighbouring rows of a series, whatever pieces they lie in."""
     scanned: int
-    """Files that the cache did not know."""
+    """Files whose keys were read, since the cache did not know them."""
     columns: tuple[Column, ...] = ()
     """Those whose null policy needs to know where values are missing."""
     missing: Mapping[str, Missing] = field(default_factory=dict)
@@ -92,14 +92,15 @@ def index_snapshot(
     """
     keys = keys_for(snapshot.schema, entity, time, max_gap)
     keys = replace(keys, sorts=isinstance(snapshot, SortedRows))
+    scanned: set[int] = set()
     try:
-        loaded = load_indexes(snapshot, keys, cache, cache_prefix)
+        loaded = load_indexes(snapshot, keys, cache, cache_prefix, scanned)
     except UnsortedTable:
         if not sort:
             raise
         keys = replace(keys, sorts=True)
         snapshot = in_order(snapshot, keys)
-        loaded = load_indexes(snapshot, keys, cache, cache_prefix)
+        loaded = load_indexes(snapshot, keys, cache, cache_prefix, scanned)
     shares, found = loaded.shares, loaded.columns
     if not len(found["rows"]):
         raise EmptyTable(f"{snapshot.table} has no rows at snapshot {snapshot.id}; ingest some first")
@@ -128,7 +129,7 @@ def index_snapshot(
         pieces=pieces,
         piece_regular=found["regular"],
         interval=interval,
-        scanned=loaded.scanned,
+        scanned=len(scanned),
         columns=asked,
         missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
         links=links,

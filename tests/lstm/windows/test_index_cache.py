@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.windows import index_cache, index_snapshot
+from lstm.windows.errors import UnsortedTable
 from lstm.windows.file_index import FileIndex
 
 from .memory_table import MemorySnapshot
@@ -131,3 +132,44 @@ def test_tables_of_several_writers_share_blocks_and_writers_agree_on_every_byte(
     other = CountedBucket()
     indexed(files(FILES), other)
     assert other.objects == before
+
+
+def alternating(hours: range) -> list[pa.Table]:
+    """A file with rows of two series in order of time alone."""
+    times = pa.array(np.repeat(hours, 2) * 3_600_000_000, pa.timestamp("us", "UTC"))
+    names = ["s0", "s1"] * len(hours)
+    return [pa.table({"name": names, "t": times, "x": np.arange(2.0 * len(hours))})]
+
+
+@pytest.mark.parametrize("unsorted", [{3}, {FILES + 1}, {0, 40}, set(range(FILES + 2))], ids=str)
+def test_that_rows_are_out_of_order_is_found_out_once(unsorted):
+    hours = [range(5 * file, 5 * file + 5) for file in range(FILES + 2)]
+    tables = [
+        [alternating(some)[0] if file in unsorted else alternating(some)[0].sort_by("name")]
+        for file, some in enumerate(hours)
+    ]
+    cache = CountedBucket()
+    first = indexed(tables, cache)
+    assert first.keys.sorts
+    assert first.scanned == len(tables)
+    cache.asked.clear()
+    reopened = Snapshot(tables)
+    again = index_snapshot(reopened, entity="name", time="t", cache=cache)
+    assert (again.scanned, reopened.reads.total(), cache.asked["put"]) == (0, 0, 0)
+    assert again.keys.sorts
+    assert same(again, first)
+    with pytest.raises(UnsortedTable, match="tables cluster"):
+        index_snapshot(reopened, entity="name", time="t", cache=cache, sort=False)
+    assert not reopened.reads
+
+
+def test_a_file_out_of_order_that_is_appended_is_the_only_one_that_is_looked_at_twice():
+    tables = [[alternating(range(5 * it, 5 * it + 5))[0].sort_by("name")] for it in range(FILES)]
+    cache = CountedBucket()
+    indexed(tables, cache)
+    grown = Snapshot([*tables, alternating(range(5 * FILES, 5 * FILES + 5))])
+    found = index_snapshot(grown, entity="name", time="t", cache=cache)
+    assert found.scanned == FILES + 1  # each as it is sorted
+    reads = Counter(path for path, _, _ in grown.reads.elements())
+    assert [path for path, count in reads.items() if count > 1] == [grown.files[-1].path]
+    assert index_snapshot(grown, entity="name", time="t", cache=cache).scanned == 0
