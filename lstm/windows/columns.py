@@ -139,6 +139,13 @@ def times_of(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int64]:
         ) from None
 
 
+def nulls_of(column: pa.ChunkedArray[Any]) -> int:
+    """Rows without a value, those included that point to a null among the values of a dictionary."""
+    if pa.types.is_dictionary(column.type):
+        return int(pc.sum(pc.is_null(column)).as_py() or 0)
+    return int(column.null_count)
+
+
 def entities_of(column: pa.ChunkedArray[Any], name: str) -> tuple[NDArray[np.int64], list[Any]]:
     """Codes [n] of a column without nulls, and the value that each code stands for.
 
@@ -219,10 +226,13 @@ def column_type(schema: pa.Schema, name: str) -> pa.DataType:
 
 
 def features_of(table: pa.Table, columns: list[str]) -> NDArray[np.float32]:
-    """[n rows, F features], contiguous, of the named columns; null becomes NaN."""
+    """[n rows, F features], contiguous, of the named columns (numbers, or lists of one); null becomes NaN."""
     values = np.empty((table.num_rows, len(columns)), np.float32)
     for place, name in enumerate(columns):
         column = table.column(name)
+        if list_value(column.type) is not None:
+            values[:, place] = lists_of(column, name, 1)[:, 0]
+            continue
         if pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())
         # safe=False: rounding to float32 is what a feature is for.

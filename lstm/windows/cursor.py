@@ -16,13 +16,16 @@ def check_cursor(state: Mapping[str, Any], own: Mapping[str, Any], holder: str) 
         holder: "this stream has", for messages.
 
     Raises:
-        CursorMismatch: it is another stream's, or holds a number that is not whole.
+        CursorMismatch: it is none, or another stream's, or holds a number that is not whole.
     """
+    if not isinstance(state, Mapping):
+        raise CursorMismatch(f"a cursor is what state_dict() returned, got {state!r}")
     if state.keys() != own.keys():
         raise CursorMismatch(f"a cursor has {', '.join(own)}, but this one has {', '.join(state)}")
     *fixed, epoch, consumed = own
     for name in fixed:
-        if state[name] != own[name]:
+        given = _whole(state, name) if isinstance(own[name], int) else state[name]
+        if given != own[name]:
             raise CursorMismatch(
                 f"the cursor was taken with {name} {state[name]}, but {holder} {own[name]}; "
                 "resume with the run's own config, or start a new run"

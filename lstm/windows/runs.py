@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys, entities_of, times_of
+from lstm.windows.columns import Keys, entities_of, nulls_of, times_of
 from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable
 
 Entity = str | int | None
@@ -49,7 +49,7 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
         NullKey, DuplicateRows, UnsortedTable: the rows cannot serve.
     """
     for name in keys.columns:
-        if nulls := table.column(name).null_count:
+        if nulls := nulls_of(table.column(name)):
             raise NullKey(
                 f"{nulls} of {table.num_rows} rows of {where} have no value in key column {name!r}; "
                 "remove these rows or give them a key"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lstm.windows.columns import Keys, entities_of, times_of
+from lstm.windows.columns import Keys, entities_of, nulls_of, times_of
 from lstm.windows.snapshot_view import SnapshotView
 from storage.tables.protocol import DataFile, Snapshot
 
@@ -41,7 +41,7 @@ class SortedRows(SnapshotView):
         """
         stored = self._inner.read(file, row_group, list(dict.fromkeys([*columns, *self._keys.columns])))
         wanted = stored.select(list(columns))
-        if not any(stored.column(key).null_count for key in self._keys.columns):  # else the index refuses it
+        if not any(nulls_of(stored.column(key)) for key in self._keys.columns):  # else the index refuses it
             wanted = self._in_order(stored, wanted)
         return wanted if rows is None else wanted.slice(rows[0], rows[1] - rows[0])
 

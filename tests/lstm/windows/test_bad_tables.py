@@ -69,6 +69,11 @@ BAD = {
         "fit 64 bits with a sign",
     ),
     "null entity": ({"files": [[rows(["a", None], [1, 2])]]}, NullKey, "1 of 2 rows .* column 'name'"),
+    "null entity in a dictionary": (
+        {"files": [[rows(pa.DictionaryArray.from_arrays([0, 1, 1], ["a", None]), [1, 2, 3])]]},
+        NullKey,
+        "2 of 3 rows .* column 'name'",
+    ),
     "null time": ({"files": [[rows(["a", "a"], [1, None])]]}, NullKey, "1 of 2 rows .* column 't'"),
     "interleaved files": (
         {"files": [[rows(["a"] * 3, [1, 3, 5])], [rows(["a"] * 3, [2, 4, 6])]]},

@@ -17,13 +17,20 @@ from lstm.windows import (
     OrderSpec,
     SeriesScaling,
     SplitSpec,
+    WindowReader,
     WindowSpec,
+    WindowStream,
     fit_series_scaling,
     fit_vocabularies,
+    index_snapshot,
+    make_plan,
     open_windows,
 )
 from lstm.windows.adapters.items import item_of
 from lstm.windows.errors import MissingColumn, VaryingValues, WindowError, WrongColumnType
+from lstm.windows.finish import Finish
+from lstm.windows.learned import learn
+from lstm.windows.static import find_statics
 from storage.tables import create_table, lake_for
 
 from .conftest import HOUR, in_groups
@@ -277,6 +284,42 @@ def test_level_and_spread_undo_the_scaling(opened, scaling):
     assert np.array_equal(seen["values"][..., 1], plain["values"][..., 1], equal_nan=True)
 
 
+@pytest.mark.parametrize(
+    "how", [{}, {"scaling": "global", "nulls": "forward_fill"}, {"role": "static"}], ids=str
+)
+def test_lists_of_one_number_are_read_as_that_number(how):
+    rows = rows_of().select(["name", "t", "temp", "load"])
+    if how.get("role") == "static":
+        rows = rows.set_column(2, "temp", pa.array(np.repeat([1.5, 2.5, 3.5], HOURS)))
+    plain = rows.column("temp").combine_chunks()
+    lists = pa.array(
+        [None if value is None else [value] for value in plain.to_pylist()], pa.list_(pa.float64(), 1)
+    )
+    columns = [Column(name="temp", **how), Column(name="load")]
+    assert_same(*(read_all(in_groups(rows.set_column(2, "temp", it), 25), columns) for it in (plain, lists)))
+
+
+def read_all(snapshot, columns):
+    """The first batch of these columns, by the parts that `open_windows` is made of."""
+    index = index_snapshot(snapshot, entity="name", time="t", columns=columns)
+    plan = make_plan(index, WindowSpec(context=CONTEXT, horizon=HORIZON), SPLIT, OrderSpec(lanes=4))
+    reader, static = WindowReader(snapshot, plan, columns), [it for it in columns if it.role == "static"]
+    finish = Finish(
+        reader.features,
+        plan,
+        statics=find_statics(snapshot, plan, static, {}) if static else None,
+        scaling=learn(snapshot, plan, columns).scaling,
+    )
+    with WindowStream(plan, reader, "train", seed=0, batch_size=64, finish=finish) as stream:
+        return next(iter(stream))
+
+
+def assert_same(one, other):
+    for name in ("values", "static", "level", "spread"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None and b is None) or np.array_equal(a, b, equal_nan=True), name
+
+
 def test_a_vocabulary_is_in_order_whatever_the_layout():
     rows = rows_of()
     found = []
@@ -290,8 +333,6 @@ def test_a_vocabulary_is_in_order_whatever_the_layout():
 
 
 def plan_for_rows(snapshot):
-    from lstm.windows import index_snapshot, make_plan
-
     index = index_snapshot(snapshot, entity="name", time="t")
     return make_plan(index, WindowSpec(context=CONTEXT, horizon=HORIZON), SPLIT, OrderSpec(lanes=4))
 

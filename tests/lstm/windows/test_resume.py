@@ -142,6 +142,8 @@ def test_ordered_epochs_are_alike(two_series):
         ({"samples_consumed": 4.0}, "samples_consumed is a whole number, but this one's is 4.0"),
         ({"epoch": "1"}, "epoch is a whole number, but this one's is '1'"),
         ({"extra": 1}, "extra"),
+        ({"seed": 0.0}, "seed is a whole number, but this one's is 0.0"),
+        ({"batch_size": 4.0}, "batch_size is a whole number, but this one's is 4.0"),
     ],
 )
 def test_a_cursor_of_another_stream_is_refused(two_series, change, message):
@@ -150,6 +152,16 @@ def test_a_cursor_of_another_stream_is_refused(two_series, change, message):
         with pytest.raises(CursorMismatch, match=message):
             stream.load_state_dict(stream.state_dict() | change)
         assert stream.state_dict()["samples_consumed"] == 0
+
+
+@pytest.mark.parametrize("nothing", [None, [], "cursor"])
+def test_what_is_no_cursor_is_refused(two_series, nothing):
+    plan, reader = two_series()
+    with (
+        WindowStream(plan, reader, "train", seed=0, batch_size=4) as stream,
+        pytest.raises(CursorMismatch, match="a cursor is what state_dict"),
+    ):
+        stream.load_state_dict(nothing)
 
 
 def test_whole_numbers_of_numpy_are_as_good_as_any(two_series):
