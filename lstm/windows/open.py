@@ -1,5 +1,6 @@
 """From a table's address to a stream of its windows, in one call: for whoever uses this part alone."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ from lstm.windows.recordings import Fetch, fetch_from
 from lstm.windows.runs import Entity
 from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.sequences import Sequences
-from lstm.windows.sizing import fitted
+from lstm.windows.sizing import fitted, sorted_again
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
@@ -170,6 +171,8 @@ def open_windows(
             then names the sequences; `columns` are by default the elements alone; `splits` hold out 15% + 15%
             of the sequences.
 
+    Warns where rows are out of order and `memory_mib` makes it sort them again and again.
+
     Raises:
         UserError: the table, its columns or its rows cannot serve; the message says what would.
     """
@@ -200,7 +203,9 @@ def open_windows(
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
     features = Features(pinned.schema, chosen, learned.vocabularies)
-    plan = fitted(plan, pinned, features, budget_bytes=memory_mib << 20)
+    asked, plan = plan, fitted(plan, pinned, features, budget_bytes=memory_mib << 20)
+    if note := sorted_again(asked, plan, features.row_bytes, memory_mib << 20):
+        warnings.warn(note, stacklevel=2)
     reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk=disk)
     static = [column for column in chosen if column.role == "static"]
     finish = Finish(

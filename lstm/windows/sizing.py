@@ -58,6 +58,28 @@ def needed(plan: Plan, row_bytes: int, ranks: int) -> int:
     return sum(rank_bytes(plan, split, ranks, row_bytes) for split in ("train", "validation"))
 
 
+def sorted_again(asked: Plan, plan: Plan, row_bytes: int, budget_bytes: int) -> str | None:
+    """What to tell of row groups that are read and sorted anew for most of their superblocks; None: nothing.
+
+    Args:
+        asked: the plan before it was fitted.
+        plan: as it was fitted, for one rank.
+        row_bytes: of a decoded row.
+        budget_bytes: of the reader.
+    """
+    held = plan.rows * row_bytes
+    if not plan.keys.sorts or not _shared(plan) or needed(plan, row_bytes, 1) + held <= budget_bytes:
+        return None
+    groups = int(np.count_nonzero(plan.pieces.group_rows))
+    enough = -(-(needed(asked, row_bytes, 1) + held) >> 20)
+    return (
+        f"the rows of {plan.table} are out of order, and its row groups ({groups}, cut into "
+        f"{len(plan.superblocks)} superblocks) do not all stay in memory_mib={budget_bytes >> 20}: they are "
+        "read whole and sorted again and again in every epoch; write them sorted into another table with "
+        f"`carousel tables cluster`, or give memory_mib={enough}"
+    )
+
+
 def _smaller(order: OrderSpec, ranks: int) -> Iterator[OrderSpec]:
     """What was asked for, then less and less."""
     lanes = order.lanes

@@ -1,5 +1,7 @@
 """A plan that memory cannot hold as it was asked for is made to fit, or is left to be refused."""
 
+import re
+
 import deltalake
 import numpy as np
 import pyarrow as pa
@@ -180,3 +182,35 @@ def test_a_table_on_disk_is_cut_by_its_pages(tmp_path):
     assert windows.plan.order.superblock_rows
     with windows.stream(batch_size=64, seed=1) as stream:
         assert sum(len(batch) for batch in stream) == windows.plan.windows("train")
+
+
+def test_rows_out_of_order_that_memory_cannot_keep_are_told(tmp_path):
+    rows = np.random.default_rng(3).permutation(100_000)
+    deltalake.write_deltalake(
+        str(tmp_path / "mixed"),
+        pa.table({"e": rows % 20, "t": rows // 20, **{f"x{n}": rows * 0.5 for n in range(4)}}),
+    )
+
+    def opened(memory_mib):
+        return open_windows(
+            str(tmp_path / "mixed"),
+            context=20,
+            horizon=5,
+            stride=25,
+            time="t",
+            entity="e",
+            memory_mib=memory_mib,
+        )
+
+    def loads(windows):
+        with windows.stream(batch_size=64) as stream:
+            assert sum(len(batch) for batch in stream) == windows.plan.windows("train")
+        return windows.reader.loads
+
+    with pytest.warns(UserWarning, match=r"its row groups \(1, cut .* `carousel tables cluster`") as told:
+        little = opened(2)
+    (warning,) = told
+    assert warning.filename == __file__
+    assert loads(little) > 10
+    enough = int(re.search(r"give memory_mib=(\d+)", str(warning.message))[1])
+    assert loads(opened(enough)) == 1  # a warning is an error here
