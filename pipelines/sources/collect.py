@@ -77,7 +77,12 @@ def check_reading(reading: Reading) -> None:
 
 
 def collect(
-    sources: Sequence[str], reading: Reading, existing: pa.Schema | None, spool: Spool, shown: Shown
+    sources: Sequence[str],
+    reading: Reading,
+    existing: pa.Schema | None,
+    spool: Spool,
+    shown: Shown,
+    called: str | None = None,
 ) -> Collected:
     """Go through all files: what their columns hold, and in which order their rows stand.
 
@@ -87,6 +92,7 @@ def collect(
         existing: the columns of the table that they go to, if it is there.
         spool: gives them a local place.
         shown: shows how far it is.
+        called: what people call the one file that there is; None: by its path.
 
     Raises:
         UserError: something is wrong with a file, or they do not go together; nothing was written.
@@ -95,7 +101,8 @@ def collect(
     if reading.wide and reading.entity is None:
         reading = replace(reading, entity=SERIES)
     files: dict[str, FileFacts] = {}
-    for file in _found(sources, spool):
+    for found_file in _found(sources, spool):
+        file = found_file if called is None else replace(found_file, name=called)
         digest = spool.digest(file)
         if digest in files:
             notes.append(f"{file.name} is the same as {files[digest].name}; it is taken once")

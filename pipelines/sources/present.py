@@ -23,6 +23,10 @@ from storage.tables import DataFile, Snapshot
 _Span = tuple[int, int]
 
 
+class RowsPresent(UserError):
+    """A table has rows, from other files, at or between the times of a file's rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Met:
     """A series of a body whose times meet the table's."""
@@ -42,7 +46,7 @@ def refuse_present(found: Collected, snapshot: Snapshot, landed: Callable[[Body]
         landed: whether rows of a body are there by its own appends: it may go on, or be known.
 
     Raises:
-        UserError: the table has such rows.
+        RowsPresent: the table has such rows.
     """
     decided = found.decided
     keys = keys_for(snapshot.schema, decided.entity, decided.time, None)
@@ -92,7 +96,7 @@ def _refuse(body: Body, met: Sequence[_Met], keys: Keys, table: str) -> NoReturn
     whose = "" if keys.entity is None else f" of {keys.entity} {one.series!r}"
     more = f" (and of {len(met) - 1:,} more series)" if len(met) > 1 else ""
     newest = keys.say(one.newest)
-    raise UserError(
+    raise RowsPresent(
         f"{body.name} has rows{whose} from {keys.say(one.ours[0])} to {keys.say(one.ours[1])}, and {table} "
         f"has such rows from other files, up to {newest}{more}; nothing was added, as rows that stand there "
         f"twice cannot be read as windows. Keep only rows after {newest} in the file, or ingest the whole "

@@ -63,6 +63,50 @@ def test_an_older_snapshot_and_ordinals_are_clustered_too(carousel, root):
     assert found.to_pydict() == {"name": list("aabb"), "step": [0, 1, 0, 1], "x": [4.0, 2.0, 3.0, 1.0]}
 
 
+def test_a_newer_snapshot_needs_a_new_target(carousel, root):
+    source, target = "s3://lake/growing", "s3://lake/growing-sorted"
+    rows = pa.table({"name": list("baba"), "step": [1, 1, 0, 0], "x": [1.0, 2.0, 3.0, 4.0]})
+    table = create_table(connect(StorageConfig(), root).lake, source, rows.schema, format="delta")
+    table.append(rows, transaction="1")
+    options = ["--time", "step", "--entity", "name"]
+    done = carousel("tables", "cluster", source, target, *options)
+    assert done.code == 0, done.err
+    assert "ingest-" not in done.out + done.err  # the folder that is gone by then
+    newest = table.append(rows.set_column(1, "step", pa.array([2, 2, 3, 3])), transaction="2").snapshot_id
+    refused = carousel("tables", "cluster", source, target, *options)
+    told = " ".join(refused.err.split())
+    assert refused.code == 2
+    assert f"rows of {source} (snapshot {newest}) are in {target} already, as of another snapshot" in told
+    assert "Name another target" in told
+    assert "ingest-" not in told
+    assert rows_of(table_at(root, target).snapshot()).num_rows == 4
+    other = carousel("tables", "cluster", source, f"{target}-2", *options)
+    assert other.code == 0, other.err
+    assert rows_of(table_at(root, f"{target}-2").snapshot()).num_rows == 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "rows", "told"),
+    [
+        ("entity", {"name": ["b", None], "step": [1, 0]}, "row 2 has no value in 'name'"),
+        ("time", {"name": ["b", "a"], "step": [1, None]}, "row 2 has no time"),
+        ("twice", {"name": ["b", "b"], "step": [1, 1]}, "the same time"),
+    ],
+)
+def test_rows_that_cannot_be_clustered_are_told_by_their_tables_name(fault, rows, told, carousel, root):
+    source = f"s3://lake/faulty-{fault}"
+    table = pa.table({**rows, "x": [1.0, 2.0]})
+    lake = connect(StorageConfig(), root).lake
+    create_table(lake, source, table.schema, format="delta").append(table, transaction="1")
+    options = ["--time", "step", "--entity", "name"]
+    refused = carousel("tables", "cluster", source, f"{source}-sorted", *options)
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert told in said
+    assert f"{source} (snapshot 1)" in said
+    assert "ingest-" not in said
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
