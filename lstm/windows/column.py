@@ -25,15 +25,16 @@ class Column:
     """As the table calls it."""
     kind: Kind = "number"
     """A `number` (boolean, or a list of `width` numbers); a `category`, which becomes the id of its value in
-    the vocabulary of the training rows; a `token`: an integer that is its own id, int32, 0 where missing."""
+    the vocabulary of the training rows; a `token`: an integer that is its own id, int32, from 0."""
     width: int = 1
     """Numbers in each row's list (a frame, an embedding); 1: the column is no list."""
     role: Role = "any"
     """When it is known. `past`: never in the horizon, where it is hidden; `known`: beforehand, horizon
     included; `static`: one value per entity; `target`: what is forecast; `any`: the caller sees all rows."""
-    nulls: NullPolicy = "mask"
+    nulls: NullPolicy | None = None
     """Missing values: stay missing (`mask`); take the last known value of their segment, flagged
-    (`forward_fill`); leave out every window that reads one (`drop_window`); or are refused (`error`)."""
+    (`forward_fill`); leave out every window that reads one (`drop_window`); or are refused (`error`). None:
+    `mask`, but a missing token is refused where it is read, since 0, which would mask it, is a token too."""
     scaling: ScaledBy = "none"
     """Standardised by mean and deviation of all training rows (`global`), of its entity's (`series`), or of
     its window's context (`window`)."""
@@ -50,13 +51,14 @@ class Column:
             "scaling": SCALED_BY,
             "varies": ("error", "first"),
         }
+        if self.nulls is None:
+            del allowed["nulls"]
         for name, values in allowed.items():
             if (value := getattr(self, name)) not in values:
                 raise ValueError(f"Column.{name} must be {', '.join(values)}, got {value!r}")
         if self.width < 1:
             raise ValueError(f"Column.width must be >= 1, got {self.width}")
-        plain = self.kind == "number" and self.width == 1
-        if self.nulls == "forward_fill" and not plain:
+        if self.nulls == "forward_fill" and not self.can_fill:
             raise ValueError(
                 f"Column.nulls of {self.name!r} cannot be forward_fill: only single numbers are filled, "
                 "and a "
@@ -64,7 +66,7 @@ class Column:
             )
         if self.kind != "number" and (self.scaling != "none" or self.width > 1):
             raise ValueError(f"Column.scaling and .width of {self.name!r} are for numbers, not a {self.kind}")
-        if self.role == "static" and (self.nulls != "mask" or self.scaling != "none" or self.width > 1):
+        if self.role == "static" and (self.needs_index or self.scaling != "none" or self.width > 1):
             raise ValueError(
                 f"Column.nulls, .scaling and .width of {self.name!r} are for columns that change with time, "
                 "not for a static one"
@@ -78,7 +80,22 @@ class Column:
     @property
     def needs_index(self) -> bool:
         """Whether a plan must know where the column's values are missing."""
-        return self.nulls != "mask"
+        return self.policy != "mask"
+
+    @property
+    def policy(self) -> NullPolicy:
+        """What becomes of missing values in windows."""
+        return self.nulls or "mask"
+
+    @property
+    def can_fill(self) -> bool:
+        """Whether missing values can take others: single numbers."""
+        return self.kind == "number" and self.width == 1
+
+    @property
+    def refuses_read(self) -> bool:
+        """Whether a missing value is refused when it is read: of a token about which nothing was said."""
+        return self.kind == "token" and self.nulls is None
 
     @property
     def is_id(self) -> bool:

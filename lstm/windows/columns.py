@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lstm.windows.errors import MissingColumn, WindowError, WrongColumnType
+from lstm.windows.errors import MissingColumn, MissingValues, WindowError, WrongColumnType
 
 _FLOAT = pa.float32()
 _TIMESTAMP = pa.timestamp("us")
@@ -190,12 +190,21 @@ def lists_of(column: pa.ChunkedArray[Any], name: str, width: int) -> NDArray[np.
     return values
 
 
-def token_ids(column: pa.ChunkedArray[Any], name: str) -> NDArray[np.int32]:
-    """[n] integers as their own ids; null becomes 0.
+def token_ids(column: pa.ChunkedArray[Any], name: str, *, refuse: bool = False) -> NDArray[np.int32]:
+    """[n] integers as their own ids; null becomes 0, unless it is to be refused.
 
     Raises:
         WrongColumnType: one is negative, or beyond 31 bits.
+        MissingValues: one is null.
     """
+    if refuse and column.null_count:
+        row = int(np.argmax(_numpy(column.is_null(), np.bool_)))
+        raise MissingValues(
+            f"column {name!r} has no value in {column.null_count} of the {len(column)} rows of a row group, "
+            f"the first in row {row}, and 0 is a token too; write tokens there, or give the column a policy: "
+            f"Column(name={name!r}, kind='token', nulls='mask') makes them 0, 'drop_window' leaves out the "
+            "windows that hold one"
+        )
     try:
         ids = _numpy(column.cast(pa.int32()).fill_null(0), np.int32)
     except pa.ArrowInvalid as error:

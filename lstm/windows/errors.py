@@ -56,7 +56,7 @@ class PlanMismatch(WindowError):
 
 
 class MissingValues(WindowError):
-    """A column whose null policy is `error` has a row without a value."""
+    """A column whose null policy is `error`, or of tokens without a policy, has a row without a value."""
 
 
 class VaryingValues(WindowError):

@@ -83,7 +83,7 @@ class Features:
             PlanMismatch: it was made with others.
         """
         for column in self.columns:
-            if column.needs_index and plan.nulls.policies.get(column.name) != column.nulls:
+            if column.needs_index and plan.nulls.policies.get(column.name) != column.policy:
                 raise PlanMismatch(
                     f"column {column.name!r} is to be read with null policy {column.nulls}, but plan "
                     f"{plan.id[:12]} was made with {plan.nulls.policies.get(column.name, 'mask')}; give "
@@ -119,7 +119,7 @@ class Features:
         for place, column in enumerate((it for it in self.columns if it.is_id), len(self.cells)):
             values = table.column(column.name)
             if column.kind == "token":
-                ids[:, place] = token_ids(values, column.name)
+                ids[:, place] = token_ids(values, column.name, refuse=column.refuses_read)
             else:
                 ids[:, place] = self.vocabularies[column.name].ids(values)
         return cells

@@ -73,7 +73,7 @@ def find_nulls(index: SequenceIndex, segments: Segments, window: WindowSpec) -> 
         if column.nulls == "forward_fill":
             carried[column.name] = _carried(missing.first, missing.rows, missing.last, segments)
     return Nulls(
-        {column.name: column.nulls for column in index.columns},
+        {column.name: column.policy for column in index.columns},
         {column.name: index.snapshot.column_identity(column.name) for column in index.columns},
         _united(np.concatenate([np.empty((0, 2), np.int64), *dropped])),
         carried,
@@ -134,8 +134,9 @@ def _refuse(index: SequenceIndex, column: Column) -> NoReturn:
     keys = index.keys
     of = "" if keys.entity is None else f" of {keys.entity} {index.series[pieces.series[piece]]!r}"
     when = keys.say(int(index.group_times(group)[inside]))
+    others = "mask, forward_fill or drop_window" if column.can_fill else "mask or drop_window"
     raise MissingValues(
         f"column {column.name!r} has no value in {missing.total} of {int(ends[-1])} rows, the first{of} at "
         f"{when}, in row {inside} of {index.group_name(group)}; write values there, or choose for this "
-        "column mask, forward_fill or drop_window in the place of error"
+        f"column {others} in the place of error"
     )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lstm.windows.column import Column
 from lstm.windows.columns import features_of, token_ids
-from lstm.windows.errors import VaryingValues
+from lstm.windows.errors import MissingValues, VaryingValues
+from lstm.windows.missing import missing
 from lstm.windows.plan import Plan
 from lstm.windows.training_groups import is_training, read_group, training_end
 from lstm.windows.vocabulary import Vocabulary
@@ -41,6 +42,7 @@ def find_statics(
 
     Raises:
         VaryingValues: training rows of one entity hold two values, and the column does not allow that.
+        MissingValues: an entity has no token, and nothing was said about that.
     """
     series = len(plan.series)
     found = {column.name: np.full(series, np.nan) for column in columns}
@@ -55,7 +57,8 @@ def find_statics(
                 values = features_of(table, [name])[:, 0].astype(np.float64)
             else:
                 values = _ids(table, column, vocabularies).astype(np.float64)
-                values[values == 0] = np.nan
+                none = missing(table.column(name)) if column.kind == "token" else values == 0
+                values[none] = np.nan
             held = np.flatnonzero(~np.isnan(values))
             training = held[is_training(plan, group, times)[held]]
             np.minimum.at(lowest[name], owner[training], values[training])
@@ -75,6 +78,14 @@ def find_statics(
                 "entities, "
                 f"the first {plan.series[varying[0]]!r}; take their first value (varies: first), or give it "
                 "another role, such as known"
+            )
+        without = np.flatnonzero(np.isnan(found[column.name]))
+        if column.refuses_read and len(without):
+            raise MissingValues(
+                f"static column {column.name!r} has no token for {len(without)} of {series} entities, the "
+                f"first {plan.series[without[0]]!r}, and 0 is a token too; write tokens into their training "
+                f"rows, or let them be 0: Column(name={column.name!r}, kind='token', role='static', "
+                "nulls='mask')"
             )
     numbers = [column.name for column in columns if not column.is_id]
     categories = [column.name for column in columns if column.is_id]

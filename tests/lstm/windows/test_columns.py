@@ -27,7 +27,7 @@ from lstm.windows import (
     open_windows,
 )
 from lstm.windows.adapters.items import item_of
-from lstm.windows.errors import MissingColumn, VaryingValues, WindowError, WrongColumnType
+from lstm.windows.errors import MissingColumn, MissingValues, VaryingValues, WindowError, WrongColumnType
 from lstm.windows.finish import Finish
 from lstm.windows.learned import learn
 from lstm.windows.static import find_statics
@@ -361,6 +361,27 @@ def test_entities_without_training_rows_take_the_first_value_of_their_own(opened
     seen, _ = all_of(opened(columns, late, splits=opening), "test")
     assert np.array_equal(np.unique(seen["series"]), [0, 1, 2])
     assert np.array_equal(seen["static"][:, 0], 1900 + seen["series"])
+
+
+def test_a_static_token_may_be_zero_and_a_missing_one_is_refused(opened):
+    number = np.repeat(np.arange(3), HOURS)
+    columns = [Column(name="load"), Column(name="speaker", kind="token", role="static")]
+    rows = rows_of().append_column("speaker", pa.array(number))
+    seen, _ = all_of(opened(columns, rows))
+    assert np.array_equal(seen["static_ids"][:, 0], seen["series"])
+    varying = rows_of().append_column(
+        "speaker", pa.array(np.where(np.arange(len(number)) == 1, 0, number + 1))
+    )
+    with pytest.raises(VaryingValues, match="'speaker' holds several values for 1 of 3 entities"):
+        opened(columns, varying)
+    holed = rows_of().append_column("speaker", pa.array(number, mask=number == 1))
+    with pytest.raises(
+        MissingValues, match="'speaker' has no token for 1 of 3 entities, the first 'b', and 0"
+    ):
+        opened(columns, holed)
+    masked = Column(name="speaker", kind="token", role="static", nulls="mask")
+    seen, _ = all_of(opened([columns[0], masked], holed))
+    assert np.array_equal(seen["static_ids"][:, 0], np.array([0, 0, 2])[seen["series"]])
 
 
 def iso(hour):

@@ -19,12 +19,14 @@ from lstm.windows import (
     SplitSpec,
     WindowReader,
     WindowSpec,
+    WindowStream,
     index_snapshot,
     last_contexts,
     make_plan,
     open_windows,
 )
 from lstm.windows.errors import EmptySplit, MissingValues, PlanMismatch, TooFewRows
+from lstm.windows.finish import Finish
 from storage.objects import Bucket
 from storage.tables import create_table, lake_for
 
@@ -240,6 +242,60 @@ def test_a_list_is_missing_where_any_of_its_numbers_is(holes, kind):
         refusing = [Column(name="v", width=2, nulls="error")]
         with pytest.raises(MissingValues, match=f"no value in {len(holes)} of 40 rows"):
             plan_of(snapshot, None, refusing, window, split, None)
+
+
+def token_rows(missing=(7, 8)):
+    """Tokens of which every third is 0, in row groups of 6."""
+    mask = np.isin(np.arange(40), missing)
+    return in_groups(pa.table({"t": range(40), "v": pa.array(np.arange(40) % 3, mask=mask)}), 6)
+
+
+def tokens_read(snapshot, **said):
+    """{start: ids} of training windows of two tokens and one, and the plan's id."""
+    column = Column(name="v", kind="token", **said)
+    split = SplitSpec(validation=0, test=0)
+    plan = plan_of(snapshot, None, [column], WindowSpec(context=2, horizon=1), split, None)
+    reader = WindowReader(snapshot, plan, [column])
+    with WindowStream(
+        plan, reader, "train", seed=0, batch_size=50, finish=Finish(reader.features, plan)
+    ) as it:
+        batches = list(it)
+    pairs = [pair for it in batches for pair in zip(it.starts.tolist(), it.ids[..., 0].tolist(), strict=True)]
+    return dict(pairs), plan.id
+
+
+def test_a_missing_token_is_no_zero_unless_that_is_said():
+    with pytest.raises(
+        MissingValues,
+        match=re.escape("'v' has no value in 2 of the 6 rows of a row group, the first in row 1, and 0 is a")
+        + ".*nulls='mask'.*drop_window",
+    ):
+        tokens_read(token_rows())
+    expected = {start: [row % 3 for row in range(start, start + 3)] for start in range(38)}
+    whole, plan = tokens_read(token_rows(missing=()))
+    assert whole == expected
+    assert tokens_read(token_rows(missing=()), nulls="mask") == (expected, plan)
+    masked, _ = tokens_read(token_rows(), nulls="mask")
+    assert (masked[5], masked[6], masked[7]) == ([2, 0, 0], [0, 0, 0], [0, 0, 0])
+    dropped, _ = tokens_read(token_rows(), nulls="drop_window")
+    assert dropped == {start: ids for start, ids in expected.items() if not 5 <= start <= 8}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array([1, None] * 20), {"kind": "token"}),
+        (pa.array(["a", None] * 20), {"kind": "category"}),
+        (pa.array([[1.0, None]] * 40), {"width": 2}),
+    ],
+)
+def test_the_remedy_for_what_cannot_be_filled_does_not_name_filling(values, said):
+    index = index_snapshot(
+        in_groups(pa.table({"t": range(40), "v": values}), 9),
+        entity=None, time="t", columns=[Column(name="v", nulls="error", **said)],
+    )  # fmt: skip
+    with pytest.raises(MissingValues, match="choose for this column mask or drop_window in the place"):
+        make_plan(index, WindowSpec(context=2, horizon=1), SplitSpec(), OrderSpec())
 
 
 def test_a_split_whose_windows_are_all_dropped_is_told():
