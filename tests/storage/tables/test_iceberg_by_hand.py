@@ -4,16 +4,12 @@ Real files lie in the bucket; what the manifests say of them is put in where man
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pyarrow import orc
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry, ManifestEntryStatus
+from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import BucketTransform, IdentityTransform
@@ -21,7 +17,6 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import DateType, LongType, NestedField
 
 from storage import uri as uris
-from storage.objects import Bucket
 from storage.tables import iceberg_plan
 from storage.tables.columns import Column
 from storage.tables.errors import SnapshotDamaged, UnsupportedTable
@@ -29,53 +24,12 @@ from storage.tables.iceberg_schema import apply_names, columns_of, file_schema, 
 from storage.tables.iceberg_values import identity_values
 from storage.tables.open import create_table
 from storage.tables.projection import FIELD_ID, absent
-from storage.tables.protocol import Snapshot, Table
 
 from .delta_by_hand import framed, vector
+from .iceberg_by_hand import ByHand, orc_file, parquet, position_deletes
 from .rows import EVERY_TYPE, UTC_US, read_all
 
 SCHEMA = pa.schema([("entity", pa.string()), ("n", pa.int64())])
-
-
-@dataclass
-class ByHand:
-    """Files and manifest entries of a table that has one snapshot."""
-
-    table: Table
-    bucket: Bucket
-    folder: str
-    entries: list[ManifestEntry] = field(default_factory=list)
-
-    def put(self, name: str, data: bytes) -> tuple[str, int]:
-        self.bucket.put(f"{self.folder}/{name}", data)
-        return f"s3://{self.bucket.name}/{self.folder}/{name}", len(data)
-
-    def add(self, path: str, size: int, rows: int, *, sequence: int = 1, **more: Any) -> None:
-        known = {"content": DataFileContent.DATA, "partition": Record()} | more
-        known["file_format"] = FileFormat[known.get("file_format", "PARQUET")]
-        data = DataFile.from_args(
-            _table_format_version=3,
-            file_path=path,
-            file_size_in_bytes=size,
-            record_count=rows,
-            **known,
-        )
-        data.spec_id = 0
-        self.entries.append(
-            ManifestEntry.from_args(
-                status=ManifestEntryStatus.ADDED, sequence_number=sequence, data_file=data
-            )
-        )
-
-    def deletes(self, path: str, size: int, rows: int, **more: Any) -> None:
-        self.add(path, size, rows, content=DataFileContent.POSITION_DELETES, **more)
-
-    def snapshot(self) -> Snapshot:
-        return self.table.snapshot()
-
-    def numbers(self) -> list[int]:
-        found: list[int] = read_all(self.snapshot()).column("n").to_pylist()
-        return found
 
 
 @pytest.fixture
@@ -90,25 +44,6 @@ def by_hand(embedded, uri, tables_bucket, monkeypatch) -> ByHand:
 
 def rows(numbers: Sequence[int]) -> pa.Table:
     return pa.table({"entity": [f"e{it}" for it in numbers], "n": pa.array(numbers, pa.int64())})
-
-
-def parquet(table: pa.Table, **writer: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **writer)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def orc_file(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    orc.write_table(table, sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def position_deletes(*deleted: tuple[str, int]) -> pa.Table:
-    paths, numbers = zip(*deleted, strict=True)
-    return pa.table({"file_path": list(paths), "pos": pa.array(numbers, pa.int64())})
 
 
 @pytest.mark.parametrize("encode", [parquet, orc_file])
