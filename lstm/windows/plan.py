@@ -368,7 +368,7 @@ def _refuse_empty_splits(plan: Plan) -> None:
                 names = [name for name, policy in plan.nulls.policies.items() if policy == "drop_window"]
                 raise EmptySplit(
                     f"all {dropped} windows of the {split} split hold a missing value of {', '.join(names)}, "
-                    "which drops them; choose mask or forward_fill for these columns, or shorter windows"
+                    "which drops them; choose mask, or for single numbers forward_fill, or shorter windows"
                 )
             if plan.split.holds_out(split):
                 raise EmptySplit(
