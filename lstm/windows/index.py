@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from lstm.windows.columns import Keys, keys_for, times_of
 from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
-from lstm.windows.interval import usual_step
+from lstm.windows.interval import most_usual, usual_step
 from lstm.windows.missing import Missing, load_missing
 from lstm.windows.runs import Entity
-from lstm.windows.segments import Links, Pieces
+from lstm.windows.segments import Links, Pieces, link
 from lstm.windows.sorted_rows import SortedRows, in_order
+from lstm.windows.untangle import untangled
 from storage.objects import Bucket
 from storage.tables.protocol import Snapshot
 
@@ -51,9 +53,7 @@ class SequenceIndex:
 
     def group_times(self, group: int) -> NDArray[np.int64]:
         """[rows] times of one row group, read from the table."""
-        file = self.snapshot.files[self.pieces.group_file[group]]
-        table = self.snapshot.read(file, int(self.pieces.group_number[group]), [self.keys.time])
-        return times_of(table.column(self.keys.time), self.keys.time)
+        return _group_times(self.snapshot, self.keys, self.pieces, group)
 
     def group_name(self, group: int) -> str:
         """A row group as people read it."""
@@ -74,7 +74,8 @@ def index_snapshot(
 ) -> SequenceIndex:
     """Scan entity and time of every file that the cache does not know yet.
 
-    Where the rows of a row group are not in order, all row groups are read through `SortedRows`.
+    Where the rows of a row group are not in order, all row groups are read through `SortedRows`; where rows
+    of a series alternate between row groups, its pieces are `untangled`.
 
     Args:
         snapshot: what to index.
@@ -85,7 +86,7 @@ def index_snapshot(
         columns: the features; those of another null policy than `mask` are read.
         cache: where the indexes of files are kept; see `index_cache`.
         cache_prefix: of their keys in `cache`.
-        sort: False: refuse row groups that are not sorted by entity and time.
+        sort: False: leave both undone: row groups that are not sorted by entity and time are refused.
 
     Raises:
         WindowError: the columns or rows cannot serve; the subclass and message say why.
@@ -120,20 +121,33 @@ def index_snapshot(
         first_time=found["first_time"],
         last_time=found["last_time"],
     )
-    interval, links = usual_step(steps, pieces, keys.max_gap)
+    regular = found["regular"]
+    interval, known = usual_step(steps, pieces, keys.max_gap)
+    links = known or link(pieces, keys.max_gap)
+    if sort and len(links.late):
+        cut = untangled(pieces, links, regular, partial(_group_times, snapshot, keys, pieces))
+        if cut is not None:
+            pieces, regular = cut.pieces, cut.regular
+            interval, links = most_usual(cut.steps), link(pieces, keys.max_gap)
     asked = tuple(column for column in as_columns(columns) if column.needs_index)
     return SequenceIndex(
         snapshot=snapshot,
         keys=keys,
         series=series,
         pieces=pieces,
-        piece_regular=found["regular"],
+        piece_regular=regular,
         interval=interval,
         scanned=len(scanned),
         columns=asked,
         missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
         links=links,
     )
+
+
+def _group_times(snapshot: Snapshot, keys: Keys, pieces: Pieces, group: int) -> NDArray[np.int64]:
+    file = snapshot.files[pieces.group_file[group]]
+    table = snapshot.read(file, int(pieces.group_number[group]), [keys.time])
+    return times_of(table.column(keys.time), keys.time)
 
 
 def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm.windows.segments import Links, Pieces, link
 
@@ -35,6 +36,12 @@ def usual_step(inside: Mapping[int, int], pieces: Pieces, max_gap: int | None) -
         links = link(pieces, max_gap)
         _count_between(steps, pieces, links)
     return max(steps, key=lambda step: (steps[step], -step)) if steps else 1, links
+
+
+def most_usual(steps: NDArray[np.int64]) -> int:
+    """The most usual of these steps [n] above 0, of equally usual ones the shortest; 1 if there is none."""
+    values, counts = np.unique(steps[steps > 0], return_counts=True)
+    return int(values[np.argmax(counts)]) if len(values) else 1
 
 
 def _count_between(steps: Counter[int], pieces: Pieces, links: Links) -> None:

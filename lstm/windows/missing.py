@@ -128,7 +128,7 @@ class _Files:
     def _of(self, number: int, column: Column) -> Missing:
         file = self._snapshot.files[number]
         pieces = self._piece_rows[slice(*self._pieces[number : number + 2])]
-        name = self._prefix + self._name(file, column)
+        name = self._prefix + self._name(file, column, pieces)
         if self._cache is not None:
             try:
                 rows = int(self._rows[number + 1] - self._rows[number])
@@ -141,11 +141,14 @@ class _Files:
             self._cache.put(name, found.to_bytes())
         return found
 
-    def _name(self, file: DataFile, column: Column) -> str:
-        """By all that decides what is found: the keys too, where values are told by piece."""
-        fills = column.nulls == "forward_fill"
+    def _name(self, file: DataFile, column: Column, pieces: NDArray[np.int32]) -> str:
+        """By all that decides what is found: the pieces too, where values are told by piece."""
         keys = [self._snapshot.column_identity(name) for name in self._keys.columns]
-        by = [keys, self._keys.entity is not None, self._keys.ordinal, self._keys.max_gap] if fills else []
+        by = (
+            [keys, blake3(pieces.astype("<i4").tobytes()).hexdigest()]
+            if column.nulls == "forward_fill"
+            else []
+        )
         identity = self._snapshot.column_identity(column.name)
         return blake3(dumps([FORMAT, "missing", file.identity, identity, by])).hexdigest()
 

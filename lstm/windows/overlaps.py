@@ -1,4 +1,4 @@
-"""Refuse a table whose row groups alternate rows of a series or repeat them: neither can be read in runs."""
+"""Refuse a table whose row groups repeat rows of a series, or alternate them beyond what can be untangled."""
 
 from typing import NoReturn
 

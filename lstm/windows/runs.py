@@ -14,8 +14,8 @@ Entity = str | int | None
 """A value of the entity column; None: the table has no such column."""
 
 REMEDY = (
-    "windows are read in runs, so rows may stand in any order inside a row group, but no two row groups may "
-    "hold alternating rows of a series; `carousel tables cluster` writes them sorted into another table"
+    "windows are read in runs, and here there would be too many; `carousel tables cluster` writes the rows, "
+    "sorted by entity and time, into another table"
 )
 _STEPS_KEPT = 16
 

@@ -154,9 +154,9 @@ def cluster(
 ) -> None:
     """Write the rows of a table, sorted by series and time, into another one: that is read fastest.
 
-    Tables whose row groups hold alternating rows of a series cannot be trained from before. The same snapshot
-    again adds nothing; each newer snapshot of a table that grew needs a new target, as it has the same rows
-    and more. `carousel windows inspect` says what sorting would save.
+    It pays where rows of a series alternate within row groups or between them, as readings arrive. The same
+    snapshot again adds nothing; each newer snapshot of a table that grew needs a new target, as it has the
+    same rows and more. `carousel windows inspect` says what sorting would save.
     """
     from pipelines.sources.reading import Reading
     from pipelines.sources.target import Target

@@ -80,9 +80,6 @@ MISTAKES = {
     ),
     "null-time": Mistake(("time", "null"), key_missing),
     "duplicate-row": Mistake(("s0", "2024-01-03", "same"), doubled),
-    "scattered-rows": Mistake(
-        ("alternate between", "carousel tables cluster", "sorted"), shuffled, ("table.max_gap=null",)
-    ),
     "too-few-rows": Mistake(("20 rows", "28", "context 24 + horizon 4"), lambda: waves(hours=20)),
     "empty-split": Mistake(("validation", "0"), lambda: waves(hours=60), ("split.validation=0.02",)),
     "nothing-to-validate-on": Mistake(

@@ -14,7 +14,6 @@ from lstm.windows.errors import (
     NullKey,
     TooFewRows,
     TooManyRanks,
-    UnsortedTable,
     WindowError,
     WrongColumnType,
 )
@@ -75,12 +74,6 @@ BAD = {
         "2 of 3 rows .* column 'name'",
     ),
     "null time": ({"files": [[rows(["a", "a"], [1, None])]]}, NullKey, "1 of 2 rows .* column 't'"),
-    "interleaved files": (
-        {"files": [[rows(["a"] * 3, [1, 3, 5])], [rows(["a"] * 3, [2, 4, 6])]]},
-        UnsortedTable,
-        "rows of name 'a' alternate between row group 0 of .*/0.parquet and row group 0 of .*/1.parquet: one "
-        "holds 1 to 5, the other 2 to 6, and 1 such pairs",
-    ),
     "twice in a row group": (
         {"files": [[rows(["a"] * 4, [1, 2, 2, 2])]]},
         DuplicateRows,

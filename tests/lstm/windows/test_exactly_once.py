@@ -73,16 +73,13 @@ def test_windows_and_their_bits_equal_a_naive_reading(sample, window, split, max
         assert sorted(seen) == sorted(expected)
 
 
-@given(samples(layouts=("scattered",)), WINDOWS, SHARES, ORDERS, st.sampled_from([1, 3]))
+@given(samples(layouts=("scattered",)), WINDOWS, SHARES, GAPS, ORDERS, st.sampled_from([1, 3]))
 @settings(deadline=None, max_examples=60)
-def test_rows_scattered_over_the_table_are_put_together_where_gaps_are_cut(
-    sample, window, split, order, ranks
-):
-    """A series is cut wherever more than one tick is missing, so no row group has rows between another's."""
-    plan = plan_for(sample, window, split, order, max_gap=1)
+def test_rows_scattered_over_the_table_are_put_together(sample, window, split, max_gap, order, ranks):
+    plan = Plan.from_bytes(plan_for(sample, window, split, order, max_gap).to_bytes())
     reader = WindowReader(sample.snapshot, plan, COLUMNS)
     for name in SPLITS:
-        expected = naive_windows(sample.rows, window, 1, plan.splits[name])
+        expected = naive_windows(sample.rows, window, max_gap, plan.splits[name])
         seen = {}
         for *_, windows in drain(plan, reader, name, ranks=ranks, seed=3, batch_size=7) if expected else ():
             for _, series, start, times, values in windows:

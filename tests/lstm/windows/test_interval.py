@@ -69,9 +69,3 @@ def test_steps_between_pieces_are_counted_in_parts_as_in_one(monkeypatch):
     monkeypatch.setattr(interval, "_AT_ONCE", 7)
     parts = index_snapshot(a_file_per_tick(table), entity="name", time="t")
     assert parts.interval == whole.interval == HOUR
-
-
-def test_pieces_are_only_chained_where_they_could_change_the_interval():
-    table = sorted_table(hours=50, names=NAMES)
-    assert index_snapshot(MemorySnapshot([[table]]), entity="name", time="t").links is None
-    assert index_snapshot(a_file_per_tick(table), entity="name", time="t").links is not None
