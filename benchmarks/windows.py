@@ -335,6 +335,8 @@ def main() -> None:
             figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", values, 65536), pairs)
             entities = {label: mixing(snapshot, stride, 400) for label, stride in STRIDES.items()}
             figures |= both({label: {"entities_over_uniform": it} for label, it in entities.items()})
+            peak.sample()
+            _show(figures)
         finally:
             server.stop()
     peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS}
