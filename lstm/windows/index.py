@@ -44,12 +44,12 @@ class SequenceIndex:
     """The most usual time between neighbouring rows of a series, whatever pieces they lie in."""
     scanned: int
     """Files whose keys were read, since the cache did not know them."""
+    links: Links
+    """How the pieces follow each other."""
     columns: tuple[Column, ...] = ()
     """Those whose null policy needs to know where values are missing."""
     missing: Mapping[str, Missing] = field(default_factory=dict)
     """By name of these columns: where."""
-    links: Links | None = None
-    """How the pieces follow each other, where that had to be known; None: nobody asked yet."""
 
     def group_times(self, group: int) -> NDArray[np.int64]:
         """[rows] times of one row group, read from the table."""
@@ -122,8 +122,8 @@ def index_snapshot(
         last_time=found["last_time"],
     )
     regular = found["regular"]
-    interval, known = usual_step(steps, pieces, keys.max_gap)
-    links = known or link(pieces, keys.max_gap)
+    links = link(pieces, keys.max_gap)
+    interval = usual_step(steps, pieces, links)
     if sort and len(links.late):
         cut = untangled(pieces, links, regular, partial(_group_times, snapshot, keys, pieces))
         if cut is not None:
@@ -138,9 +138,9 @@ def index_snapshot(
         piece_regular=regular,
         interval=interval,
         scanned=len(scanned),
+        links=links,
         columns=asked,
         missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
-        links=links,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.segments import Links, Pieces, link
+from lstm.windows.segments import Links, Pieces
 
 _AT_ONCE = 1 << 17
 """Pieces looked at in one go."""
@@ -18,24 +18,19 @@ _KEPT = 1 << 10
 """Different steps counted of so many pieces, the most usual first: a clock that jitters takes no memory."""
 
 
-def usual_step(inside: Mapping[int, int], pieces: Pieces, max_gap: int | None) -> tuple[int, Links | None]:
+def usual_step(inside: Mapping[int, int], pieces: Pieces, links: Links) -> int:
     """The most usual step, of equally usual ones the shortest; 1 where no series has two rows.
 
     Args:
         inside: how often each step occurs between rows of one piece.
         pieces: of the whole snapshot.
-        max_gap: of its keys; only decides where the links are cut.
-
-    Returns:
-        The step, and how the pieces follow each other where that had to be found out.
+        links: how they follow each other.
     """
-    links = None
     steps = Counter(inside)
     (_, most), (_, second) = (*steps.most_common(2), (0, 0), (0, 0))[:2]
     if most - second < len(pieces):  # each piece but a series' first adds a step
-        links = link(pieces, max_gap)
         _count_between(steps, pieces, links)
-    return max(steps, key=lambda step: (steps[step], -step)) if steps else 1, links
+    return max(steps, key=lambda step: (steps[step], -step)) if steps else 1
 
 
 def most_usual(steps: NDArray[np.int64]) -> int:

@@ -8,21 +8,19 @@ from numpy.typing import NDArray
 from lstm.windows.errors import DuplicateRows, UnsortedTable
 from lstm.windows.index import SequenceIndex
 from lstm.windows.runs import REMEDY
-from lstm.windows.segments import Links, link
 
 
-def check_overlaps(index: SequenceIndex) -> Links:
-    """Compare neighbouring pieces of each series; how they follow each other.
+def check_overlaps(index: SequenceIndex) -> None:
+    """Make sure that no two pieces of a series overlap in time.
 
     Raises:
         DuplicateRows: one (entity, time) stands in two row groups.
         UnsortedTable: row groups hold alternating stretches of one series.
     """
-    links = index.links or link(index.pieces, index.keys.max_gap)
+    links = index.links
     if len(links.late):
         place = int(links.late[0])
         _refuse(index, int(links.order[place]), int(links.order[place + 1]), len(links.late))
-    return links
 
 
 def _refuse(index: SequenceIndex, one: int, other: int, pairs: int) -> NoReturn:

@@ -318,9 +318,9 @@ def make_plan(index: SequenceIndex, window: WindowSpec, split: SplitSpec, order:
         TooFewRows: no segment holds a window.
         EmptySplit: training, or another split with a share, holds no window.
     """
-    links = check_overlaps(index)
+    check_overlaps(index)
     pieces = index.pieces
-    segments = chain(pieces, links)
+    segments = chain(pieces, index.links)
     longest = int(segments.rows.max())
     if longest < window.length:
         raise TooFewRows(
