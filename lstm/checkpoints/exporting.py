@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from lstm.checkpoints.tensors import to_torch
+from storage.checkpoints.complete import find_complete
 from storage.checkpoints.errors import CommitMissing, FileTrouble
 from storage.checkpoints.extracting import Extracted
-from storage.checkpoints.fork import parent_commit
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import read_tensors
@@ -62,7 +62,8 @@ def export(
         raise FileTrouble(f"{path.name} says no format; let it end with .safetensors or .pt")
     if not replace:
         refuse_what_is_there(path)
-    commit, manifest = parent_commit(shelf, run, wanted)
+    found = find_complete(shelf, run, wanted)
+    commit, manifest = found.commit, found.manifest
     what = f"{run}/{commit.id}"
     prefix = _prefix(manifest.tensors) if below is None else below
     names = {it: it[len(prefix) :] for it in manifest.tensors if it.startswith(prefix) and it != prefix}
@@ -84,7 +85,7 @@ def export(
             )
         else:
             size = _write_torch_file(shelf, manifest, names, path, what, replace)
-    return Extracted(commit, len(names), len(manifest.tensors), size), prefix
+    return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped), prefix
 
 
 def _prefix(names: Collection[str]) -> str:

@@ -14,9 +14,9 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 
+from storage.checkpoints.complete import find_complete
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import CommitMissing, Damaged, RunExists, RunMissing, SameRepository
-from storage.checkpoints.fork import parent_commit
 from storage.checkpoints.head import Commit, Parent
 from storage.checkpoints.inherited import Inheritance
 from storage.checkpoints.names import checked_word
@@ -92,7 +92,8 @@ def copy_commits(
         wanted = sorted(healthy, key=lambda it: it.step)
         left_out = [_unread(run, it, "it was found damaged before") for it in theirs.commits if it.damaged]
     else:
-        wanted, left_out = [parent_commit(source.shelf, run, commit)[0]], []
+        found = find_complete(source.shelf, run, commit)
+        wanted, left_out = [found.commit], list(found.skipped)
     ours = _copy_so_far(target.shelf, name, run, theirs)
     known = _Known(ours, source.shelf, target.shelf)
     missing = [it for it in wanted if not known.has(it)]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from storage.checkpoints.complete import find_complete
 from storage.checkpoints.errors import CommitMissing, FileTrouble
-from storage.checkpoints.fork import parent_commit
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.progress import Progress, silent
@@ -38,6 +38,8 @@ class Extracted:
     """How many the commit has."""
     raw_bytes: int
     """Of the tensors."""
+    skipped: tuple[str, ...] = ()
+    """Plain words about each newer commit that was passed over because it is damaged."""
 
 
 def extract(
@@ -65,7 +67,8 @@ def extract(
         RunMissing, CommitMissing, Damaged: there is nothing to restore; also a pattern that nothing matches.
         FileTrouble, NotSafetensors: it cannot be written.
     """
-    commit, manifest = parent_commit(shelf, run, wanted)
+    found = find_complete(shelf, run, wanted)
+    commit, manifest = found.commit, found.manifest
     what = f"{run}/{commit.id}"
     names = matching(manifest.tensors, globs, what)
     _refuse_others(folder, replace)
@@ -89,7 +92,7 @@ def extract(
         raise FileTrouble(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # a failure's; in place, it is not there any more
-    return Extracted(commit, len(names), len(manifest.tensors), size)
+    return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped)
 
 
 def matching(names: Collection[str], globs: Sequence[str], what: str) -> list[str]:

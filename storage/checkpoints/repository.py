@@ -7,6 +7,7 @@ from typing import Self
 from storage.checkpoints import canonical, dropping, fields, marks
 from storage.checkpoints.collected import Collected, Doomed
 from storage.checkpoints.collector import collect
+from storage.checkpoints.complete import find_complete
 from storage.checkpoints.differences import Difference, differences
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
@@ -17,7 +18,7 @@ from storage.checkpoints.errors import (
     WrongKey,
 )
 from storage.checkpoints.explain import explain
-from storage.checkpoints.fork import Branch, parent_commit
+from storage.checkpoints.fork import Branch
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.identity import CLEAR, Locked
 from storage.checkpoints.keepers import Freed, Keeper, freed_by, keepers
@@ -157,8 +158,7 @@ class Repository:
         Raises:
             RunMissing, CommitMissing: there is none such.
         """
-        commit, _ = parent_commit(self.shelf, run, NEWEST)
-        return commit
+        return find_complete(self.shelf, run, NEWEST).commit
 
     def restore(self, run: str, commit: str = NEWEST, *, names: Collection[str] | None = None) -> Restored:
         """Read a commit: all its tensors, or those in `names` (empty: only its meta).
@@ -203,15 +203,16 @@ class Repository:
         """Begin `new_run` with a commit of `run` (as in `restore`); stores no tensor bytes.
 
         A fork of the same commit that was killed before it landed is finished. Bytes of packs are not read,
-        only their sizes: a restore checks them.
+        only their sizes: a restore checks them. `skipped` of what is returned tells which newer commits were
+        passed over, because they are damaged.
 
         Raises:
             RunExists: choose another name.
             RunMissing, HeadLost, CommitMissing, Damaged: there is nothing to fork from.
         """
         checked_word(new_run, "run")
-        origin, _ = parent_commit(self.writable(), run, commit)
-        parent = Parent(run, origin.id)
+        origin = find_complete(self.writable(), run, commit)
+        parent = Parent(run, origin.commit.id)
         try:
             writer = RunWriter.create(self, new_run, attempt, parent=parent)
         except RunExists:
@@ -219,7 +220,8 @@ class Repository:
             if there.commits or there.pages or there.parent != parent:
                 raise
             writer = RunWriter.take_over(self, new_run, attempt)
-        writer.adopt(Branch(self.shelf, run, origin, new_run, attempt))
+        writer.skipped = origin.skipped
+        writer.adopt(Branch(self.shelf, run, origin.commit, new_run, attempt))
         return writer
 
     def statistics(self) -> Statistics:
@@ -311,7 +313,7 @@ class Repository:
 
     def differences(self, first: tuple[str, str], second: tuple[str, str]) -> Iterator[Difference]:
         """Which tensors differ between two commits, each a run and a commit as in `restore`."""
-        manifests = [parent_commit(self.shelf, run, commit)[1] for run, commit in (first, second)]
+        manifests = [find_complete(self.shelf, run, commit).manifest for run, commit in (first, second)]
         return differences(self.shelf.files, *manifests)
 
     def tag(self, run: str, commit: str, name: str) -> Commit:

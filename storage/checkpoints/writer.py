@@ -54,6 +54,8 @@ class RunWriter:
         """Who stores the chunks of saved states; see `Helpers`. Can be set at any time."""
         self.likely: Sequence[str] = ()
         """Runs that are asked first for what the first save can reuse. Can be set at any time before it."""
+        self.skipped: tuple[str, ...] = ()
+        """Of a fork of "newest": plain words about each newer commit that was passed over as damaged."""
         self._claim, self._memory = claim, memory
         self._previous: Previous | None = None
         self._lock = threading.Lock()

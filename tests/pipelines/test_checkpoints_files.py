@@ -53,6 +53,15 @@ def test_a_restore_of_some_tensors_tells_how_many(checkpoints, tmp_path):
     assert checkpoints("restore", "r/newest", "--into", "out", "--force").code == 0
 
 
+def test_what_was_passed_over_for_the_newest_commit_is_told(checkpoints, repository):
+    newest = repository.commits("r")[1]
+    repository.shelf.files.delete(f"runs/r/manifests/{newest.manifest}")
+    passed_over = f"passed over r/{newest.id} of step 1: manifest"
+    assert passed_over in checkpoints("restore", "r/newest", "--into", "out").out
+    (note,) = json.loads(checkpoints("export", "r/newest", "out.pt", "--json").out)["skipped"]
+    assert note.startswith(passed_over)
+
+
 def test_an_export_holds_the_model_alone_by_its_own_names(checkpoints, tmp_path):
     assert "2 of 3 tensors below model/" in checkpoints("export", "r/newest", "out.safetensors").out
     with open_safetensors(tmp_path / "out.safetensors") as (tensors, _):

@@ -143,10 +143,13 @@ def _tell(run: str, result: "Extracted", path: Path, as_json: bool, prefix: str 
     if as_json:
         below = {} if prefix is None else {"below": prefix}
         counts = {"tensors": result.tensors, "of": result.of, "raw_bytes": result.raw_bytes}
-        print_json({"run": run, "id": commit.id, "step": commit.step, "path": path, **counts, **below})
+        which = {"run": run, "id": commit.id, "step": commit.step, "skipped": result.skipped}
+        print_json({**which, "path": path, **counts, **below})
         return
-    which = f" below {prefix}" if prefix else ""
+    for note in result.skipped:
+        console().print(note)
+    below_it = f" below {prefix}" if prefix else ""
     console().print(
-        f"{run}/{commit.id}, step {commit.step}: {result.tensors:,} of {result.of:,} tensors{which}, "
+        f"{run}/{commit.id}, step {commit.step}: {result.tensors:,} of {result.of:,} tensors{below_it}, "
         f"{size_text(result.raw_bytes)}, are in {path}"
     )

@@ -11,7 +11,8 @@ import pytest
 
 from storage.checkpoints import landing, undo
 from storage.checkpoints.collector import _Collection
-from storage.checkpoints.fork import Branch, parent_commit
+from storage.checkpoints.complete import find_complete
+from storage.checkpoints.fork import Branch
 from storage.checkpoints.shelf import Shelf
 
 from .fake_store import FakeStore
@@ -54,7 +55,8 @@ def without_listing_first(patch: pytest.MonkeyPatch) -> None:
 
     def store(self: Branch):
         shelf = self._shelf
-        commit, manifest = parent_commit(shelf, self._parent, self.id)
+        found = find_complete(shelf, self._parent, self.id)
+        commit, manifest = found.commit, found.manifest
         self.learned = shelf.newest_collection()
         name, size = shelf.write_manifest(self._run, manifest, self.learned)
         self.written[name] = manifest

@@ -243,6 +243,16 @@ def test_damaged_commits_are_left_out_of_a_run_and_said():
         copy_commits(source, "run", target, commit=second.id)
 
 
+def test_a_copy_of_the_newest_commit_says_which_newer_ones_are_damaged():
+    source, target, _ = repositories()
+    trained(source, steps=2)
+    newest = source.commits("run")[1]
+    source.shelf.files.delete(f"runs/run/manifests/{newest.manifest}")
+    (note,) = copy_commits(source, "run", target, commit="newest").left_out
+    assert [it.step for it in target.commits("run")] == [0]
+    assert f"run/{newest.id} of step 1: manifest" in note
+
+
 def test_a_damaged_commit_of_the_copy_is_copied_again():
     source, target, _ = repositories()
     trained(source, steps=2)

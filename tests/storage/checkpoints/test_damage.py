@@ -131,6 +131,9 @@ def test_a_fork_of_the_newest_goes_on_from_a_complete_commit(server, damage):
     damage(server)
     child = repository(FakeStore(server)).fork("run", "newest", "child", "b1")
     assert [commit.step for commit in child.head.commits] == [1]
+    (note,) = child.skipped
+    assert note.startswith("passed over run/")
+    assert "of step 2: " in note
     assert child.resume().tensors == state(w=1, m=0)
 
 
