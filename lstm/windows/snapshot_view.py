@@ -1,5 +1,6 @@
 """A snapshot seen in another way: the base of what stands between a table and all that makes windows."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -46,6 +47,11 @@ class SnapshotView:
     def traffic(self) -> Traffic:
         """What was read so far."""
         return self._inner.traffic
+
+    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
+        """None: a view needs whole row groups to make its rows of."""
+        del file, row_group, columns
+        return None
 
     def keep_on(self, disk: DiskCache) -> None:
         """Keep what is read of data files on this host's disk."""

@@ -45,11 +45,6 @@ class SortedRows(SnapshotView):
             wanted = self._in_order(stored, wanted)
         return wanted if rows is None else wanted.slice(rows[0], rows[1] - rows[0])
 
-    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
-        """None: a row group is read whole."""
-        del file, row_group, columns
-        return None
-
     def _in_order(self, stored: pa.Table, wanted: pa.Table) -> pa.Table:
         keys = self._keys
         times = times_of(stored.column(keys.time), keys.time)

@@ -116,11 +116,6 @@ class UnnestedSnapshot(SnapshotView):
                 found[column] = self._cells(stored.column(column)).take(pa.array(owner))
         return pa.table(found, schema=pa.schema([self.schema.field(column) for column in columns]))
 
-    def page_rows(self, file: DataFile, row_group: int, columns: Sequence[str]) -> int | None:
-        """None: sequences are read whole."""
-        del file, row_group, columns
-        return None
-
     def _field(self, field: pa.Field[Any]) -> pa.Field[Any]:
         if field.name == self._sequences.column:
             return field.with_type(self._element)
