@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.column import Column, as_columns
-from lstm.windows.columns import Keys, keys_for, times_of
+from lstm.windows.columns import Keys, keys_for
 from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
 from lstm.windows.index_cache import load_indexes
 from lstm.windows.interval import most_usual, usual_step
 from lstm.windows.missing import Missing, load_missing
+from lstm.windows.read_group import read_group
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Links, Pieces, link
 from lstm.windows.sorted_rows import SortedRows, in_order
@@ -53,12 +53,12 @@ class SequenceIndex:
 
     def group_times(self, group: int) -> NDArray[np.int64]:
         """[rows] times of one row group, read from the table."""
-        return _group_times(self.snapshot, self.keys, self.pieces, group)
+        return read_group(self.snapshot, self.keys, self.pieces, group)[1]
 
     def group_name(self, group: int) -> str:
         """A row group as people read it."""
-        path = self.snapshot.files[self.pieces.group_file[group]].path
-        return f"row group {self.pieces.group_number[group]} of {path}"
+        file, number = self.pieces.row_group(group)
+        return f"row group {number} of {self.snapshot.files[file].path}"
 
 
 def index_snapshot(
@@ -125,7 +125,7 @@ def index_snapshot(
     links = link(pieces, keys.max_gap)
     interval = usual_step(steps, pieces, links)
     if sort and len(links.late):
-        cut = untangled(pieces, links, regular, partial(_group_times, snapshot, keys, pieces))
+        cut = untangled(pieces, links, regular, lambda group: read_group(snapshot, keys, pieces, group)[1])
         if cut is not None:
             pieces, regular = cut.pieces, cut.regular
             interval, links = most_usual(cut.steps), link(pieces, keys.max_gap)
@@ -142,12 +142,6 @@ def index_snapshot(
         columns=asked,
         missing=load_missing(snapshot, keys, pieces, asked, cache, cache_prefix),
     )
-
-
-def _group_times(snapshot: Snapshot, keys: Keys, pieces: Pieces, group: int) -> NDArray[np.int64]:
-    file = snapshot.files[pieces.group_file[group]]
-    table = snapshot.read(file, int(pieces.group_number[group]), [keys.time])
-    return times_of(table.column(keys.time), keys.time)
 
 
 def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int32]:

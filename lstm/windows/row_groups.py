@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.columns import times_of
 from lstm.windows.errors import InfiniteValues, PlanMismatch
 from lstm.windows.features import Features
 from lstm.windows.plan import Plan
-from lstm.windows.sorted_rows import in_order
+from lstm.windows.read_group import read_group
 from storage.tables.protocol import Snapshot
 
 
@@ -42,13 +41,8 @@ def decode(
         InfiniteValues: a value is infinite, or beyond float32.
     """
     pieces, segments = plan.pieces, plan.segments
-    file = snapshot.files[pieces.group_file[group]]
-    number = int(pieces.group_number[group])
-    time = plan.keys.time
     first, end = (0, int(pieces.group_rows[group])) if rows is None else rows
-    wanted = list(dict.fromkeys([*features.names, time]))
-    table = in_order(snapshot, plan.keys).read(file, number, wanted, rows)
-    times = times_of(table.column(time), time)
+    table, times = read_group(snapshot, plan.keys, pieces, group, features.names, rows)
     held, starts = segments.group_pieces(group)
     ends = starts + pieces.rows[held]
     begun, ended = (starts >= first) & (starts < end), (ends > first) & (ends <= end)
@@ -57,8 +51,10 @@ def decode(
         or not np.array_equal(times[starts[begun] - first], pieces.first_time[held][begun])
         or not np.array_equal(times[ends[ended] - 1 - first], pieces.last_time[held][ended])
     ):
+        file, number = pieces.row_group(group)
+        path = snapshot.files[file].path
         raise PlanMismatch(
-            f"row group {number} of {file.path} holds other rows than when plan {plan.id[:12]} was made; "
+            f"row group {number} of {path} holds other rows than when plan {plan.id[:12]} was made; "
             "files of a table must never be changed in place: restore the file, or start a new run"
         )
     carried = {name: values[held] for name, values in plan.nulls.carried.items()}

@@ -32,6 +32,10 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def row_group(self, group: int) -> tuple[int, int]:
+        """Where a row group lies: its file, by its number in the snapshot, and its number in that file."""
+        return int(self.group_file[group]), int(self.group_number[group])
+
 
 @dataclass(frozen=True, slots=True)
 class Copies:

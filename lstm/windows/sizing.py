@@ -121,7 +121,7 @@ def _page_rows(plan: Plan, snapshot: Snapshot, features: Features) -> int | None
     largest = np.argsort(pieces.group_rows, kind="stable")[-_LOOKED_AT:].tolist()
     pages = []
     for group in largest:
-        file, number = snapshot.files[pieces.group_file[group]], int(pieces.group_number[group])
-        pages.append(snapshot.page_rows(file, number, [*features.names, plan.keys.time]))
+        file, number = pieces.row_group(group)
+        pages.append(snapshot.page_rows(snapshot.files[file], number, [*features.names, plan.keys.time]))
     known = [rows for rows in pages if rows is not None]
     return max(known) if len(known) == len(pages) else None

@@ -18,7 +18,8 @@ from lstm.windows.columns import features_of, token_ids
 from lstm.windows.errors import MissingValues, VaryingValues
 from lstm.windows.missing import missing
 from lstm.windows.plan import Plan
-from lstm.windows.training_groups import is_training, read_group, training_end
+from lstm.windows.read_group import read_group
+from lstm.windows.training_groups import is_training, series_of_rows, training_end
 from lstm.windows.vocabulary import Vocabulary
 from storage.tables.protocol import Snapshot
 
@@ -50,7 +51,9 @@ def find_statics(
     lowest = {column.name: np.full(series, np.inf) for column in columns}
     highest = {column.name: np.full(series, -np.inf) for column in columns}
     for group in np.flatnonzero(plan.pieces.group_rows).tolist() if columns else []:
-        table, owner, times = read_group(snapshot, plan, group, [column.name for column in columns])
+        names = [column.name for column in columns]
+        table, times = read_group(snapshot, plan.keys, plan.pieces, group, names)
+        owner = series_of_rows(plan, group)
         for column in columns:
             name = column.name
             if column.kind == "number":

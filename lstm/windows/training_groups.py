@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import times_of
 from lstm.windows.plan import Plan
-from lstm.windows.sorted_rows import in_order
+from lstm.windows.read_group import read_group
 from storage.tables.protocol import Snapshot
 
 
@@ -36,19 +35,8 @@ def is_training(plan: Plan, group: int, times: NDArray[np.int64]) -> NDArray[np.
 def training_tables(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The training rows of these columns, as the table holds them."""
     for group in training_groups(plan):
-        table, _, times = read_group(snapshot, plan, group, columns)
+        table, times = read_group(snapshot, plan.keys, plan.pieces, group, columns)
         yield table.filter(pa.array(is_training(plan, group, times)))
-
-
-def read_group(
-    snapshot: Snapshot, plan: Plan, group: int, columns: Sequence[str]
-) -> tuple[pa.Table, NDArray[np.int32], NDArray[np.int64]]:
-    """One row group: its columns, and the series number and the time [n] of each row."""
-    pieces, time = plan.pieces, plan.keys.time
-    file = snapshot.files[pieces.group_file[group]]
-    wanted = list(dict.fromkeys([*columns, time]))
-    table = in_order(snapshot, plan.keys).read(file, int(pieces.group_number[group]), wanted)
-    return table, series_of_rows(plan, group), times_of(table.column(time), time)
 
 
 def series_of_rows(plan: Plan, group: int) -> NDArray[np.int32]:

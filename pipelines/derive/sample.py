@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows import SequenceIndex
-from lstm.windows.columns import features_of, times_of
+from lstm.windows.columns import features_of
+from lstm.windows.read_group import read_group
 
 _CELLS = 24_000_000
 """Values of all columns together: 100 MB."""
@@ -50,18 +51,17 @@ def take_sample(index: SequenceIndex, columns: Sequence[str]) -> Sample:
 
     A row group that is larger than the bound is cut off after it.
     """
-    pieces, time = index.pieces, index.keys.time
+    pieces = index.pieces
     most = max(10_000, min(_ROWS, _CELLS // max(1, len(columns))))
     ends = np.cumsum(pieces.rows)
     group_ends = np.cumsum(pieces.group_rows)
     values, times, runs = [], [], []
     for group in _spread(pieces.group_rows, most):
-        file = index.snapshot.files[pieces.group_file[group]]
-        wanted = list(dict.fromkeys([*columns, time]))
-        rows = index.snapshot.read(file, int(pieces.group_number[group]), wanted).slice(0, most)
+        table, stamps = read_group(index.snapshot, index.keys, pieces, group, columns)
+        rows = table.slice(0, most)
         first = int(group_ends[group] - pieces.group_rows[group])
         values.append(features_of(rows, list(columns)))
-        times.append(times_of(rows.column(time), time))
+        times.append(stamps[:most])
         # a piece lies in one row group, so its number names the run
         runs.append(np.searchsorted(ends, np.arange(first, first + rows.num_rows), side="right"))
     return Sample(

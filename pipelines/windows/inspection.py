@@ -247,7 +247,8 @@ def _measured(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> tuple[f
         """Seconds, and stored bytes."""
         before, began = of.traffic.needed, time.perf_counter()
         for group in chosen.tolist():
-            of.read(of.files[plan.pieces.group_file[group]], int(plan.pieces.group_number[group]), wanted)
+            file, number = plan.pieces.row_group(group)
+            of.read(of.files[file], number, wanted)
         return time.perf_counter() - began, of.traffic.needed - before
 
     rows = int(plan.pieces.group_rows[chosen].sum())
