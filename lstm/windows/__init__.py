@@ -15,7 +15,7 @@ from lstm.windows.folds import rolling_origin
 from lstm.windows.index import SequenceIndex, index_snapshot
 from lstm.windows.learned import Learned
 from lstm.windows.mixture import Mixture
-from lstm.windows.open import TableWindows, open_stream, open_windows
+from lstm.windows.open import open_stream, open_windows
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.scaling import Scaling, fit_scaling
@@ -23,6 +23,7 @@ from lstm.windows.sequences import Sequences
 from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
+from lstm.windows.table_windows import TableWindows
 from lstm.windows.track_stream import TrackStream
 from lstm.windows.unnested import UnnestedSnapshot
 from lstm.windows.vocabulary import Vocabulary, fit_vocabularies

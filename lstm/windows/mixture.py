@@ -20,10 +20,10 @@ from lstm.windows.batch import Batch
 from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import CursorMismatch, WindowError
 from lstm.windows.mixable import check_mixable
-from lstm.windows.open import TableWindows
 from lstm.windows.runs import Entity
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
+from lstm.windows.table_windows import TableWindows
 
 
 class Mixture:

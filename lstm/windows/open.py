@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -12,112 +12,28 @@ from lstm.windows.calendar import Calendar
 from lstm.windows.column import Column, as_columns
 from lstm.windows.column_types import check_columns
 from lstm.windows.columns import is_number, keys_for
-from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.errors import WindowError
 from lstm.windows.features import Features
 from lstm.windows.finish import Finish
 from lstm.windows.index import index_snapshot
-from lstm.windows.learned import NOTHING_LEARNED, Learned, learn, unfilled
+from lstm.windows.learned import Learned, learn
 from lstm.windows.plan import Plan, make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.recordings import Fetch, fetch_from
-from lstm.windows.runs import Entity
-from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.sequences import Sequences
 from lstm.windows.sizing import fitted, sorted_again
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
-from lstm.windows.track_stream import TrackStream
+from lstm.windows.table_windows import TableWindows
 from lstm.windows.unnested import UnnestedSnapshot
 from storage.disk_cache import DiskCache
 from storage.objects import Access, Bucket
-from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Snapshot, Table, open_table
+from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Table, open_table
 from storage.tables.local import is_path, open_local
 
 _BY_SEQUENCE = SplitSpec(validation=0, test=0, validation_entities=0.15, test_entities=0.15)
 """Positions in sequences are no dates: what is held out is held out whole."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TableWindows:
-    """One pinned snapshot, cut into windows; its streams share one reader and so one budget of memory."""
-
-    snapshot: Snapshot
-    plan: Plan
-    reader: WindowReader
-    learned: Learned = NOTHING_LEARNED
-    """Vocabularies and statistics of the training rows: keep them with the weights."""
-    finish: Finish | None = None
-    """What a batch goes through after its rows are copied; None: what its columns need."""
-
-    def stream(
-        self,
-        split: Split = "train",
-        *,
-        batch_size: int = 256,
-        seed: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-        ordered: bool = False,
-        prefetch: int = 2,
-    ) -> WindowStream:
-        """One rank's part of the batches of a split. Raises as `WindowStream`."""
-        return WindowStream(
-            self.plan,
-            self.reader,
-            split,
-            seed=seed,
-            batch_size=batch_size,
-            rank=rank,
-            ranks=ranks,
-            ordered=ordered,
-            prefetch=prefetch,
-            finish=self.finish,
-        )
-
-    def tracks(
-        self,
-        split: Split = "train",
-        *,
-        tracks: int,
-        seed: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-        prefetch: int = 2,
-    ) -> TrackStream:
-        """One rank's tracks of a split, for truncated backpropagation. Raises as `TrackStream`."""
-        return TrackStream(
-            self.plan,
-            self.reader,
-            split,
-            tracks=tracks,
-            seed=seed,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-            finish=self.finish,
-        )
-
-    def scaling(self) -> Scaling:
-        """Mean and deviation of every number over the training rows. Reads them once."""
-        return fit_scaling(self.snapshot, self.plan, unfilled(self.reader.features.columns))
-
-    def last_contexts(self) -> LastContexts:
-        """The newest context of every series, to forecast what does not exist yet; see `last_contexts`."""
-        return last_contexts(self.plan, self.reader, self.finish)
-
-    @property
-    def static_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What the last axes of a batch's `static` and `static_ids` hold."""
-        if self.finish is None or self.finish.statics is None:
-            return (), ()
-        return self.finish.statics.numbers, self.finish.statics.categories
-
-    @property
-    def new_entities(self) -> tuple[Entity, ...]:
-        """Entities without a training row: scaling by series takes the whole table's for them."""
-        return () if self.finish is None else self.finish.fallen
 
 
 def open_windows(
@@ -218,26 +134,31 @@ def open_windows(
     return TableWindows(pinned, plan, reader, learned, finish)
 
 
+class Asked(TypedDict, total=False):
+    """What `open_windows` may be asked beside the table, for whoever passes it on; see there."""
+
+    context: Required[int]
+    horizon: Required[int]
+    stride: int
+    columns: Sequence[str | Column] | None
+    time: str | None
+    entity: str | None
+    max_gap: timedelta | int | None
+    splits: SplitSpec | None
+    order: OrderSpec | None
+    snapshot: str | None
+    memory_mib: int
+    lake: Lake | None
+    cache: Bucket | None
+    calendar: str | None
+    learned: Learned | None
+    disk: DiskCache | None
+    sequences: Sequences | None
+
+
 def open_stream(
     table: str,
     *,
-    context: int,
-    horizon: int,
-    stride: int = 1,
-    columns: Sequence[str | Column] | None = None,
-    time: str | None = None,
-    entity: str | None = None,
-    max_gap: timedelta | int | None = None,
-    splits: SplitSpec | None = None,
-    order: OrderSpec | None = None,
-    snapshot: str | None = None,
-    memory_mib: int = 512,
-    lake: Lake | None = None,
-    cache: Bucket | None = None,
-    calendar: str | None = None,
-    learned: Learned | None = None,
-    disk: DiskCache | None = None,
-    sequences: Sequences | None = None,
     split: Split = "train",
     batch_size: int = 256,
     seed: int = 0,
@@ -245,29 +166,13 @@ def open_stream(
     ranks: int = 1,
     ordered: bool = False,
     prefetch: int = 2,
+    **asked: Unpack[Asked],
 ) -> WindowStream:
-    """`open_windows(…).stream(split, …)`: for whoever needs one split only. Arguments and errors as there."""
-    windows = open_windows(
-        table,
-        context=context,
-        horizon=horizon,
-        stride=stride,
-        columns=columns,
-        time=time,
-        entity=entity,
-        max_gap=max_gap,
-        splits=splits,
-        order=order,
-        snapshot=snapshot,
-        memory_mib=memory_mib,
-        lake=lake,
-        cache=cache,
-        calendar=calendar,
-        learned=learned,
-        disk=disk,
-        sequences=sequences,
-    )
-    return windows.stream(
+    """`open_windows(table, …).stream(split, …)`: for whoever needs one split only.
+
+    All that `open_windows` takes is taken here too. Raises as there.
+    """
+    return open_windows(table, **asked).stream(
         split,
         batch_size=batch_size,
         seed=seed,

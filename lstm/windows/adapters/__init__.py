@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lstm.extras import asked_for
 from lstm.windows.adapters.items import FIELDS, Items, check_fields
-from lstm.windows.open import TableWindows
 from lstm.windows.stream import WindowStream
+from lstm.windows.table_windows import TableWindows
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -8,9 +8,9 @@ from lightning.pytorch import LightningDataModule
 
 from lstm.windows.adapters.items import check_fields
 from lstm.windows.adapters.torch_dataset import TorchWindows
-from lstm.windows.open import TableWindows
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
+from lstm.windows.table_windows import TableWindows
 
 Tensors = dict[str, torch.Tensor]
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from inspect import signature
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from deltalake import write_deltalake
 
 from lstm.windows import SplitSpec, open_stream, open_windows
 from lstm.windows.errors import MissingColumn, WindowError, WrongColumnType
+from lstm.windows.open import Asked
 from storage.errors import UserError
 from storage.object_access import renew
 from storage.objects import Bucket
@@ -184,3 +187,11 @@ def test_a_folder_that_is_no_table_is_told(tmp_path):
         open_stream(str(tmp_path), time="t", context=1, horizon=1)
     with pytest.raises(UserError, match="there is no folder"):
         open_stream(str(tmp_path / "none"), time="t", context=1, horizon=1)
+
+
+def test_whatever_open_windows_takes_may_be_passed_on():
+    takes = get_type_hints(open_windows)
+    del takes["table"], takes["return"]
+    assert get_type_hints(Asked) == takes
+    needed = {it.name for it in signature(open_windows).parameters.values() if it.default is it.empty}
+    assert needed - {"table"} == Asked.__required_keys__
