@@ -31,9 +31,9 @@ from storage.checkpoints.errors import (
 )
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.helper import Helper
-from storage.checkpoints.helpers import Channel, Helpers, worth_sharing
 from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.keepers import Freed, Keeper, in_words
+from storage.checkpoints.leader import Channel, Helpers, worth_sharing
 from storage.checkpoints.outer_key import OuterKey
 from storage.checkpoints.pack_lists import PackLists
 from storage.checkpoints.recovery import recover

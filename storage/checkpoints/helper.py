@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import RankGone
-from storage.checkpoints.helpers import LEADER, Channel
 from storage.checkpoints.hints import AdamHint
+from storage.checkpoints.leader import LEADER, Channel
 from storage.checkpoints.niceness import give_way
 from storage.checkpoints.orders import Answer, Order
 from storage.checkpoints.predicting import Predictor, Previous

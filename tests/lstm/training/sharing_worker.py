@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from lstm.training import worker
-from storage.checkpoints import helpers
+from storage.checkpoints import leader
 from storage.objects import AccessDenied, Bucket
 
 TRACE = "CAROUSEL_TEST_TRACE"
@@ -35,7 +35,7 @@ def put(bucket: Bucket, key: str, data: bytes | memoryview) -> str:
 
 if __name__ == "__main__":
     Bucket.put = put
-    helpers.WORTH_SHARING = 1
+    leader.WORTH_SHARING = 1
     if os.environ["RANK"] == "1" and ENDPOINT in os.environ:
         lake = json.loads(os.environ[worker.LAKE])
         lake["access"]["endpoint_url"] = os.environ[ENDPOINT]

@@ -16,8 +16,8 @@ from storage.checkpoints import (
     Tensor,
     backlog,
     borrowing,
+    leader,
 )
-from storage.checkpoints import helpers as helpers_module
 from storage.checkpoints.hints import AdamHint
 from storage.objects import AccessDenied, Unreachable
 
@@ -32,7 +32,7 @@ PARTS = 6
 
 @pytest.fixture(autouse=True)
 def _small_states_are_shared_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers_module, "WORTH_SHARING", 1)
+    monkeypatch.setattr(leader, "WORTH_SHARING", 1)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_save_that_adds_little_is_left_to_rank_0(hire, monkeypatch):
     crew.save(0, state)
     shared = len(crew.packs_of(1))
     assert shared > 0
-    monkeypatch.setattr(helpers_module, "WORTH_SHARING", later["00/w"].nbytes + 1)
+    monkeypatch.setattr(leader, "WORTH_SHARING", later["00/w"].nbytes + 1)
     crew.save(1, {**state, "00/w": later["00/w"]})
     assert len(crew.packs_of(1)) == shared
 
