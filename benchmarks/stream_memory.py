@@ -27,8 +27,8 @@ import pyarrow as pa
 
 from benchmarks import memory_peak
 from benchmarks.report import print_result
+from benchmarks.window_figures.table import plan_of, table_of
 from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
-from benchmarks.windows import plan_of, table_of
 from lstm.tasks.forecast import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableRef

@@ -31,8 +31,9 @@ import torch
 from benchmarks import stream_memory
 from benchmarks.report import print_result
 from benchmarks.stream_memory import in_child
+from benchmarks.trainings_memory import in_trainings_memory
+from benchmarks.window_figures.table import plan_of, table_of
 from benchmarks.window_peers.rows import BATCH, COLUMNS, make_rows
-from benchmarks.windows import in_trainings_memory, plan_of, table_of
 from lstm.tasks.forecast import ForecastConfig, ForecastTask
 from lstm.training.config import TrainingConfig
 from lstm.training.learner import Learner

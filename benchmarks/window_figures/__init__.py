@@ -1,0 +1,1 @@
+"""The parts of `python -m benchmarks.windows`: a module for each thing that is measured."""
