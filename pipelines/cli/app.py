@@ -100,3 +100,15 @@ def storage_config(path: Path, assignments: list[str] | None, *, also: str | Non
     if path == DEFAULT_CONFIG and not path.exists():
         return default_storage(assignments or ())
     return run_config(path, assignments).storage
+
+
+def storage_and_run(
+    run: str | None, path: Path, assignments: list[str] | None
+) -> tuple["StorageConfig", str]:
+    """Where the bucket is, and the run that a command is about: the one it was given, else the settings' own.
+
+    Raises:
+        ConfigError: as `storage_config`; of a run that was given, `run` is no setting that is read.
+    """
+    storage = storage_config(path, assignments, also=None if run else "run")
+    return storage, run or run_config(path, assignments).run

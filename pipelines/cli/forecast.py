@@ -12,7 +12,7 @@ from pipelines.cli.app import (
     run_config,
     run_names,
     settings,
-    storage_config,
+    storage_and_run,
 )
 from pipelines.display.terminal import console
 
@@ -38,9 +38,8 @@ def evaluate(
     from pipelines.display.summary import metric_table, report_line, series_table, verdict
     from pipelines.surroundings.session import flow_session
 
-    also = None if run else "run"
-    storage, root = storage_config(config, assign, also=also), settings(context).root
-    name = run or run_config(config, assign).run
+    storage, name = storage_and_run(run, config, assign)
+    root = settings(context).root
     with flow_session(storage, root):
         from pipelines.flows import evaluate as flows
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.answers import AsJson, print_json
-from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, run_config, settings, storage_config
+from pipelines.cli.app import DEFAULT_CONFIG, Assignments, ConfigPath, settings, storage_and_run
 from pipelines.cli.forecast import CommitId, RunOrNone
 from pipelines.display.terminal import console
 
@@ -28,9 +28,8 @@ def report(
     from pipelines.display.summary import report_lines
     from pipelines.surroundings.session import flow_session
 
-    also = None if run else "run"
-    storage, root = storage_config(config, assign, also=also), settings(context).root
-    name = run or run_config(config, assign).run
+    storage, name = storage_and_run(run, config, assign)
+    root = settings(context).root
     with flow_session(storage, root):
         from pipelines.flows import report as flows
 

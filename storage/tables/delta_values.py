@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from pyarrow import types
 
 from storage.tables.columns import Column
 from storage.tables.errors import UnsupportedTable
+from storage.tables.file_statistics import FileStatistics
 from storage.tables.protocol import ColumnStatistics
 
 Parsed = Mapping[str, Any]
@@ -33,22 +34,14 @@ def parse_statistics(stats: str | Parsed | None) -> Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class DeltaStatistics(Mapping[str, ColumnStatistics]):
-    """Statistics of one file by logical column name, decoded when looked at: a table may have 10^6 files."""
+class DeltaStatistics(FileStatistics):
+    """What a log, or a checkpoint of it, holds of one file."""
 
     columns: Sequence[Column]
     stats: str | Parsed | None
 
-    def __getitem__(self, name: str) -> ColumnStatistics:
-        return self._decoded()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._decoded())
-
-    def __len__(self) -> int:
-        return len(self._decoded())
-
-    def _decoded(self) -> dict[str, ColumnStatistics]:
+    def decoded(self) -> dict[str, ColumnStatistics]:
+        """Those columns whose bounds or nulls it names."""
         parsed = parse_statistics(self.stats)
         low, high = parsed.get("minValues") or {}, parsed.get("maxValues") or {}
         nulls = parsed.get("nullCount") or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,28 +17,21 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
 
+from storage.tables.file_statistics import FileStatistics
 from storage.tables.protocol import ColumnStatistics
 
 _EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class IcebergStatistics(Mapping[str, ColumnStatistics]):
-    """Statistics of one file by logical column name, decoded when looked at: a table may have 10^6 files."""
+class IcebergStatistics(FileStatistics):
+    """What a manifest holds of one file."""
 
     schema: Schema
     data: ManifestFile
 
-    def __getitem__(self, name: str) -> ColumnStatistics:
-        return self._decoded()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._decoded())
-
-    def __len__(self) -> int:
-        return len(self._decoded())
-
-    def _decoded(self) -> dict[str, ColumnStatistics]:
+    def decoded(self) -> dict[str, ColumnStatistics]:
+        """Those columns whose bounds or nulls it names."""
         low, high = self.data.lower_bounds or {}, self.data.upper_bounds or {}
         nulls = self.data.null_value_counts or {}
         found = {}
