@@ -16,7 +16,8 @@ from lstm.windows.index import SequenceIndex, index_snapshot
 from lstm.windows.learned import Learned
 from lstm.windows.mixture import Mixture
 from lstm.windows.open import open_stream, open_windows
-from lstm.windows.plan import Plan, make_plan
+from lstm.windows.plan import Plan
+from lstm.windows.planning import make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.scaling import Scaling, fit_scaling
 from lstm.windows.sequences import Sequences

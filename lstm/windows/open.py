@@ -17,7 +17,8 @@ from lstm.windows.features import Features
 from lstm.windows.finish import Finish
 from lstm.windows.index import index_snapshot
 from lstm.windows.learned import Learned, learn
-from lstm.windows.plan import Plan, make_plan
+from lstm.windows.plan import Plan
+from lstm.windows.planning import make_plan
 from lstm.windows.read import WindowReader
 from lstm.windows.recordings import Fetch, fetch_from
 from lstm.windows.sequences import Sequences
