@@ -24,7 +24,8 @@ import pyarrow as pa
 import torch
 
 from benchmarks.report import print_result
-from lstm.tasks.forecast import ForecastConfig, ForecastTask
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.learner import Learner
 from lstm.training.schedule import learning_rate

@@ -29,7 +29,7 @@ from benchmarks import memory_peak
 from benchmarks.report import print_result
 from benchmarks.window_figures.table import plan_of, table_of
 from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
-from lstm.tasks.forecast import ForecastConfig
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableRef
 from lstm.training.launch import launch

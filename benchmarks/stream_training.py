@@ -34,7 +34,8 @@ from benchmarks.stream_memory import in_child
 from benchmarks.trainings_memory import in_trainings_memory
 from benchmarks.window_figures.table import plan_of, table_of
 from benchmarks.window_peers.rows import BATCH, COLUMNS, make_rows
-from lstm.tasks.forecast import ForecastConfig, ForecastTask
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.learner import Learner
 from lstm.windows import Batch, WindowReader, WindowStream

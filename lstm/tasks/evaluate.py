@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from lstm.tasks.baselines import LAST_SEASON, baseline_names, fit_baselines
-from lstm.tasks.forecast import ForecastTask, WrongForecast
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import WrongForecast
 from lstm.tasks.metrics import Errors, QuantileErrors
 from lstm.tasks.scaled import scaled_figures, seasonal_scale
 from lstm.tasks.shown_series import shown_series

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.models.forecaster import lagged_rows
-from lstm.tasks.forecast import ForecastTask, WrongForecast
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import WrongForecast
 from lstm.windows.batch import Batch
 
 RECENT = 24

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from lstm.tasks.forecast import ForecastConfig
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec
 

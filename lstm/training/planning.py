@@ -1,6 +1,6 @@
 """From a job to its plan; what is wrong with the table or its columns is told before anything is trained."""
 
-from lstm.tasks.forecast import WrongForecast, check_times, check_window
+from lstm.tasks.forecast_config import WrongForecast, check_times, check_window
 from lstm.training.job import Job
 from lstm.windows import Plan, index_snapshot, make_plan
 from lstm.windows.columns import check_features

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from blake3 import blake3
 from torch import nn
 
-from lstm.tasks.forecast import ForecastConfig, ForecastTask
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.job import Job
 from storage.checkpoints import Tensor
 from storage.checkpoints.canonical import dumps

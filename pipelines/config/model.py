@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 
-from lstm.tasks.forecast import ForecastConfig
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableAccess, TableRef
 from lstm.windows.spec import OrderSpec, SplitSpec, WindowSpec

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from lstm.tasks.forecast import ForecastConfig
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job
 from lstm.training.written_by import OtherVersion, job_of

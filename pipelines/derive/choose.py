@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from lstm.tasks.forecast import ForecastConfig, check_times
+from lstm.tasks.forecast_config import ForecastConfig, check_times
 from lstm.training.config import TrainingConfig
 from lstm.windows import OrderSpec, Plan, SequenceIndex, SplitSpec, WindowSpec, index_snapshot, make_plan
 from lstm.windows.errors import EmptySplit, TooFewRows

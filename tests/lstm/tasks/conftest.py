@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lstm.tasks.forecast import ForecastConfig, ForecastTask
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.windows.batch import Batch
 from lstm.windows.scaling import Scaling
 from lstm.windows.spec import WindowSpec

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.tasks.baselines import MedianByHourOfWeek, SameTimeLastSeason, Zero, fit_baselines
-from lstm.tasks.forecast import WrongForecast
+from lstm.tasks.forecast_config import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch

@@ -9,7 +9,8 @@ from torch import nn
 
 from lstm.tasks.clock import Clock
 from lstm.tasks.evaluate import evaluate
-from lstm.tasks.forecast import ForecastTask, WrongForecast
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import WrongForecast
 
 CONTEXT, HORIZON = 48, 6
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lstm.tasks.forecast import ForecastConfig, ForecastTask, WrongForecast
+from lstm.tasks.forecast import ForecastTask
+from lstm.tasks.forecast_config import ForecastConfig, WrongForecast
 from lstm.windows.scaling import Scaling
 from lstm.windows.series_scaling import SeriesScaling
 from lstm.windows.spec import WindowSpec

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lstm.tasks.forecast import ForecastConfig
+from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.config import TrainingConfig
 from lstm.training.job import Job, TableRef
 from lstm.windows import OrderSpec, SplitSpec, WindowSpec
