@@ -47,12 +47,14 @@ class TableRef:
     """Column that orders a series."""
     max_gap_s: float | None
     """Seconds between two rows above which a series is cut; None: never."""
+    grid_s: float | None = None
+    """Seconds between two rows of a series, of which the table may lack some; None: it has its own rows."""
     access: TableAccess | None = None
     """How the table is reached; None: as the repository is."""
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `asdict`; also of one that was frozen before `access` was known."""
+        """The inverse of `asdict`; also of one that was frozen before `access` or `grid_s` was known."""
         access = values.get("access")
         return cls(**{**values, "access": access and TableAccess(**access)})
 
@@ -60,6 +62,11 @@ class TableRef:
     def max_gap(self) -> timedelta | None:
         """`max_gap_s` as a duration."""
         return None if self.max_gap_s is None else timedelta(seconds=self.max_gap_s)
+
+    @property
+    def grid(self) -> timedelta | None:
+        """`grid_s` as a duration."""
+        return None if self.grid_s is None else timedelta(seconds=self.grid_s)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

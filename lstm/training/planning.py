@@ -3,9 +3,10 @@
 from lstm.tasks.forecast_config import WrongForecast, check_times, check_window
 from lstm.training.job import Job
 from lstm.windows import Plan, index_snapshot, make_plan
-from lstm.windows.columns import check_features
+from lstm.windows.columns import check_features, keys_for
 from lstm.windows.curriculum import Curriculum
 from lstm.windows.features import Features
+from lstm.windows.grid import gridded
 from lstm.windows.sizing import fitted
 from storage.objects import Bucket
 from storage.tables import Snapshot
@@ -22,17 +23,20 @@ def plan_for(job: Job, snapshot: Snapshot, cache: Bucket) -> Plan:
     check_window(job.forecast, job.window)
     if job.training.curriculum:
         check_curriculum(job)
-    check_features(snapshot.schema, [job.forecast.target, *job.forecast.past])
+    keys = keys_for(snapshot.schema, job.table.entity, job.table.time, job.table.max_gap, job.table.grid)
+    schema = snapshot.schema if keys.grid is None else gridded(snapshot.schema, keys)
+    check_features(schema, [job.forecast.target, *job.forecast.past])
     index = index_snapshot(
         snapshot,
         entity=job.table.entity,
         time=job.table.time,
         max_gap=job.table.max_gap,
+        grid=job.table.grid,
         columns=job.forecast.features,
         cache=cache,
     )
     plan = make_plan(index, job.window, job.split, job.order)
-    features = Features(snapshot.schema, job.forecast.features)
+    features = Features(schema, job.forecast.features)
     training = job.training
     plan = fitted(plan, snapshot, features, budget_bytes=training.memory_mib << 20, ranks=training.ranks)
     check_times(plan)

@@ -37,15 +37,27 @@ class Keys:
     sorts: bool = False
     """Whether row groups have to be sorted as they are read, since not all of them lie sorted by entity and
     time."""
+    grid: int | None = None
+    """Microseconds (or ordinals) between two rows of a series, of which those that the table lacks are filled
+    in, unless more than `max_gap` lies between two that it has; None: a series has the table's rows."""
 
     @property
     def columns(self) -> list[str]:
         """What a scan reads."""
         return [self.time] if self.entity is None else [self.entity, self.time]
 
+    @property
+    def cut_by(self) -> list[int | None]:
+        """What decides where runs of rows are cut, or refused, when a file is scanned."""
+        return [self.max_gap] if self.grid is None else [self.max_gap, self.grid]
+
     def say(self, time: int) -> str:
         """A time as people read it."""
         return say_time(time, ordinal=self.ordinal)
+
+    def say_length(self, length: int) -> str:
+        """Time between two rows as people read it: `1 day, 2:00:00`, or ordinals."""
+        return f"{length:,}" if self.ordinal else str(length * _MICROSECOND)
 
 
 def say_time(time: int, *, ordinal: bool) -> str:
@@ -74,13 +86,20 @@ def read_time(text: str, *, ordinal: bool) -> int:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
-def keys_for(schema: pa.Schema, entity: str | None, time: str, max_gap: timedelta | int | None) -> Keys:
+def keys_for(
+    schema: pa.Schema,
+    entity: str | None,
+    time: str,
+    max_gap: timedelta | int | None,
+    grid: timedelta | int | None = None,
+) -> Keys:
     """Check that the columns can serve as keys.
 
     Raises:
         MissingColumn: there is no such column.
         WrongColumnType: entities are not integers or text, times neither timestamps, dates nor integers.
-        WindowError: a gap that is not positive, or a duration where times are ordinals.
+        WindowError: a gap or a grid that is not positive, or a duration where times are ordinals; a grid that
+            is longer than the gap, or finer than the times are.
     """
     if entity is not None:
         kind = _column(schema, entity).type
@@ -97,7 +116,11 @@ def keys_for(schema: pa.Schema, entity: str | None, time: str, max_gap: timedelt
             f"column {time!r} is {kind}, but times must be timestamps, dates or integers; "
             "convert it when the table is written, or choose another time column"
         )
-    return Keys(entity, time, ordinal, _gap(max_gap, ordinal))
+    gap, step = _length("max_gap", max_gap, ordinal), _length("grid", grid, ordinal)
+    keys = Keys(entity, time, ordinal, gap, grid=step)
+    if step is not None:
+        _check_grid(keys, step, kind)
+    return keys
 
 
 def check_features(schema: pa.Schema, columns: list[str]) -> None:
@@ -260,17 +283,35 @@ def _column(schema: pa.Schema, name: str) -> pa.Field[Any]:
     return schema.field(places[0])
 
 
-def _gap(max_gap: timedelta | int | None, ordinal: bool) -> int | None:
-    if max_gap is None:
+def _length(name: str, given: timedelta | int | None, ordinal: bool) -> int | None:
+    if given is None:
         return None
-    if isinstance(max_gap, timedelta) == ordinal:
+    if isinstance(given, timedelta) == ordinal:
         raise WindowError(
-            f"max_gap must be {'an integer, as times are' if ordinal else 'a duration'}, got {max_gap!r}"
+            f"{name} must be {'an integer, as times are' if ordinal else 'a duration'}, got {given!r}"
         )
-    gap = max_gap // _MICROSECOND if isinstance(max_gap, timedelta) else max_gap
-    if gap < 1:
-        raise WindowError(f"max_gap must be positive, got {max_gap}")
-    return gap
+    length = given // _MICROSECOND if isinstance(given, timedelta) else given
+    if length < 1:
+        raise WindowError(f"{name} must be positive, got {given}")
+    return length
+
+
+_UNITS = {"s": 1_000_000, "ms": 1_000}
+_DAY = 86_400_000_000
+
+
+def _check_grid(keys: Keys, grid: int, kind: pa.DataType) -> None:
+    if keys.max_gap is not None and keys.max_gap < grid:
+        raise WindowError(
+            f"max_gap ({keys.say_length(keys.max_gap)}) is shorter than grid ({keys.say_length(grid)}): "
+            "neighbours on the grid would be cut apart; lengthen it, or leave it out to fill all gaps"
+        )
+    unit = _DAY if pa.types.is_date(kind) else 1 if keys.ordinal else _UNITS.get(kind.unit, 1)
+    if grid % unit:
+        raise WindowError(
+            f"column {keys.time!r} is {kind}, which cannot tell times {keys.say_length(grid)} apart; "
+            f"choose a grid of whole multiples of {keys.say_length(unit)}"
+        )
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -31,6 +31,14 @@ class UnsortedTable(WindowError):
     """Rows are not ordered so that windows can be read in runs; the message says where."""
 
 
+class OffGrid(WindowError):
+    """Rows of a series do not lie on the grid that was asked for; the message names one of them."""
+
+
+class GridTooFine(WindowError):
+    """A grid, or the gaps that it is to fill, would make far more rows than the table has."""
+
+
 class TooFewRows(WindowError):
     """No segment is long enough for one window."""
 

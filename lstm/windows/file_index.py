@@ -103,7 +103,7 @@ class FileIndex:
 def cache_name(snapshot: Snapshot, file: DataFile, keys: Keys) -> str:
     """Name an index by all that decides what is in it."""
     columns = [snapshot.column_identity(column) for column in keys.columns]
-    decides = [FORMAT, file.identity, columns, keys.entity is not None, keys.ordinal, keys.max_gap]
+    decides = [FORMAT, file.identity, columns, keys.entity is not None, keys.ordinal, *keys.cut_by]
     return blake3(dumps(decides)).hexdigest()
 
 

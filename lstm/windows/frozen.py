@@ -44,7 +44,7 @@ def freeze(plan: Plan) -> bytes:
             "order": plan.order.to_json(),
             "series": plan.series,
             "interval": plan.interval,
-            "pieces": {name: pack(getattr(plan.pieces, name)) for name in _PIECES},
+            "pieces": {name: pack(getattr(plan.pieces, name)) for name in _named(plan.keys)},
             "splits": plan.splits,
             "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
             **({"nulls": plan.nulls.to_json()} if plan.nulls.policies else {}),
@@ -56,7 +56,7 @@ def freeze(plan: Plan) -> bytes:
 
 def _keys(keys: Keys) -> dict[str, Any]:
     values = asdict(keys)
-    return values if keys.sorts else {name: value for name, value in values.items() if name != "sorts"}
+    return {name: value for name, value in values.items() if value or name not in ("sorts", "grid")}
 
 
 def thaw(data: bytes) -> Plan:
@@ -86,19 +86,27 @@ def thaw(data: bytes) -> Plan:
     return plan
 
 
+def _named(keys: Keys) -> dict[str, type[np.generic]]:
+    """What is kept of the pieces."""
+    return _PIECES if keys.grid is None else {**_PIECES, "stored": np.int32}
+
+
 def _plan_of(values: dict[str, Any]) -> Plan:
+    keys = Keys(**values["keys"])
     return Plan(
         table=values["table"],
         snapshot_id=values["snapshot_id"],
         files=tuple(values["files"]),
         column_identities=tuple(values["column_identities"]),
-        keys=Keys(**values["keys"]),
+        keys=keys,
         window=WindowSpec(**values["window"]),
         split=SplitSpec(**values["split"]),
         order=OrderSpec(**values["order"]),
         series=tuple(values["series"]),
         interval=values["interval"],
-        pieces=Pieces(**{name: unpack(values["pieces"][name], dtype) for name, dtype in _PIECES.items()}),
+        pieces=Pieces(
+            **{name: unpack(values["pieces"][name], dtype) for name, dtype in _named(keys).items()}
+        ),
         splits={split: (values["splits"][split][0], values["splits"][split][1]) for split in SPLITS},
         cuts={
             time: Cut(unpack(segments, np.int64), unpack(rows, np.int64))

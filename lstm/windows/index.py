@@ -16,6 +16,8 @@ from lstm.windows.column import Column, as_columns
 from lstm.windows.columns import Keys, keys_for
 from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
+from lstm.windows.grid import filled, gridded
+from lstm.windows.grid_rows import Filling, as_read, below
 from lstm.windows.index_cache import load_indexes
 from lstm.windows.interval import most_usual, usual_step
 from lstm.windows.missing import Missing, load_missing
@@ -67,6 +69,7 @@ def index_snapshot(
     entity: str | None,
     time: str,
     max_gap: timedelta | int | None = None,
+    grid: timedelta | int | None = None,
     columns: Sequence[str | Column] = (),
     cache: Bucket | None = None,
     cache_prefix: str = "indexes/",
@@ -83,6 +86,9 @@ def index_snapshot(
         time: column that orders a series: timestamps, dates, or integers.
         max_gap: rows of a series further apart than this start a new segment (an integer where times are
             integers); None: a series is one segment whatever its gaps.
+        grid: time between two rows of a series (an integer where times are integers), where rows between them
+            may be missing: they are then read as rows without values, but for their keys and the column
+            `observed`, which is false; gaps longer than `max_gap` stay. None: a series has the table's rows.
         columns: the features; those of another null policy than `mask` are read.
         cache: where the indexes of files are kept; see `index_cache`.
         cache_prefix: of their keys in `cache`.
@@ -91,7 +97,10 @@ def index_snapshot(
     Raises:
         WindowError: the columns or rows cannot serve; the subclass and message say why.
     """
-    keys = keys_for(snapshot.schema, entity, time, max_gap)
+    snapshot = below(snapshot)
+    keys = keys_for(snapshot.schema, entity, time, max_gap, grid)
+    if keys.grid is not None:
+        gridded(snapshot.schema, keys)
     keys = replace(keys, sorts=isinstance(snapshot, SortedRows))
     scanned: set[int] = set()
     try:
@@ -129,6 +138,11 @@ def index_snapshot(
         if cut is not None:
             pieces, regular = cut.pieces, cut.regular
             interval, links = most_usual(cut.steps), link(pieces, keys.max_gap)
+    if keys.grid is not None and not len(links.late):  # those that overlap are refused when a plan is made
+        pieces, interval = filled(pieces, links, keys, series), keys.grid
+        regular = np.ones(len(pieces), np.bool_)
+        files = tuple(file.identity for file in snapshot.files)
+        snapshot = as_read(snapshot, keys, Filling(keys, files, pieces))
     asked = tuple(column for column in as_columns(columns) if column.needs_index)
     return SequenceIndex(
         snapshot=snapshot,

@@ -98,7 +98,7 @@ def block_name(snapshot: Snapshot, span: Span, keys: Keys) -> str:
     """Of a block: beside its files' identities, what `cache_name` takes for one."""
     files = [file.identity for file in snapshot.files[slice(*span)]]
     columns = [snapshot.column_identity(column) for column in keys.columns]
-    decides = [FORMAT, "block", files, columns, keys.entity is not None, keys.ordinal, keys.max_gap]
+    decides = [FORMAT, "block", files, columns, keys.entity is not None, keys.ordinal, *keys.cut_by]
     return blake3(dumps(decides)).hexdigest()
 
 

@@ -142,11 +142,11 @@ class _Files:
         return found
 
     def _name(self, file: DataFile, column: Column, pieces: NDArray[np.int32]) -> str:
-        """By all that decides what is found: the pieces too, where values are told by piece."""
+        """By all that decides what is found: the pieces too, where these tell of values or of added rows."""
         keys = [self._snapshot.column_identity(name) for name in self._keys.columns]
         by = (
             [keys, blake3(pieces.astype("<i4").tobytes()).hexdigest()]
-            if column.nulls == "forward_fill"
+            if column.nulls == "forward_fill" or self._keys.grid is not None
             else []
         )
         identity = self._snapshot.column_identity(column.name)

@@ -134,9 +134,11 @@ def _refuse(index: SequenceIndex, column: Column) -> NoReturn:
     keys = index.keys
     of = "" if keys.entity is None else f" of {keys.entity} {index.series[pieces.series[piece]]!r}"
     when = keys.say(int(index.group_times(group)[inside]))
+    added = 0 if pieces.stored is None else int((pieces.rows - pieces.stored).sum(dtype=np.int64))
+    of_grid = f" ({added} of the rows are added by the grid, and have none)" if added else ""
     others = "mask, forward_fill or drop_window" if column.can_fill else "mask or drop_window"
     raise MissingValues(
         f"column {column.name!r} has no value in {missing.total} of {int(ends[-1])} rows, the first{of} at "
-        f"{when}, in row {inside} of {index.group_name(group)}; write values there, or choose for this "
-        f"column {others} in the place of error"
+        f"{when}, in row {inside} of {index.group_name(group)}{of_grid}; write values there, or choose "
+        f"for this column {others} in the place of error"
     )

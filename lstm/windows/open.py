@@ -15,6 +15,7 @@ from lstm.windows.columns import is_number, keys_for
 from lstm.windows.errors import WindowError
 from lstm.windows.features import Features
 from lstm.windows.finish import Finish
+from lstm.windows.grid import gridded
 from lstm.windows.index import index_snapshot
 from lstm.windows.learned import Learned, learn
 from lstm.windows.plan import Plan
@@ -47,6 +48,7 @@ def open_windows(
     time: str | None = None,
     entity: str | None = None,
     max_gap: timedelta | int | None = None,
+    grid: timedelta | int | None = None,
     splits: SplitSpec | None = None,
     order: OrderSpec | None = None,
     snapshot: str | None = None,
@@ -71,6 +73,9 @@ def open_windows(
         entity: column that tells series apart; None: the one that the table names itself, else it is one
             series; an empty text: it is one series.
         max_gap: time between two rows above which a series is cut (an integer where times are); None: never.
+        grid: time between two rows of a series, of which the table may lack some (an integer where times
+            are): up to gaps of `max_gap` these are read as rows without values, flagged by the column
+            `observed`, which is a feature if you name it, or no `columns`. None: no rows are added.
         splits: how time is divided; None: the last 15% to test, the 15% before them to validation.
         order: how an epoch is shuffled; None: as `OrderSpec` says. Where `memory_mib` cannot hold it, smaller
             superblocks are taken, else smaller pools and fewer lanes: see `TableWindows.plan.order`.
@@ -106,10 +111,14 @@ def open_windows(
         time, splits = sequences.position, splits or _BY_SEQUENCE
         pinned = UnnestedSnapshot(pinned, sequences, entity, _fetch(opened, lake.access, local))
     time, entity = _keys(opened, pinned.schema, time, entity)
-    keys_for(pinned.schema, entity, time, max_gap)  # a wrong column is told before the features are chosen
-    chosen = as_columns(_features(pinned.schema, columns, (time, entity)))
-    check_columns(pinned.schema, chosen)
-    index = index_snapshot(pinned, entity=entity, time=time, max_gap=max_gap, columns=chosen, cache=cache)
+    # a wrong column is told before the features are chosen
+    keys = keys_for(pinned.schema, entity, time, max_gap, grid)
+    schema = pinned.schema if grid is None else gridded(pinned.schema, keys)
+    chosen = as_columns(_features(schema, columns, (time, entity)))
+    check_columns(schema, chosen)
+    index = index_snapshot(
+        pinned, entity=entity, time=time, max_gap=max_gap, grid=grid, columns=chosen, cache=cache
+    )
     plan = make_plan(
         index,
         WindowSpec(context=context, horizon=horizon, stride=stride),
@@ -119,7 +128,7 @@ def open_windows(
     if learned is None:
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
-    features = Features(pinned.schema, chosen, learned.vocabularies)
+    features = Features(schema, chosen, learned.vocabularies)
     asked, plan = plan, fitted(plan, pinned, features, budget_bytes=memory_mib << 20)
     if note := sorted_again(asked, plan, features.row_bytes, memory_mib << 20):
         warnings.warn(note, stacklevel=2)
@@ -145,6 +154,7 @@ class Asked(TypedDict, total=False):
     time: str | None
     entity: str | None
     max_gap: timedelta | int | None
+    grid: timedelta | int | None
     splits: SplitSpec | None
     order: OrderSpec | None
     snapshot: str | None

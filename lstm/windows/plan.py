@@ -17,11 +17,11 @@ from lstm.windows import laid_out
 from lstm.windows.columns import Keys
 from lstm.windows.dropped import count_dropped
 from lstm.windows.errors import PlanMismatch
+from lstm.windows.grid_rows import Filling, as_read
 from lstm.windows.hold_out import held_out
 from lstm.windows.nulls import NO_NULLS, Nulls
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces, Segments, chain, link
-from lstm.windows.sorted_rows import in_order
 from lstm.windows.spec import HELD_OUT, SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, first_rows, start_ranges
 from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
@@ -73,6 +73,7 @@ class Plan:
             "files": self.files,
             "keys": [self.column_identities, self.keys.entity is not None, self.keys.ordinal],
             "max_gap": self.keys.max_gap,
+            **({} if self._filling is None else {"grid": [self.keys.grid, _digest(self._table_rows)]}),
             "segments": _digest(
                 self.pieces.series,
                 self.pieces.rows,
@@ -88,6 +89,25 @@ class Plan:
             "order": order,
         }
         return blake3(dumps(decides)).hexdigest()
+
+    def view_of(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot as the plan reads it: row groups in order, and on its grid."""
+        return as_read(snapshot, self.keys, self._filling)
+
+    @cached_property
+    def _filling(self) -> Filling | None:
+        """None: the plan's rows are the table's."""
+        return None if self.pieces.stored is None else Filling(self.keys, self.files, self.pieces)
+
+    @property
+    def _table_rows(self) -> NDArray[np.int32]:
+        """[n] rows of each piece that stand in the table."""
+        return self.pieces.rows if self.pieces.stored is None else self.pieces.stored
+
+    @property
+    def filled(self) -> int:
+        """Rows that the grid adds to those of the table."""
+        return self.rows - int(self._table_rows.sum(dtype=np.int64))
 
     def _nulls_decide(self) -> Any:
         if not self.nulls.policies:
@@ -217,7 +237,7 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Rows of the snapshot."""
+        """Rows of the snapshot, those included that a grid adds."""
         return int(self.segments.first[-1])
 
     def describe(self) -> dict[str, Any]:
@@ -248,6 +268,7 @@ class Plan:
             "last_batch": self.order.last,
             "every_window_once": self.order.last == "short" and self.weights is None,
             **({"nulls": dict(self.nulls.policies)} if self.nulls.policies else {}),
+            **({} if self.keys.grid is None else {"filled_rows": self.filled}),
         }
 
     def check(self, snapshot: Snapshot) -> None:
@@ -256,7 +277,7 @@ class Plan:
         Raises:
             PlanMismatch: it holds other files, or its key columns mean something else.
         """
-        snapshot = in_order(snapshot, self.keys)
+        snapshot = self.view_of(snapshot)
         files = tuple(file.identity for file in snapshot.files)
         if files != self.files:
             same = len(set(files) & set(self.files))

@@ -63,6 +63,7 @@ class WindowReader:
             MissingColumn, WrongColumnType: a column cannot be what it is said to be.
             PlanMismatch: the plan was made for another snapshot, or for other null policies.
         """
+        snapshot = plan.view_of(snapshot)
         self.features = Features(snapshot.schema, columns, vocabularies)
         plan.check(snapshot)
         self.features.check(plan)

@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys, times_of
+from lstm.windows.grid_rows import GridRows
 from lstm.windows.segments import Pieces
 from lstm.windows.sorted_rows import in_order
 from storage.tables.protocol import Snapshot
@@ -23,7 +24,7 @@ def read_group(
     """The rows of a row group, or a span of them, by entity and time.
 
     Args:
-        snapshot: the table's own, or as `keys` read it.
+        snapshot: the table's own, or as `keys` read it; on a grid, what `Plan.view_of` gives.
         keys: they say whether row groups are sorted as they are read.
         pieces: of the snapshot.
         group: one of their row groups.
@@ -37,5 +38,7 @@ def read_group(
     """
     file, number = pieces.row_group(group)
     wanted = list(dict.fromkeys([*columns, keys.time]))
-    table = in_order(snapshot, keys).read(snapshot.files[file], number, wanted, rows)
+    seen = snapshot if isinstance(snapshot, GridRows) else in_order(snapshot, keys)
+    assert pieces.stored is None or seen is snapshot, "a snapshot on a grid is read through Plan.view_of"
+    table = seen.read(snapshot.files[file], number, wanted, rows)
     return table, times_of(table.column(keys.time), keys.time)

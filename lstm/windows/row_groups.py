@@ -42,7 +42,7 @@ def decode(
     """
     pieces, segments = plan.pieces, plan.segments
     first, end = (0, int(pieces.group_rows[group])) if rows is None else rows
-    table, times = read_group(snapshot, plan.keys, pieces, group, features.names, rows)
+    table, times = read_group(plan.view_of(snapshot), plan.keys, pieces, group, features.names, rows)
     held, starts = segments.group_pieces(group)
     ends = starts + pieces.rows[held]
     begun, ended = (starts >= first) & (starts < end), (ends > first) & (ends <= end)

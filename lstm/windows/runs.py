@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lstm.windows.columns import Keys, entities_of, nulls_of, times_of
-from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable
+from lstm.windows.errors import DuplicateRows, NullKey, OffGrid, UnsortedTable
 
 Entity = str | int | None
 """A value of the entity column; None: the table has no such column."""
@@ -16,6 +16,10 @@ Entity = str | int | None
 REMEDY = (
     "windows are read in runs, and here there would be too many; `carousel tables cluster` writes the rows, "
     "sorted by entity and time, into another table"
+)
+OFF_GRID_REMEDY = (
+    "choose a grid that the times lie on, round them to it when the table is written, or leave grid out "
+    "(max_gap cuts series where rows are missing)"
 )
 _STEPS_KEPT = 16
 
@@ -46,7 +50,7 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
         where: the row group, for messages.
 
     Raises:
-        NullKey, DuplicateRows, UnsortedTable: the rows cannot serve.
+        NullKey, DuplicateRows, UnsortedTable, OffGrid: the rows cannot serve.
     """
     for name in keys.columns:
         if nulls := nulls_of(table.column(name)):
@@ -64,6 +68,8 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
     problem = _Problem(keys, where, times, code, entities)
     if not np.all(step[same] > 0):
         problem.raise_for_steps(same, step)
+    if keys.grid is not None and np.any(step[same] % keys.grid):
+        problem.raise_for_grid(same, step, keys.grid)
     run_first = np.flatnonzero(np.concatenate([[True], ~same]))[: len(times)]
     if len(run_first) > len(entities):
         problem.raise_for_scattered(run_first)
@@ -117,6 +123,17 @@ class _Problem:
             )
         row = int(np.flatnonzero(same & (step == 0))[0])
         self.raise_for_duplicates(row)
+
+    def raise_for_grid(self, same: NDArray[np.bool_], step: NDArray[np.int64], grid: int) -> NoReturn:
+        say, off = self.keys.say_length, np.flatnonzero(same & (step % grid != 0))
+        row = int(off[0]) + 1
+        common = int(np.gcd.reduce(step[same]))
+        raise OffGrid(
+            f"{len(off)} of {len(self.times)} rows in {self.where} are off the grid of {say(grid)}: the first"
+            f"{self._of(row)}, at {self._time(row)} in row {row}, comes {say(int(step[row - 1]))} after the "
+            f"row before it; the steps of this row group are multiples of {say(common)}; "
+            f"{OFF_GRID_REMEDY}"
+        )
 
     def raise_for_duplicates(self, row: int) -> NoReturn:
         alike = int(np.sum((self.code == self.code[row]) & (self.times == self.times[row])))

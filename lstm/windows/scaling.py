@@ -58,6 +58,7 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column])
         InfiniteValues: a feature holds infinities.
         MissingColumn, WrongColumnType: a column cannot be a feature.
     """
+    snapshot = plan.view_of(snapshot)
     features = Features(snapshot.schema, columns)
     plan.check(snapshot)
     moments = _Moments(features.width)

@@ -28,6 +28,8 @@ class Pieces:
     rows: NDArray[np.int32]
     first_time: NDArray[np.int64]
     last_time: NDArray[np.int64]
+    stored: NDArray[np.int32] | None = None
+    """[n] rows of each that stand in the table, where a grid fills in those that do not; None: all."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -90,6 +90,7 @@ def fit_series_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | C
     numbers = [
         column.name if column.width == 1 else column for column in as_columns(columns) if not column.is_id
     ]
+    snapshot = plan.view_of(snapshot)
     features = Features(snapshot.schema, numbers)
     plan.check(snapshot)
     shape = (len(plan.series), features.width)

@@ -15,7 +15,6 @@ import numpy as np
 from lstm.windows.features import Features
 from lstm.windows.memory import rank_bytes
 from lstm.windows.plan import Plan
-from lstm.windows.sorted_rows import in_order
 from lstm.windows.spec import OrderSpec
 from storage.tables.protocol import Snapshot
 
@@ -117,7 +116,7 @@ def _cut(plan: Plan, page: int, row_bytes: int, budget_bytes: int, ranks: int) -
 
 def _page_rows(plan: Plan, snapshot: Snapshot, features: Features) -> int | None:
     """Rows of the largest page of the largest row groups; None: one of them cannot be read by pages."""
-    pieces, snapshot = plan.pieces, in_order(snapshot, plan.keys)
+    pieces, snapshot = plan.pieces, plan.view_of(snapshot)
     largest = np.argsort(pieces.group_rows, kind="stable")[-_LOOKED_AT:].tolist()
     pages = []
     for group in largest:

@@ -35,7 +35,7 @@ def is_training(plan: Plan, group: int, times: NDArray[np.int64]) -> NDArray[np.
 def training_tables(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The training rows of these columns, as the table holds them."""
     for group in training_groups(plan):
-        table, times = read_group(snapshot, plan.keys, plan.pieces, group, columns)
+        table, times = read_group(plan.view_of(snapshot), plan.keys, plan.pieces, group, columns)
         yield table.filter(pa.array(is_training(plan, group, times)))
 
 

@@ -67,6 +67,9 @@ class TableConfig(Section):
     """Snapshot to pin; null: the newest one when the run starts."""
     max_gap: Duration = None
     """Longest time between two rows of one segment (`1h`, `10min`, `2d`); null: never cut."""
+    grid: Duration = None
+    """Time between two rows of a series (`1h`, `10min`, `1d`), of which the table may lack some: those are
+    read as rows without values, up to gaps of `max_gap`, and the column `observed` is 0 there; null: none."""
     access: AccessConfig | None = None
     """Where the table is read, if elsewhere than `storage` or with other keys; null: as `storage` is."""
 
@@ -140,6 +143,7 @@ class RunConfig(Section):
                 entity=table.entity,
                 time=table.time,
                 max_gap_s=None if table.max_gap is None else table.max_gap.total_seconds(),
+                grid_s=None if table.grid is None else table.grid.total_seconds(),
                 access=_frozen(table.access),
             ),
             window=self.window,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lstm.windows.grid import OBSERVED
 from pipelines.doctor.finding import Finding, mistake, ok, problem
 from pipelines.surroundings.connect import Connection
 from storage.errors import UserError
@@ -38,7 +39,7 @@ def table(run: "RunConfig", connection: Connection) -> Iterator[Finding]:
         snapshot=snapshot.id,
     )
     wanted = [run.table.time, run.table.entity, run.forecast.target, *run.forecast.past]
-    there = set(snapshot.schema.names)
+    there = set(snapshot.schema.names) | ({OBSERVED} if run.table.grid else set())
     missing = [name for name in wanted if name is not None and name not in there]
     if missing:
         remedy = f"name others; the table has {', '.join(map(repr, snapshot.schema.names))}"

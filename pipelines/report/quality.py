@@ -55,6 +55,12 @@ def _facts(plan: Plan) -> Iterator[Fact]:
         "span", length, f"{_say(plan, first)} to {_say(plan, last)}{'' if plan.keys.ordinal else ' UTC'}"
     )
     yield Fact("sampling", interval_text(plan), "between most rows of a series")
+    if plan.keys.grid is not None:
+        yield Fact(
+            "added by the grid",
+            f"{plan.filled:,}",
+            f"of the rows: the table lacks them, so nothing is known there ({plan.filled / plan.rows:.1%})",
+        )
     gaps = len(segments.series) - len(plan.series)
     cut = (
         "a series is cut where rows are further apart than " + _gap(plan)

@@ -70,7 +70,7 @@ def scan(snapshot: Snapshot, plan: Plan, columns: tuple[str, ...]) -> Scan:
     missing, infinite = np.zeros(len(columns), np.int64), np.zeros(len(columns), np.int64)
     stretch_rows, stretch_missing = np.zeros(stretches, np.int64), np.zeros(stretches, np.int64)
     rows = steps = uneven = 0
-    features = Features(snapshot.schema, columns)
+    features = Features(plan.view_of(snapshot).schema, columns)
     for group in groups.tolist():
         read = decode(snapshot, plan, group, features)
         rows += len(read.times)

@@ -33,8 +33,18 @@ def plan_line(plan: Plan, asked: OrderSpec) -> str:
     windows = ", ".join(f"{plan.windows(split):,} {split}" for split in SPLITS)
     return (
         f"{plan.rows:,} rows, {len(plan.series):,} series, {len(plan.segments.series):,} segments; "
-        f"windows: {windows}; plan {plan.id[:12]}"
+        f"windows: {windows}; plan {plan.id[:12]}{_filled(plan)}"
         f"{_SORTS if plan.keys.sorts else ''}{_order_note(plan.order, asked)}"
+    )
+
+
+def _filled(plan: Plan) -> str:
+    """What a grid adds to the table's rows."""
+    if plan.keys.grid is None:
+        return ""
+    return (
+        f"; {plan.filled:,} of the rows ({plan.filled / plan.rows:.1%}) are not in the table: the grid of "
+        f"{plan.keys.say_length(plan.keys.grid)} adds them without values"
     )
 
 

@@ -104,6 +104,10 @@ class Inspection:
     """Places at which a series is cut."""
     max_gap: str | None
     """Time between two rows above which a series is cut; None: never."""
+    grid: str | None
+    """Time between two rows of a series, where those that the table lacks are added; None: its own rows."""
+    filled: int
+    """Rows that the grid adds, without values; counted in `rows`."""
     interval: str
     superblocks: int
     lanes: int
@@ -156,6 +160,8 @@ def inspect(
         segments=len(plan.segments.series),
         gaps=len(plan.segments.series) - len(plan.series),
         max_gap=None if plan.keys.max_gap is None else _duration(plan, plan.keys.max_gap),
+        grid=None if plan.keys.grid is None else _duration(plan, plan.keys.grid),
+        filled=plan.filled,
         interval=_duration(plan, plan.interval),
         superblocks=len(plan.superblocks),
         lanes=plan.order.lanes,
@@ -241,7 +247,7 @@ def _measured(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> tuple[f
     how many times as long it takes to read these sorted; None: they need not be."""
     groups = np.flatnonzero(plan.pieces.group_rows)
     chosen = np.unique(groups[np.linspace(0, len(groups) - 1, min(_SAMPLED, len(groups))).astype(int)])
-    wanted = list(dict.fromkeys([*columns, plan.keys.time]))
+    wanted = [it for it in dict.fromkeys([*columns, plan.keys.time]) if it in snapshot.schema.names]
 
     def read(of: Snapshot) -> tuple[float, int]:
         """Seconds, and stored bytes."""

@@ -43,6 +43,7 @@ def _facts(found: Inspection) -> Table:
     many = "rank" if reads.ranks == 1 else f"each of {reads.ranks} ranks"
     rows = [
         ("series", f"{found.series:,}: {found.rows:,} rows, one every {found.interval}"),
+        *_grid(found),
         ("time", f"{found.first} to {found.last}"),
         ("segments", f"{found.segments:,}; {gaps}"),
         ("layout", f"{reads.said}; {_count(found.row_groups, 'row group')} in {_count(found.files, 'file')}"),
@@ -66,6 +67,15 @@ def _facts(found: Inspection) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def _grid(found: Inspection) -> Iterable[tuple[str, str]]:
+    if found.grid is not None:
+        yield (
+            "grid",
+            f"of {found.grid}: {found.rows - found.filled:,} rows stand in the table, and {found.filled:,} "
+            f"({found.filled / found.rows:.1%}) that it lacks are added without values",
+        )
 
 
 def _sorting(times: float | None) -> Iterable[tuple[str, str]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -23,13 +24,14 @@ class Sample:
 
 
 @st.composite
-def samples(draw, layouts=("sorted", "by_time", "by_entity", "by_arrival", "shuffled")):
+def samples(draw, layouts=("sorted", "by_time", "by_entity", "by_arrival", "shuffled"), most=40):
     """Tables of 1 to 5 entities: ragged, with gaps and nulls, cut anywhere, in a layout that is supported."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     entity = draw(st.sampled_from(["name", "number", None]))
     names = {"name": ["é", "a", "b", "B", "zz"], "number": [7, -3, 0, 12, 5], None: [None]}[entity]
     names = names[: draw(st.integers(1, len(names)))]
     steps = draw(st.sampled_from([[1], [1, 1, 1, 1, 3], [1, 1, 2, 9], [1, 1, 1, 1, 1, 1, 1, 1, 1, 40]]))
+    steps = [step for step in steps if step <= most]
     longest = draw(st.integers(8, 60))
     rows = []
     for name in names:
@@ -125,4 +127,19 @@ def naive_windows(rows, window, max_gap, bounds):
             ):
                 values = np.array([v for _, v in stretch[start : row + 1]], np.float32)
                 found[number, start] = (np.array(times), values)
+    return found
+
+
+def on_grid(rows, grid, max_gap=None):
+    """Rows [(entity, time, *values)] and those that a grid adds, NaN, by pandas; last 1.0, of the added 0.0."""
+    found = []
+    frame = pd.DataFrame(rows)
+    for name, series in frame.groupby(0, dropna=False):
+        series = series.sort_values(1).set_index(1).drop(columns=0).assign(observed=1.0)
+        gap = pd.Series(series.index, series.index).diff()
+        for _, segment in series.groupby((gap > (np.inf if max_gap is None else max_gap)).cumsum()):
+            whole = segment.reindex(range(segment.index[0], segment.index[-1] + 1, grid))
+            whole["observed"] = whole["observed"].fillna(0.0)
+            name = None if pd.isna(name) else name
+            found += [(name, *row) for row in whole.itertuples(name=None)]
     return found

@@ -4,6 +4,8 @@ Positions count rows as they were written, and row groups are put in order only 
 out. What Spark deleted is read in `test_spark_tables`.
 """
 
+from datetime import timedelta
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -98,3 +100,17 @@ def test_windows_of_unsorted_rows_are_those_of_the_live_ones(write, seed, s3_ser
     plan = check_windows(snapshot, pa.concat_tables(live), ["x", "n"], window=window)
     assert plan.keys.sorts
     assert len(plan.pieces.group_rows) == FILES * GROUPS
+
+
+@pytest.mark.parametrize("superblock_rows", [None, 11])
+@pytest.mark.parametrize("write", [in_delta, in_iceberg])
+def test_a_grid_fills_in_what_was_deleted(write, superblock_rows, s3_server, bucket, monkeypatch):
+    files = [(rows.sort_by([("entity", "ascending"), ("time", "ascending")]), gone) for rows, gone in
+             files_and_deleted(2)]  # fmt: skip
+    live = pa.concat_tables([rows.take(np.setdiff1d(np.arange(rows.num_rows), gone)) for rows, gone in files])
+    window = WindowSpec(context=20, horizon=4)
+    plan = check_windows(
+        write(files, s3_server, bucket, monkeypatch), live, ["x", "n"],
+        window=window, grid=timedelta(hours=1), max_gap=timedelta(hours=30), superblock_rows=superblock_rows,
+    )  # fmt: skip
+    assert plan.rows == live.num_rows + plan.filled > live.num_rows

@@ -18,7 +18,7 @@ from lstm.windows import (
 from storage.tables import Snapshot
 
 from .drain import drain
-from .tables import naive_windows
+from .tables import naive_windows, on_grid
 
 SPLIT = SplitSpec(validation=0.2, test=0.2)
 
@@ -30,17 +30,21 @@ def check_windows(
     *,
     window: WindowSpec,
     max_gap: timedelta | None = None,
+    grid: timedelta | None = None,
+    superblock_rows: int | None = None,
 ) -> Plan:
     """Compare the windows of a snapshot with keys `entity` and `time` with those of its live rows."""
-    index = index_snapshot(snapshot, entity="entity", time="time", max_gap=max_gap)
-    plan = make_plan(index, window, SPLIT, OrderSpec(lanes=6, pool=2))
-    reader = WindowReader(snapshot, plan, tuple(columns))
+    index = index_snapshot(snapshot, entity="entity", time="time", max_gap=max_gap, grid=grid)
+    plan = make_plan(index, window, SPLIT, OrderSpec(lanes=6, pool=2, superblock_rows=superblock_rows))
+    reader = WindowReader(snapshot, plan, (*columns, *(["observed"] if grid else [])))
     times = rows["time"].cast(pa.timestamp("us", rows["time"].type.tz)).cast(pa.int64()).to_pylist()
     values = [
         [np.nan if it is None else it for it in rows[name].cast(pa.float64()).to_pylist()] for name in columns
     ]
     naive = list(zip(rows["entity"].to_pylist(), times, *values, strict=True))
     gap = max_gap and max_gap // timedelta(microseconds=1)
+    if grid:
+        naive = on_grid(naive, grid // timedelta(microseconds=1), gap)
     for split in SPLITS:
         expected = naive_windows(naive, window, gap, plan.splits[split])
         assert len(expected) == plan.windows(split) > 0
