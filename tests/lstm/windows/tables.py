@@ -131,7 +131,7 @@ def naive_windows(rows, window, max_gap, bounds):
 
 
 def on_grid(rows, grid, max_gap=None):
-    """Rows [(entity, time, *values)] and those that a grid adds, NaN, by pandas; last 1.0, of the added 0.0."""
+    """Rows [(entity, time, *values)] and those that a grid adds, by pandas; last 1.0, of the added 0.0."""
     found = []
     frame = pd.DataFrame(rows)
     for name, series in frame.groupby(0, dropna=False):

@@ -274,8 +274,8 @@ BAD = {
         [[rows([0, 10], ["a"] * 2)], [rows([0, 10], ["b"] * 2)], [rows([25, 35], ["b"] * 2)]],
         {"grid": 10, "entity": "name"},
         OffGrid,
-        "the row of name 'b' at 25 is off the grid of 10: it comes 25 after the first row of its series, at 0 "
-        "(1 such stretches of rows in all); choose a grid",
+        "the row of name 'b' at 25 is off the grid of 10: it comes 25 after the first row of its series, at "
+        "0 (1 such stretches of rows in all); choose a grid",
     ),
     "a duration for ordinals": (
         [[rows([0, 1])]],
