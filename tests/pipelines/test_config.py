@@ -114,6 +114,7 @@ def test_a_snapshot_that_looks_like_a_number_is_an_id():
         ("split.test=0.9", ["split.validation + split.test", "0.15 + 0.9"]),
         ("table.format=hudi", ["table.format", '"hudi"', "'delta' or 'iceberg'"]),
         ("table.max_gap=soon", ["table.max_gap", '"soon"', "1h"]),
+        ("table.grid=hourly", ["table.grid", '"hourly"', "1h"]),
         ("forecast.past=temp", ["forecast.past", '"temp"', "a list"]),
         ("split=3", ["split: 3", "section"]),
         ("run=a b", ["run", '"a b"', "letters"]),
@@ -249,6 +250,16 @@ def test_the_job_pins_the_snapshot():
     job = config().job("7")
     assert (job.run, job.table.snapshot, job.table.max_gap_s) == ("flights", "7", 3600.0)
     assert type(job).from_json(job.to_json()) == job
+    assert job.table.grid is None
+
+
+def test_the_grid_goes_into_the_job_and_jobs_from_before_have_none():
+    job = config("table.grid=10min").job("7")
+    assert job.table.grid == timedelta(minutes=10)
+    frozen = json.loads(json.dumps(job.to_json()))
+    assert type(job).from_json(frozen) == job
+    del frozen["table"]["grid_s"]
+    assert type(job).from_json(frozen).table.grid is None
 
 
 def test_the_job_knows_where_its_table_is_read_and_no_keys():

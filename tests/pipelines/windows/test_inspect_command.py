@@ -42,6 +42,23 @@ def test_a_plan_is_shown_as_tables_a_picture_and_json(inspected, carousel, tmp_p
     assert answer["reads"]["amplification"] == 1.0
 
 
+def test_a_grid_is_part_of_the_settings_and_its_mask_an_input(inspected, carousel, root, tmp_path):
+    rows = waves().filter([row % 10 != 4 for row in range(waves().num_rows)])
+    lake = lake_for(LocalServer.find(folder_of(LocalServer, root)))
+    create_table(lake, f"{URI}-in-part", rows.schema).append(rows, transaction="waves")
+    path = tmp_path / "carousel.yaml"
+    path.write_text(CONFIG.replace("s3://lake/waves", f"{URI}-in-part"))
+    said = ["--set", "table.grid=1h", "--set", "table.max_gap=12h", "--set", "forecast.past=[temp, observed]"]
+    told = carousel("windows", "inspect", "-c", path, "--json", *said)
+    assert told.code == 0, told.err
+    answer = json.loads(told.out)
+    assert answer["columns"] == ["load", "temp", "observed"]
+    assert (answer["rows"], answer["filled"]) == (SERIES * HOURS, SERIES * HOURS - rows.num_rows)
+    refused = carousel("windows", "inspect", "-c", path, *said, "--set", "table.grid=7min")
+    assert refused.code == 2
+    assert "off the grid of 0:07:00" in refused.err
+
+
 def test_a_table_needs_no_settings_and_none_are_written(inspected, carousel, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["--table", URI, "--target", "load", "--set", "window.context=48", "--json"]

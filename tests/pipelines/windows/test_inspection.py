@@ -24,10 +24,10 @@ HOURS, COLUMNS = 120, ("x",)
 class Counted(MemorySnapshot):
     """Counts the bytes of what it gives, as a snapshot in a bucket does."""
 
-    def read(self, file, row_group, columns):
-        rows = super().read(file, row_group, columns)
-        self.traffic = Traffic(0, self.traffic.needed + rows.nbytes)
-        return rows
+    def read(self, file, row_group, columns, rows=None):
+        read = super().read(file, row_group, columns, rows)
+        self.traffic = Traffic(0, self.traffic.needed + read.nbytes)
+        return read
 
 
 def table(series):
@@ -41,7 +41,7 @@ def table(series):
     return rows
 
 
-def planned(series=4):
+def planned(series=4, **said):
     rows = table(series)
     names, times, x, _ = zip(*rows, strict=True)
     times = pa.array(times, pa.timestamp("us", "UTC"))
@@ -49,7 +49,7 @@ def planned(series=4):
     groups = in_groups(whole, 50)
     snapshot = Counted(list(groups._groups.values()))
     plan = make_plan(
-        index_snapshot(snapshot, entity="name", time="t", max_gap=timedelta(hours=1)),
+        index_snapshot(snapshot, entity="name", time="t", **{"max_gap": timedelta(hours=1), **said}),
         WindowSpec(context=8, horizon=4),
         SplitSpec(validation=0.2, test=0.2, embargo_rows=3),
         OrderSpec(lanes=4),
@@ -90,6 +90,18 @@ def test_what_sorting_costs_is_measured_where_row_groups_need_it():
     assert found.reads.bytes_per_row > 16  # names are read too
     assert any("so each is sorted when it is read" in str(it) for it in rows_of(lines(found)))
     assert {it: found.splits[it].windows for it in SPLITS} == {it: plan.windows(it) for it in SPLITS}
+
+
+def test_rows_that_a_grid_adds_are_counted_and_told():
+    rows, snapshot, plan = planned(grid=timedelta(hours=1), max_gap=timedelta(hours=12))
+    found = inspect(snapshot, plan, (*COLUMNS, "observed"), ranks=2, memory_mib=64)
+    assert (found.series, found.segments, found.gaps) == (4, 5, 1)  # ten hours are filled in, a day is not
+    assert (found.grid, found.filled, found.rows) == ("1 h", 20, len(rows) + 20)
+    assert 14 < found.reads.bytes_per_row < 16  # rows that are added take no bytes
+    told = (
+        f"of 1 h: {len(rows)} rows stand in the table, and 20 (4.4%) that it lacks are added without values"
+    )
+    assert told in rows_of(lines(found))
 
 
 def rows_of(shown):
