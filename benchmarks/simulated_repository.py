@@ -15,7 +15,8 @@ from blake3 import blake3
 from storage.checkpoints.canonical import dumps
 from storage.checkpoints.head import Commit, Head
 from storage.checkpoints.identity import Clear
-from storage.checkpoints.manifest import Location, Manifest, StoredTensor, commit_id
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest, commit_id
 from storage.checkpoints.names import (
     PACKS,
     REPOSITORY,
@@ -31,6 +32,7 @@ from storage.checkpoints.names import (
 )
 from storage.checkpoints.pages import HEAD_COMMITS, STAY
 from storage.checkpoints.shelf import FORMAT
+from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Buffer
 
 LONG = "long"

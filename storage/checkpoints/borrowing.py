@@ -20,7 +20,7 @@ from storage.checkpoints.closure import with_bases
 from storage.checkpoints.draft import Outline
 from storage.checkpoints.errors import Damaged, RunMissing, UnsupportedRepository
 from storage.checkpoints.head import Commit, Head, newest_first
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.shelf import Shelf
 from storage.objects import NotFound

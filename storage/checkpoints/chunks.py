@@ -48,3 +48,18 @@ def cut(dtype: str, shape: tuple[int, ...], block_rows: int | None = None) -> It
         end = min(begin + block, rows)
         for row in range(begin, end, step):
             yield min(step, end - row) * row_bytes
+
+
+def chunk_ids(
+    dtype: str,
+    shape: tuple[int, ...],
+    block_rows: int | None,
+    data: Buffer,
+    identity: Identity = CLEAR,
+) -> list[ChunkId]:
+    """Ids of all chunks of a tensor with these bytes."""
+    view, ids, begin = memoryview(data), [], 0
+    for size in cut(dtype, shape, block_rows):
+        ids.append(chunk_id(dtype, view[begin : begin + size], identity))
+        begin += size
+    return ids

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.manifest import DEPTH_LIMIT, Location
+from storage.checkpoints.locations import DEPTH_LIMIT, Location
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from storage.checkpoints.closure import families, levels, with_bases
 from storage.checkpoints.codecs import decode
 from storage.checkpoints.errors import Damaged, TooLarge
 from storage.checkpoints.identity import CLEAR, Identity
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.packs import bound, in_order
 from storage.checkpoints.spans import Span, spans_of

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from storage.checkpoints.manifest import DEPTH_LIMIT
+from storage.checkpoints.locations import DEPTH_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

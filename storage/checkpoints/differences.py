@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.manifest import Manifest, StoredTensor
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.reading import read_tensors
 from storage.checkpoints.store import Below
+from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Tensor
 
 Change = Literal["added", "removed", "reshaped", "changed", "same"]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from storage.checkpoints import canonical
-from storage.checkpoints.chunks import ChunkId, cut
+from storage.checkpoints.chunks import ChunkId, chunk_ids, cut
 from storage.checkpoints.identity import CLEAR, Identity
-from storage.checkpoints.manifest import INLINE_LIMIT, StoredTensor, chunk_ids, commit_id
+from storage.checkpoints.manifest import commit_id
 from storage.checkpoints.names import COUNT_LIMIT, checked_tensor_name
+from storage.checkpoints.stored_tensor import INLINE_LIMIT, StoredTensor
 from storage.checkpoints.tensor import Tensor
 
 

@@ -13,7 +13,7 @@ from storage.checkpoints.closure import Chain
 from storage.checkpoints.dividing import divide
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import HelperFailed, RankGone
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.orders import Answer, Order
 from storage.checkpoints.predicting import Predictor
 from storage.checkpoints.shelf import Shelf

@@ -11,7 +11,8 @@ from typing import Self
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.head import Commit, Head
 from storage.checkpoints.inspection import Verdict
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 
 LOCATIONS_LIMIT = 250_000
 """Chunks remembered (about 100 MB); beyond that only those of the newest commit."""

@@ -8,7 +8,8 @@ from typing import Any, Self
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.closure import Chain
-from storage.checkpoints.manifest import DEPTH_LIMIT, PACK_LIMIT, Location, scalar_bits, scalar_value
+from storage.checkpoints.locations import DEPTH_LIMIT, Location, scalar_bits, scalar_value
+from storage.checkpoints.manifest import PACK_LIMIT
 from storage.checkpoints.names import COUNT_LIMIT
 from storage.checkpoints.pending import is_outage
 from storage.checkpoints.storing import Stored

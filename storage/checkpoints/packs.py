@@ -11,7 +11,8 @@ from typing import Self, TypeVar
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.codecs import Encoded, Scalars, encode
 from storage.checkpoints.identity import CLEAR, Identity
-from storage.checkpoints.manifest import PACK_LIMIT, Location
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import PACK_LIMIT
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.predicting import Offer
 from storage.checkpoints.store import Below

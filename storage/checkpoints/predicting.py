@@ -15,7 +15,8 @@ from storage.checkpoints.codecs import Prediction
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.hints import AdamHint
-from storage.checkpoints.manifest import Manifest, StoredTensor
+from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Buffer
 
 

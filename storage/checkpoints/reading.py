@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from storage.checkpoints.chunks import ChunkId, cut
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CommitMissing, Damaged, TooLarge
-from storage.checkpoints.manifest import Manifest, StoredTensor
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.store import Below
+from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Tensor
 from storage.host_memory import memory
 

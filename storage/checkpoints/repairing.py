@@ -20,7 +20,7 @@ from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import CommitMissing, Damaged, NothingToRepair, RunMissing
 from storage.checkpoints.head import HEAD_LIMIT, Commit, Head
 from storage.checkpoints.inventory import Inventory
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import head_key, pack_key
 from storage.checkpoints.pages import broken_page, turned

@@ -15,7 +15,8 @@ from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.predicting import Predictor, Previous
 from storage.checkpoints.reading import read_tensors

@@ -15,10 +15,11 @@ from typing import Any, Self
 from storage.checkpoints import canonical
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CheckpointError, FileTrouble, TooLarge
-from storage.checkpoints.manifest import Manifest, StoredTensor
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import chosen, read_pieces
 from storage.checkpoints.store import Below
+from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Tensor, check_geometry, raw_bytes
 from storage.checkpoints.whole_file import whole_file
 

@@ -7,7 +7,8 @@ Memory: `REMEMBERED` numbers, 70 MB, and what `Decoder` holds at a time.
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.decoding import Decoder, with_kinds
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.reading import kinds_of, places_of
 from storage.checkpoints.shelf import Shelf
 

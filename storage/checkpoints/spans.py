@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 
 SPAN_LIMIT = 8 * 2**20
 """Bytes of one request, unless a single chunk is larger."""

@@ -10,7 +10,8 @@ from storage.checkpoints.closure import Chain, with_bases
 from storage.checkpoints.decoding import bytes_to_read
 from storage.checkpoints.draft import Draft, Outline
 from storage.checkpoints.head import Commit
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
 from storage.checkpoints.names import pack_key
 from storage.checkpoints.predicting import Predictor

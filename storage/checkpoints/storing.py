@@ -8,7 +8,7 @@ from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.closure import Chain
 from storage.checkpoints.delta_policy import chain_limit
 from storage.checkpoints.draft import Draft
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.packs import Job, PackWriter
 from storage.checkpoints.predicting import Predictor
 from storage.checkpoints.shelf import Shelf

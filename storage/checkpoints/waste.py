@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.closure import with_bases
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.reading import kinds_of, places_of
 
 WASTE_LIMIT = 0.2

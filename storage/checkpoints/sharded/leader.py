@@ -9,7 +9,8 @@ from storage.checkpoints.closure import Chain
 from storage.checkpoints.draft import Outline, outlined
 from storage.checkpoints.errors import Damaged, HelperFailed, RankGone
 from storage.checkpoints.head import Commit
-from storage.checkpoints.manifest import INLINE_LIMIT, Location, Manifest, StoredTensor
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.orders import Answer
 from storage.checkpoints.sharded.group import Group
 from storage.checkpoints.sharded.layout import Held, Layout, Told, held_in
@@ -17,6 +18,7 @@ from storage.checkpoints.sharded.messages import Hashes, Order, Plan, Report, sa
 from storage.checkpoints.sharded.owner import Owner
 from storage.checkpoints.sharded.shard import Shard
 from storage.checkpoints.sharded.share import Place
+from storage.checkpoints.stored_tensor import INLINE_LIMIT, StoredTensor
 from storage.checkpoints.storing import Stored
 from storage.checkpoints.writer import RunWriter
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.codecs import Prediction
 from storage.checkpoints.delta_policy import chain_limit
-from storage.checkpoints.manifest import Location
+from storage.checkpoints.locations import Location
 from storage.checkpoints.packs import Job, PackWriter
 from storage.checkpoints.predicting import Offer
 from storage.checkpoints.sharded.group import Group

@@ -20,7 +20,8 @@ from storage.checkpoints import (
 from storage.checkpoints.closure import with_bases
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.delta_policy import chain_limit
-from storage.checkpoints.manifest import DEPTH_LIMIT, Manifest
+from storage.checkpoints.locations import DEPTH_LIMIT
+from storage.checkpoints.manifest import Manifest
 
 from .adam import states
 from .collector import PREFIX

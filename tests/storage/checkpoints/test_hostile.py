@@ -25,7 +25,8 @@ from storage.checkpoints.chunks import chunk_id
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CheckpointError
 from storage.checkpoints.head import Head
-from storage.checkpoints.manifest import Location, Manifest
+from storage.checkpoints.locations import Location
+from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.spans import SPAN_LIMIT
 from storage.host_memory import memory
 
