@@ -6,7 +6,7 @@ saves, in its own order; the states of the random generators, which it leaves ou
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,11 @@ class LightningCheckpoint(Checkpoint):  # type: ignore[misc]  # an extra: here o
         self._mid_epoch = False
 
     def newest(self) -> str | None:
-        """For `ckpt_path`: the run's newest complete commit; None: there is none, so the fit begins anew."""
+        """For `ckpt_path`: the run's newest complete commit; None: there is none, so the fit begins anew.
+
+        Ranks may find different ones, as they ask before they are joined and the first may commit meanwhile:
+        all go on from what the first one gives to `fit`, or begin with it.
+        """
         commit = self.saver.newest()
         return None if commit is None else f"{_SCHEME}{self.saver.run}/{commit.id}"
 
@@ -58,7 +62,7 @@ class LightningCheckpoint(Checkpoint):  # type: ignore[misc]  # an extra: here o
         return f"{_SCHEME}{run}/{self.saver.repository.restore(run, commit, names=()).commit.id}"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the strategy read and write our paths.
+        """Let the strategy read and write our paths, and all ranks go on from the first one's.
 
         Raises:
             StrategyNotSupported: its ranks write shards.
@@ -72,6 +76,8 @@ class LightningCheckpoint(Checkpoint):  # type: ignore[misc]  # an extra: here o
         self._trainer = trainer
         if not isinstance(strategy.checkpoint_io, _RepositoryIO):
             strategy.checkpoint_io = _RepositoryIO(strategy.checkpoint_io, self)
+        if stage == "fit":
+            _follow_the_first(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the run, unless it is gone on with. Raises RunExists."""
@@ -136,8 +142,6 @@ class LightningCheckpoint(Checkpoint):  # type: ignore[misc]  # an extra: here o
     def load(self, path: str) -> dict[str, Any]:
         """What a path of ours names; a fit of the same run takes the run over."""
         trainer = self._trainer
-        if trainer is not None:  # all ranks read one commit, not each the newest of its moment
-            path = trainer.strategy.broadcast(path)
         run, _, commit = path.removeprefix(_SCHEME).partition("/")
         fits = trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.is_global_zero
         if fits and run == self.saver.run:
@@ -188,6 +192,33 @@ class _RepositoryIO(CheckpointIO):  # type: ignore[misc]  # as above
 
     def teardown(self) -> None:
         self._others.teardown()
+
+
+def _follow_the_first(trainer: Trainer) -> None:
+    """Let every rank resume from the path of the first, or from none, where one of them has a path of ours.
+
+    The path is known to Lightning alone, when it resumes: each rank calls this with its own, which may be
+    None. One that resumes while another does not would wait for it without end.
+    """
+    connector = trainer._checkpoint_connector
+    resume_start = connector.resume_start
+    if getattr(resume_start, "func", None) is _resume_as_the_first:
+        return
+    connector.resume_start = partial(_resume_as_the_first, trainer, resume_start)
+
+
+def _resume_as_the_first(
+    trainer: Trainer,
+    resume_start: Callable[..., None],
+    checkpoint_path: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> None:
+    if trainer.state.fn == TrainerFn.FITTING:
+        first = trainer.strategy.broadcast(checkpoint_path)
+        if _is_ours(first) or _is_ours(checkpoint_path):
+            checkpoint_path = first
+    resume_start(checkpoint_path, *args, **kwargs)
 
 
 def _is_ours(path: object) -> bool:

@@ -22,6 +22,7 @@ with warnings.catch_warnings():
     pl = pytest.importorskip(
         "lightning.pytorch", reason="lightning is not installed: pip install 'carousel-lstm[lightning]'"
     )
+    strategies = pytest.importorskip("lightning.pytorch.strategies")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own, of PyTorch's newer names and its advice
 EPOCHS, STEPS = 3, 4
@@ -131,6 +132,27 @@ def test_a_fit_resumed_from_any_step_is_the_uninterrupted_one(bucket: Bucket, cu
     resumed = fit(checkpoint, again, shuffle=False, ckpt=checkpoint.newest())
     assert again.seen == model.seen[cut_at:]
     assert state_of(resumed) == whole
+
+
+@pytest.mark.parametrize("first_has", [False, True])
+def test_every_rank_begins_or_goes_on_as_the_first_does(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, first_has: bool
+) -> None:
+    """What `newest()` finds differs between ranks where the first has committed meanwhile."""
+    repository = Repository.create(bucket, "c/")
+    checkpoint = lightning_checkpoint(repository, "run")
+    fit(checkpoint, begun(), max_epochs=1)
+    other = lightning_checkpoint(repository, "other")
+    there = lightning_checkpoint(repository, "run").newest()
+    first, ours = (there, None) if first_has else (None, there)
+
+    def told(self: Any, obj: Any, src: int = 0) -> Any:
+        return first if obj == ours else obj
+
+    monkeypatch.setattr(strategies.SingleDeviceStrategy, "broadcast", told)
+    model = begun()
+    fit(other, model, ckpt=ours, max_epochs=2)
+    assert len(model.seen) == (1 if first_has else 2) * STEPS
 
 
 def test_a_run_that_has_commits_is_not_overwritten_and_begins_another_one(bucket: Bucket) -> None:

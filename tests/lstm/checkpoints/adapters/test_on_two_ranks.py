@@ -37,6 +37,22 @@ def lightning_goes_on(repository: Repository, rank: int, folder: Path) -> None:
         assert [it.step for it in repository.commits("run")] == [steps, 2 * steps, 3 * steps]
 
 
+def lightning_begins_as_the_first_rank_does(repository: Repository, rank: int, folder: Path) -> None:
+    """The second rank has asked for the newest commit when the first had made one already."""
+    from . import test_lightning as one
+
+    ddp = {"strategy": "ddp", "devices": RANKS, "default_root_dir": str(folder)}
+    one.fit(lightning_checkpoint(repository, "early"), one.begun(), max_epochs=1, **ddp)
+    dist.barrier()
+    late = lightning_checkpoint(repository, "early").newest()
+    for name, found in (("anew", rank == 1), ("on", rank == 0)):
+        model = one.begun()
+        one.fit(
+            lightning_checkpoint(repository, name), model, ckpt=late if found else None, max_epochs=2, **ddp
+        )
+        assert len(model.seen) == (2 if name == "anew" else 1) * one.STEPS // RANKS
+
+
 def transformers_goes_on(repository: Repository, rank: int, folder: Path) -> None:
     from . import test_transformers as one
 
@@ -84,9 +100,14 @@ def rank_of_two(
 
 
 @pytest.mark.parametrize(
-    ("training", "needs"), [(lightning_goes_on, "lightning"), (transformers_goes_on, "transformers")]
+    ("training", "needs"),
+    [
+        (lightning_goes_on, "lightning"),
+        (lightning_begins_as_the_first_rank_does, "lightning"),
+        (transformers_goes_on, "transformers"),
+    ],
 )
-def test_a_training_on_two_ranks_goes_on(
+def test_a_training_on_two_ranks_is_one_training(
     bucket: Bucket, tmp_path: Path, training: Callable[..., Any], needs: str
 ) -> None:
     pytest.importorskip(needs, reason=f"pip install 'carousel-lstm[{needs}]'")
