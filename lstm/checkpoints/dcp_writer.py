@@ -24,7 +24,7 @@ from lstm.checkpoints.dcp_roll_call import RollCall
 from lstm.checkpoints.tensors import TensorShard
 from lstm.checkpoints.values import NotStorable, to_json
 from storage.checkpoints.delta_policy import DeltaPolicy
-from storage.checkpoints.errors import CheckpointError, RunMissing
+from storage.checkpoints.errors import CheckpointError, HeadLost, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.sharded import ShardedSaver, joined
@@ -210,6 +210,8 @@ def _opened(repository: Repository, run: str) -> RunWriter:
     attempt = f"dcp-{uuid.uuid4().hex}"
     try:
         repository.head(run)
+    except HeadLost:
+        raise
     except RunMissing:
         return RunWriter.create(repository, run, attempt)
     return RunWriter.take_over(repository, run, attempt)

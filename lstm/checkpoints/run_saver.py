@@ -19,6 +19,7 @@ from storage.checkpoints import (
     CheckpointError,
     Commit,
     CommitMissing,
+    HeadLost,
     Repository,
     Restored,
     Retention,
@@ -100,9 +101,11 @@ class RunSaver:
         return None if self._saver is None else self._saver.durable_step
 
     def newest(self) -> Commit | None:
-        """The commit to go on from; None: the run has none, or is not there."""
+        """The commit to go on from; None: the run has none, or is not there. Raises HeadLost."""
         try:
             return self.repository.newest_complete(self.run)
+        except HeadLost:
+            raise
         except RunMissing:
             return None
         except CommitMissing:

@@ -29,6 +29,7 @@ from pipelines.runs.near import hint
 from pipelines.runs.preparation import plan_line
 from pipelines.surroundings.at_work import training, workers
 from pipelines.surroundings.connect import Connection, connect
+from storage.checkpoints import HeadLost, RunMissing
 from storage.daemon import write_private
 from storage.errors import UserError
 from storage.tables import open_table
@@ -150,9 +151,17 @@ def _launched(run: str, root: Path) -> Path:
 
 
 def has_commits(connection: Connection, run: str) -> bool:
-    """Whether a run has begun. One that was killed before its first commit has not: `train` begins it."""
-    repository = connection.existing_repository()
-    return run in repository.runs() and bool(repository.commits(run))
+    """Whether a run has begun. One that was killed before its first commit has not: `train` begins it.
+
+    Raises:
+        HeadLost: its commits can be told only when it is repaired.
+    """
+    try:
+        return bool(connection.existing_repository().commits(run))
+    except HeadLost:
+        raise
+    except RunMissing:
+        return False
 
 
 def finished_run(connection: Connection, run: str) -> TrainedRun | None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from storage.checkpoints import Repository, RunMissing
+from storage.checkpoints import HeadLost, Repository, RunMissing
 
 _SHOWN = 5
 
@@ -14,10 +14,13 @@ def asked_for(run: str, repository: Repository) -> Iterator[None]:
     """Add to the error about a run that is not there which runs are.
 
     Raises:
+        HeadLost: as the block does.
         RunMissing: as the block does, with names to choose from.
     """
     try:
         yield
+    except HeadLost:  # it is there, and its error says how it comes back
+        raise
     except RunMissing as error:
         raise RunMissing(f"{error}; {hint(run, repository.runs())}") from error
 

@@ -6,7 +6,7 @@ read: a restore checks them.
 
 from dataclasses import dataclass
 
-from storage.checkpoints.errors import Damaged, HeadLost, RunMissing
+from storage.checkpoints.errors import Damaged
 from storage.checkpoints.head import Commit
 from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.manifest import Manifest
@@ -29,17 +29,8 @@ def find_complete(shelf: Shelf, run: str, wanted: str) -> Complete:
 
     Raises:
         RunMissing, CommitMissing, Damaged: there is none such, or it is not complete.
-        HeadLost: nobody can tell the run's commits.
     """
-    try:
-        return _newest(shelf, run) if wanted == NEWEST else _named(shelf, run, wanted)
-    except RunMissing:
-        if shelf.has_lost_head(run):
-            raise HeadLost(
-                f"run {run!r} has checkpoints, but its head, which names them, is lost: `carousel checkpoints"
-                f" repair {run}` rebuilds it"
-            ) from None
-        raise
+    return _newest(shelf, run) if wanted == NEWEST else _named(shelf, run, wanted)
 
 
 def _named(shelf: Shelf, run: str, wanted: str) -> Complete:

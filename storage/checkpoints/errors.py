@@ -39,7 +39,7 @@ class RunMissing(CheckpointError):
     """The repository has no such run."""
 
 
-class HeadLost(CheckpointError):
+class HeadLost(RunMissing):
     """The run has checkpoints, and no head that names them. Repair it, or choose another one."""
 
 

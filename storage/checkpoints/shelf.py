@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from storage.checkpoints import canonical, fields
-from storage.checkpoints.errors import CommitFailed, Damaged, RunMissing, TooLarge
+from storage.checkpoints.errors import CommitFailed, Damaged, HeadLost, RunMissing, TooLarge
 from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, Commit, Head, parse_page
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Manifest
@@ -28,7 +28,7 @@ from storage.checkpoints.names import (
     parse_key,
 )
 from storage.checkpoints.store import Below
-from storage.objects import Exists, NotFound, ObjectError, OutcomeUnknown, Truncated, TryAgain
+from storage.objects import Exists, NotFound, Object, ObjectError, OutcomeUnknown, Truncated, TryAgain
 
 
 def utc_now() -> str:
@@ -79,19 +79,32 @@ class Shelf:
         if next(iter(self.files.list(manifests_below(run))), None) is None:
             return False
         try:
-            self.read_head(run)
-        except RunMissing:
+            self._get_head(run)
+        except NotFound:
             return True
         return False
 
     def read_head(self, run: str) -> tuple[Head, str]:
-        """A run's head and its ETag. Raises RunMissing, Damaged."""
-        key = head_key(run)
+        """A run's head and its ETag.
+
+        Raises:
+            RunMissing: there is no such run.
+            HeadLost: there was one: its manifests are there, and no head names them.
+            Damaged: it is no head.
+        """
         try:
-            found = self.files.get(key, HEAD_LIMIT)
+            found = self._get_head(run)
         except NotFound as error:
+            if self.has_lost_head(run):
+                raise HeadLost(
+                    f"run {run!r} has checkpoints, but its head, which names them, is lost: `carousel"
+                    f" checkpoints repair {run}` rebuilds it"
+                ) from error
             raise RunMissing(f"there is no run {run!r} in the repository at {self.place!r}") from error
         return Head.from_bytes(found.data, f"the head of run {run!r}"), found.etag
+
+    def _get_head(self, run: str) -> Object:
+        return self.files.get(head_key(run), HEAD_LIMIT)
 
     def create_head(self, run: str, head: Head) -> str:
         """Raises Exists, TryAgain, OutcomeUnknown."""

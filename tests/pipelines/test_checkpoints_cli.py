@@ -235,6 +235,17 @@ def test_an_encrypted_repository_needs_its_key_and_takes_a_new_one(carousel, roo
 
 def test_a_lost_head_is_told_and_repaired(checkpoints, repository):
     repository.shelf.files.delete("runs/r/head")
+    for asked in (
+        ("show", "r/newest"),
+        ("list", "r"),
+        ("restore", "r/newest", "--into", "out"),
+        ("tag", "r/newest", "x"),
+    ):
+        refused = checkpoints(*asked)
+        assert (refused.code, "is lost: `carousel checkpoints repair r` rebuilds it" in refused.err) == (
+            2,
+            True,
+        )
     found = checkpoints("verify")
     assert (found.code, "carousel checkpoints repair r" in found.out) == (1, True)
     said = checkpoints("repair", "--dry-run")

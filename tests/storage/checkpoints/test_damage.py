@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.checkpoints import CommitMissing, Damaged, HeadLost, RunMissing, RunWriter
+from storage.checkpoints import CommitMissing, Damaged, HeadLost, RunMissing, RunWriter, copy_commits
 
 from .collector import PREFIX, drop
 from .fake_store import FakeServer, FakeStore, Request
@@ -154,6 +154,25 @@ def test_a_fork_of_a_run_that_lost_its_head_tells_how_it_comes_back(server, comm
         repository(FakeStore(server)).fork("run", commit, "child", "b1")
     with pytest.raises(RunMissing, match="no run 'never'"):
         repository(FakeStore(server)).fork("never", commit, "child", "b1")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda opened: opened.restore("run"),
+        lambda opened: opened.restore("run", "abcd"),
+        lambda opened: opened.restore_rows("run", "newest", []),
+        lambda opened: opened.commits("run"),
+        lambda opened: opened.newest_complete("run"),
+        lambda opened: opened.tag("run", "newest", "good"),
+        lambda opened: copy_commits(opened, "run", repository(FakeStore())),
+        lambda opened: RunWriter.take_over(opened, "run", "a2"),
+    ],
+)
+def test_whoever_asks_for_a_run_that_lost_its_head_is_told_how_it_comes_back(server, ask):
+    del server.objects[f"{PREFIX}runs/run/head"]
+    with pytest.raises(HeadLost, match="carousel checkpoints repair run"):
+        ask(repository(FakeStore(server)))
 
 
 def test_a_fork_without_any_complete_commit_says_so(server):
