@@ -19,6 +19,7 @@ from torch.futures import Future
 
 from lstm.checkpoints.dcp_group import ProcessGroup
 from lstm.checkpoints.dcp_hints import hints_of
+from lstm.checkpoints.dcp_kept import Kept, kept_here
 from lstm.checkpoints.dcp_metadata import is_tag, to_meta
 from lstm.checkpoints.dcp_roll_call import RollCall
 from lstm.checkpoints.tensors import TensorShard
@@ -38,7 +39,8 @@ class CheckpointExists(CheckpointError):
 class CarouselWriter(StorageWriter):
     """For `dcp.save` and `dcp.async_save`. One may be used for many saves of a run.
 
-    `checkpoint_id` becomes the commit's tag. The first save takes over a run that is there already.
+    `checkpoint_id` becomes the commit's tag. The first save takes over a run that is there already. It can be
+    pickled: what its copies have saved with in another process is found there by the next copy.
     """
 
     def __init__(
@@ -68,16 +70,27 @@ class CarouselWriter(StorageWriter):
         """
         self.repository, self.step, self.tag, self.process_group = repository, step, tag, process_group
         self.commit: Commit | None = None
-        """Of the last save; only the coordinator has it."""
+        """Of the last save; only the coordinator has it, and only in the process that has saved."""
         self._run = run if isinstance(run, str) else run.run
-        self._writer = None if isinstance(run, str) else run
+        self._kept = Kept(writer=None if isinstance(run, str) else run)
+        self._name = uuid.uuid4().hex
         self._deltas = deltas
         self._patience = patience
-        self._roll_call: RollCall | None = None
-        self._saver: ShardedSaver | None = None
-        self._leader = -1
         self._alone = False
         self._save_id = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Raises ValueError: it holds an open writer or a process group, which stay in their process."""
+        if self._kept.writer is not None or self.process_group is not None:
+            raise ValueError(
+                "a CarouselWriter that has saved here, or was given an open writer or a process_group, cannot"
+                " go to another process (AsyncCheckpointerType.PROCESS); make another, of a run's name"
+            )
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._kept = kept_here(self._name)
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
         """Begin a save."""
@@ -106,10 +119,11 @@ class CarouselWriter(StorageWriter):
                 f" {dist.get_world_size(self.process_group)}; give CarouselWriter the process_group that"
                 " dcp.save gets"
             )
-        if self._writer is None:
-            self._writer = _opened(self.repository, self._run)
+        kept = self._kept
+        if kept.writer is None:
+            kept.writer = _opened(self.repository, self._run)
         if self._deltas is not None:
-            self._writer.deltas = self._deltas
+            kept.writer.deltas = self._deltas
         for commit in self.repository.commits(self._run):
             if commit.step == self.step or self.tag in commit.tags:
                 raise CheckpointExists(
@@ -161,11 +175,11 @@ class CarouselWriter(StorageWriter):
         return StorageMeta(checkpoint_id=self.tag, save_id=self._save_id)
 
     def _write_together(self, plan: SavePlan, planner: SavePlanner) -> None:
-        leader = self._ranks().answer()
-        if self._saver is None or leader != self._leader:
+        kept, leader = self._kept, self._ranks().answer()
+        if kept.saver is None or leader != kept.leader:
             group = ProcessGroup(self.process_group, leader)
             keeps = (self._deltas or DeltaPolicy()).read_limit > 0
-            self._saver, self._leader = ShardedSaver(self.repository.shelf, group, keeps=keeps), leader
+            kept.saver, kept.leader = ShardedSaver(self.repository.shelf, group, keeps=keeps), leader
         error: Exception | None = None
         shards: list[TensorShard] = []
         values: dict[str, Any] = {}
@@ -173,11 +187,11 @@ class CarouselWriter(StorageWriter):
             shards, values = _resolved(plan, planner)
         except Exception as failed:  # noqa: BLE001 - raised once the other ranks know
             error = failed
-        if self._writer is None or dist.get_rank(self.process_group) != leader:
-            self._saver.follow(shards, values, error)
+        if kept.writer is None or dist.get_rank(self.process_group) != leader:
+            kept.saver.follow(shards, values, error)
             return
-        self.commit = self._saver.lead(
-            self._writer,
+        self.commit = kept.saver.lead(
+            kept.writer,
             shards,
             values,
             step=self._step(),
@@ -187,14 +201,15 @@ class CarouselWriter(StorageWriter):
         )
 
     def _ranks(self) -> RollCall:
-        if self._roll_call is None:
-            self._roll_call = RollCall(self.process_group, self._patience)
-        return self._roll_call
+        kept = self._kept
+        if kept.roll_call is None:
+            kept.roll_call = RollCall(self.process_group, self._patience)
+        return kept.roll_call
 
     def _open_writer(self) -> RunWriter:
-        if self._writer is None:
+        if self._kept.writer is None:
             raise AssertionError("the coordinator opens the run when it plans")
-        return self._writer
+        return self._kept.writer
 
     def _step(self) -> int:
         if self.step is not None:

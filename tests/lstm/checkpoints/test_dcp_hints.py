@@ -1,16 +1,21 @@
 """A state with an Adam in it is stored by torch.distributed.checkpoint as by our own saver."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint import _async_process_executor
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.state_dict import get_state_dict
+from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
 from lstm.checkpoints import dcp_hints
 from lstm.checkpoints.adam_hints import adam_hints
+from lstm.checkpoints.dcp_kept import AT_MOST, kept_here
 from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
 from lstm.checkpoints.tensors import from_torch
@@ -127,3 +132,66 @@ def test_a_step_of_adam_is_predicted(
         assert torch.equal(loaded["model"]["first.weight"], model.first.weight)
         monkeypatch.setattr("lstm.checkpoints.dcp_writer.hints_of", lambda *_: [])
     assert stored["told"] < 0.5 * stored["untold"], stored
+
+
+def stored_shares(
+    repository: Repository, save: Callable[[dict[str, Any], CarouselWriter], None]
+) -> list[float]:
+    """Save four steps of a training; how much of its bytes each commit has added."""
+    torch.manual_seed(2)
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    writer = CarouselWriter(repository, "run")
+    for _ in range(4):
+        step(model, optimizer)
+        save(by_number(model, optimizer), writer)
+    commits = repository.commits("run")
+    assert len({commit.attempt for commit in commits}) == 1  # nobody has taken the run over
+    return [(commit.new_bytes - commit.manifest_bytes) / commit.raw_bytes for commit in commits]
+
+
+def test_copies_of_a_writer_save_as_the_writer_itself_would(bucket: Bucket) -> None:
+    """As `AsyncCheckpointerType.PROCESS` sends one, pickled, to its process for each save."""
+
+    def save(state: dict[str, Any], writer: CarouselWriter) -> None:
+        dcp.save(state, storage_writer=pickle.loads(pickle.dumps(writer)), no_dist=True)
+
+    shares = stored_shares(Repository.create(bucket, "dcp/"), save)
+    assert max(shares[1:]) < 0.5 * shares[0], shares
+
+
+@pytest.mark.slow
+def test_a_process_that_saves_predicts_a_step_of_adam_too(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MASTER_ADDR", "127.0.0.1"), ("GLOO_SOCKET_IFNAME", "lo")):
+        monkeypatch.setenv(name, value)
+
+    def save(state: dict[str, Any], writer: CarouselWriter) -> None:
+        saving = dcp.async_save(
+            state, storage_writer=writer, async_checkpointer_type=AsyncCheckpointerType.PROCESS
+        )
+        getattr(saving, "upload_completion", saving).result()
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        shares = stored_shares(Repository.create(bucket, "dcp/"), save)
+    finally:
+        monkeypatch.setattr(_async_process_executor, "_CHECKPOINT_PROCESS", None)  # and so it is ended
+        dist.destroy_process_group()
+    assert max(shares[1:]) < 0.5 * shares[0], shares
+
+
+def test_a_writer_that_is_open_here_stays_here(bucket: Bucket) -> None:
+    writer = CarouselWriter(Repository.create(bucket, "dcp/"), "run")
+    dcp.save({"w": torch.ones(2)}, storage_writer=writer, no_dist=True)
+    with pytest.raises(ValueError, match="make another"):
+        pickle.dumps(writer)
+
+
+def test_a_process_keeps_no_more_writers_than_a_training_uses() -> None:
+    kept = [kept_here(f"{number}") for number in range(AT_MOST)]
+    assert kept_here("0") is kept[0]
+    kept_here("one more")  # in the place of 1, which was used least lately
+    assert kept_here("0") is kept[0]
+    assert kept_here("1") is not kept[1]
