@@ -2,7 +2,8 @@
 
 `torch.distributed.checkpoint` is given a state and no optimizer. In the state, an optimizer is a dict of
 `state` and `param_groups`, as `Optimizer.state_dict` and `get_optimizer_state_dict` make it: the second
-names parameters as the model does, the first numbers them, mostly in the model's order.
+names parameters as the model does, the first numbers them, mostly in the model's order. With
+`flatten_optimizer_state_dict` the keys of the second are joined by dots, and each parameter has a group.
 """
 
 from collections import defaultdict
@@ -37,7 +38,7 @@ class _State:
     def __init__(
         self, paths: Mapping[str, Path], values: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> None:
-        self._names = {tuple(path): name for name, path in paths.items()}
+        self._names = {_parted(tuple(path)): name for name, path in paths.items()}
         self._values, self._tensors = values, tensors
 
     def optimizers(self) -> list[Path]:
@@ -74,7 +75,9 @@ class _State:
         for path, name in self._names.items():
             if path[: len(begin)] == begin and len(path) == len(begin) + 2:
                 found[path[-2]][path[-1]] = self._value(name)
-        for group in found.values():
+        for key, group in found.items():
+            if isinstance(key, str):
+                group["params"] = [key]
             if group.keys() >= {"params", "lr", "betas", "eps", "weight_decay"}:
                 yield group
 
@@ -82,7 +85,7 @@ class _State:
         """The name of each parameter's weight, as far as it is found."""
         beside: dict[Path, dict[Any, str]] = defaultdict(dict)
         for path, name in self._names.items():
-            if name in self._tensors and path[: len(optimizer)] != optimizer:
+            if name in self._tensors and path[: len(optimizer) + 1] != (*optimizer, "state"):
                 beside[path[:-1]][path[-1]] = name
         moments = {key: self._name(optimizer, key, _FIRST) for key in parameters}
         best: dict[Any, str] = {}
@@ -111,3 +114,13 @@ class _State:
         if name in self._tensors:
             return self._tensors[name].to_numpy().item()
         return from_json(self._values[name])
+
+
+def _parted(path: Path) -> Path:
+    """A key of a flattened optimizer as the keys that it was; a parameter's name has dots of its own."""
+    *before, last = path
+    section, _, rest = last.partition(".") if isinstance(last, str) else ("", "", "")
+    parameter, _, key = rest.rpartition(".")
+    if section not in ("state", "param_groups") or not parameter:
+        return path
+    return (*before, section, parameter, key)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 class AdamHint:
     """One parameter under Adam or AdamW, by the names of its tensors in the state.
 
-    The numbers are those of the optimiser's *last* step before the save. Source of the names: Kingma & Ba,
-    "Adam" (2015), algorithm 1; Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019).
+    The numbers are those of the optimiser's last step before the save, or, where a schedule has moved on
+    since, of its next one: a step between two saves is tried with what is told at either. Source of the
+    names: Kingma & Ba, "Adam" (2015), algorithm 1; Loshchilov & Hutter, "Decoupled Weight Decay
+    Regularization" (2019).
     """
 
     weight: str

@@ -6,7 +6,7 @@ Offers only: the encoder takes the one that stores least, and the manifest says 
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Self
 
@@ -137,15 +137,18 @@ class Predictor:
                 before = self._before_of(hint.first_moment, chunk)
                 first = self._beside(chunk, hint.first_moment)
                 if steps == 1 and before is not None and first is not None:
-                    betas = (hint.beta1, 1 - hint.beta1, hint.beta2, 1 - hint.beta2)
-                    yield self._offer("second-moment", (base, before, first), betas)
+                    for beta1, beta2 in dict.fromkeys((it.beta1, it.beta2) for it in self._settings(hint)):
+                        betas = (beta1, 1 - beta1, beta2, 1 - beta2)
+                        yield self._offer("second-moment", (base, before, first), betas)
                 elif steps > 1 and before is not None:
                     yield self._offer("second-moment-decayed", (base, before), (hint.beta2**steps,))
             case _Role.WEIGHT if steps is not None and base is not None:
                 moments = [self._beside(chunk, name) for name in (hint.first_moment, hint.second_moment)]
                 if None not in moments:
                     bases = (base, *(it for it in moments if it is not None))
-                    yield self._offer("adam", bases, _adam_scalars(hint, steps))
+                    settings = self._settings(hint) if steps == 1 else [hint]
+                    for scalars in dict.fromkeys(_adam_scalars(it, steps) for it in settings):
+                        yield self._offer("adam", bases, scalars)
 
     def _offer(self, codec: str, bases: tuple[ChunkId, ...], scalars: tuple[float, ...] = ()) -> Offer:
         return Offer(Prediction(codec, tuple(self._bytes(it) for it in bases), scalars), bases)
@@ -171,6 +174,15 @@ class Predictor:
         known = self._previous.hints.get(hint.weight)
         steps = self._draft.step - self._previous.step if known is None else hint.step - known.step
         return steps if steps > 0 else None
+
+    def _settings(self, hint: AdamHint) -> list[AdamHint]:
+        """With what the one step since the state before may have been made.
+
+        A schedule of learning rates or betas mostly moves on between the step and the save: then it was made
+        with what was told with the state before.
+        """
+        known = None if self._previous is None else self._previous.hints.get(hint.weight)
+        return [hint] if known is None else [hint, replace(known, step=hint.step)]
 
     def _before(self, chunk: ChunkId) -> ChunkId | None:
         """The chunk that was in this one's place."""

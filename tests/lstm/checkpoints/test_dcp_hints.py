@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import _async_process_executor
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.state_dict import get_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
 from lstm.checkpoints import dcp_hints
@@ -59,6 +59,12 @@ def by_name(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
     return {"nested": {"optimizer": moments}, "model": weights}
 
 
+def by_joined_names(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    options = StateDictOptions(flatten_optimizer_state_dict=True)
+    weights, moments = get_state_dict(model, optimizer, options=options)
+    return {"optimizer": moments, "model": weights}
+
+
 def told(state: dict[str, Any]) -> list[AdamHint]:
     planner = DefaultSavePlanner()
     planner.set_up_planner(state, is_coordinator=True)
@@ -86,6 +92,8 @@ def test_what_the_state_tells_is_what_the_optimizer_does(make: type[torch.optim.
         optimizer, names, lambda number, key: f"nested.optimizer.state.{fqns[number]}.{key}"
     )
     assert told(by_name(model, optimizer)) == expected
+    expected = adam_hints(optimizer, names, lambda number, key: f"optimizer.state.{fqns[number]}.{key}")
+    assert told(by_joined_names(model, optimizer)) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,7 @@ def test_what_only_looks_like_an_adam_gives_no_hints(bucket: Bucket, odd: dict[s
     dcp.save(state, storage_writer=CarouselWriter(Repository.create(bucket, "dcp/"), "run"), no_dist=True)
 
 
-@pytest.mark.parametrize("state_of", [by_number, by_name])
+@pytest.mark.parametrize("state_of", [by_number, by_name, by_joined_names])
 def test_a_step_of_adam_is_predicted(
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,6 @@
 """Saves rest on earlier ones where that stores less, within bounds, and come back bit for bit."""
 
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -53,6 +54,20 @@ def codecs(repo: Repository, number: int) -> dict[str, str]:
     """By tensor."""
     manifest = repo.shelf.read_manifest("run", repo.commits("run")[number])
     return {name: manifest.locations[it.chunks[0]].codec for name, it in manifest.tensors.items()}
+
+
+def test_a_schedule_that_has_moved_on_before_the_save_does_not_spoil_the_replay():
+    """The last hint has the rate and betas of the next step; the step's were told with the state before."""
+    stored = {}
+    for name, changes in (("steady", {}), ("scheduled", {"learning_rate": 3e-4, "beta1": 0.85})):
+        repo = repository(FakeStore())
+        writer = RunWriter.create(repo, "run", "a1")
+        for number, (tensors, (hint,)) in enumerate(states(3)):
+            told = replace(hint, **changes) if number == 2 else hint
+            commit = writer.save(tensors, {}, step=number, hints=[told])
+        stored[name] = commit.new_bytes - commit.manifest_bytes
+        assert repo.restore("run").tensors == tensors
+    assert stored["scheduled"] == stored["steady"] < 0.4 * commit.raw_bytes
 
 
 def test_states_come_back_bit_for_bit_and_adjacent_ones_are_replayed(repo):
