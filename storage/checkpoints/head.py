@@ -11,6 +11,8 @@ from storage.checkpoints.names import checked_object_name, checked_word
 
 HEAD_LIMIT = 64 * 2**20
 MANIFEST_LIMIT = 64 * 2**20
+PAGES_LIMIT = 50_000
+"""Pages that a head names: of 385 commits each, 19 million."""
 
 _COMMIT_FIELDS = (
     *("attempt", "created", "damaged", "id", "manifest", "metrics"),
@@ -159,6 +161,8 @@ class Head:
             origin = fields.Fields(value["parent"], f"{what}.parent", ("commit", "run"))
             parent = Parent(_word(origin.text("run"), what), origin.text("commit"))
         commits = parse_commits(got.items("commits"), what)
+        if len(got.items("pages")) > PAGES_LIMIT:
+            raise Damaged(f"{what} names {len(got.items('pages'))} pages, more than {PAGES_LIMIT}")
         pages = [fields.sized_name(page, f"{what}.pages", HEAD_LIMIT) for page in got.items("pages")]
         if len({name for name, _ in pages}) != len(pages):
             raise Damaged(f"{what} names a page twice")

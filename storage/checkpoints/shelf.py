@@ -8,7 +8,7 @@ from typing import Self
 
 from storage.checkpoints import canonical, fields
 from storage.checkpoints.errors import CommitFailed, Damaged, HeadLost, RunMissing, TooLarge
-from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, Commit, Head, parse_page
+from storage.checkpoints.head import HEAD_LIMIT, MANIFEST_LIMIT, PAGES_LIMIT, Commit, Head, parse_page
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import (
@@ -198,6 +198,11 @@ class Shelf:
             raise TooLarge(
                 f"the head of run {run!r} would take {len(data)} bytes for {len(head.commits)} commits,"
                 f" more than {HEAD_LIMIT}; drop old commits"
+            )
+        if len(head.pages) > PAGES_LIMIT:
+            raise TooLarge(
+                f"the head of run {run!r} would name {len(head.pages)} pages of older commits, more than"
+                f" {PAGES_LIMIT}; drop old commits"
             )
         return data
 

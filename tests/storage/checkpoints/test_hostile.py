@@ -24,9 +24,10 @@ from storage.checkpoints import (
 from storage.checkpoints.chunks import chunk_id
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.errors import CheckpointError
-from storage.checkpoints.head import Head
+from storage.checkpoints.head import HEAD_LIMIT, PAGES_LIMIT, Head
 from storage.checkpoints.locations import Location
 from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.names import object_name
 from storage.checkpoints.spans import SPAN_LIMIT
 from storage.host_memory import memory
 
@@ -284,6 +285,43 @@ def test_bytes_that_changed_in_a_pack_are_found_unless_they_mean_nothing(store):
         store.server.objects[key] = intact
     assert found > 0.95 * places > 0
     assert repository.restore("run").commit.id == commit.id
+
+
+def head_with_pages(store: FakeStore, pages: list[list[object]]) -> None:
+    key = f"{PREFIX}runs/run/head"
+    head = json.loads(store.server.objects[key])
+    head["pages"] = pages
+    store.server.objects[key] = canonical.dumps(head)
+
+
+def page_names(count: int) -> list[str]:
+    return [object_name(0, f"{number:032x}") for number in range(count)]
+
+
+def test_a_head_that_names_very_many_pages_is_refused_before_one_is_read(store):
+    head_with_pages(store, [[name, 100] for name in page_names(PAGES_LIMIT + 1)])
+    with pytest.raises(Damaged, match="names 50001 pages, more than 50000"):
+        store.writer.repository.commits("run")
+
+
+def test_pages_that_exceed_this_hosts_memory_are_refused_before_one_is_read(store):
+    opened = store.writer.repository
+    newest = opened.commits("run")[-1]
+    count = memory().total // (4 * HEAD_LIMIT) + 1
+    head_with_pages(store, [[name, HEAD_LIMIT] for name in page_names(count)])
+    for ask in (opened.commits, lambda run: opened.restore(run, newest.id[:8])):
+        with pytest.raises(TooLarge, match=f"the {count} pages of run 'run' have"):
+            ask("run")
+    assert opened.restore("run", newest.id).commit == newest
+    assert opened.restore("run").commit == newest
+
+
+def test_a_page_that_has_fewer_bytes_than_its_head_says_is_refused(store):
+    (name,) = page_names(1)
+    head_with_pages(store, [[name, HEAD_LIMIT]])
+    store.server.objects[f"{PREFIX}runs/run/pages/{name}"] = b'{"commits":[]}'
+    with pytest.raises(Damaged, match="cut short"):
+        store.writer.repository.commits("run")
 
 
 def test_unknown_tensor_is_refused_by_name(store):
