@@ -61,8 +61,7 @@ class Column:
         if self.nulls == "forward_fill" and not self.can_fill:
             raise ValueError(
                 f"Column.nulls of {self.name!r} cannot be forward_fill: only single numbers are filled, "
-                "and a "
-                "category has an id for missing values; choose mask, drop_window or error"
+                "and a category has an id for missing values; choose mask, drop_window or error"
             )
         if self.kind != "number" and (self.scaling != "none" or self.width > 1):
             raise ValueError(f"Column.scaling and .width of {self.name!r} are for numbers, not a {self.kind}")

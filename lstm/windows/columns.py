@@ -202,8 +202,7 @@ def lists_of(column: pa.ChunkedArray[Any], name: str, width: int) -> NDArray[np.
         raise WrongColumnType(
             f"column {name!r} holds {len(wrong)} lists in one row group that are not of {width} numbers, the "
             f"first of {lengths[wrong[0]]} in row {wrong[0]}; write lists of one length, padded, or give "
-            "their "
-            "true width"
+            "their true width"
         )
     flat = pc.list_flatten(lists).cast(pa.float32(), safe=False)
     values = np.full((len(lists), width), np.nan, np.float32)

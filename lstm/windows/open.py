@@ -206,8 +206,7 @@ def _calendar(timezone: str | None, plan: Plan) -> Calendar | None:
     if plan.keys.ordinal:
         raise WindowError(
             f"times of {plan.keys.time!r} are ordinals, which have no day and no week; leave calendar "
-            "out, or "
-            "give the table timestamps"
+            "out, or give the table timestamps"
         )
     try:
         return Calendar(timezone)

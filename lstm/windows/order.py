@@ -5,7 +5,7 @@ merged by the rational keys (2i+1)/(2n) of their windows. Superblocks count only
 and windows are numbered in plan order: superblock by superblock, then by first row.
 
 Words: *position*, place of a window in the epoch; *index*, place of a window in its lane.
-Why it is so: ARCHITECTURE.md#windows
+What must hold: ARCHITECTURE.md#what-must-hold
 """
 
 import heapq

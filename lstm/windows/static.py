@@ -78,9 +78,8 @@ def find_statics(
         if column.varies == "error" and len(varying):
             raise VaryingValues(
                 f"static column {column.name!r} holds several values for {len(varying)} of {series} "
-                "entities, "
-                f"the first {plan.series[varying[0]]!r}; take their first value (varies: first), or give it "
-                "another role, such as known"
+                f"entities, the first {plan.series[varying[0]]!r}; take their first value (varies: first), "
+                "or give it another role, such as known"
             )
         without = np.flatnonzero(np.isnan(found[column.name]))
         if column.refuses_read and len(without):

@@ -83,7 +83,6 @@ def fit_vocabularies(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> 
             if len(values) > MOST:
                 raise WindowError(
                     f"column {name!r} holds more than {MOST:,} different values in the training rows, too "
-                    "many "
-                    "for a category; leave it out, or group its values when the table is written"
+                    "many for a category; leave it out, or group its values when the table is written"
                 )
     return {name: Vocabulary(name, tuple(sorted(values - {None}))) for name, values in found.items()}

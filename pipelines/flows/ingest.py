@@ -189,8 +189,7 @@ def _existing(target: Target, lake: Lake) -> Table | None:
     if target.format not in (None, found.format):
         raise UserError(
             f"{target.uri} is a table of the format {found.format} already, and {target.format} is asked "
-            "for; "
-            "choose another address"
+            "for; choose another address"
         )
     return found
 
@@ -205,8 +204,7 @@ def _as_noted(uri: str, table: Table | None, reading: Reading) -> Reading:
         if asked not in (None, known):
             raise UserError(
                 f"{uri} was made with {'one series' if known is None else known!r}, and {option} {asked} "
-                "is asked "
-                "for; leave the option out, or choose another --table"
+                "is asked for; leave the option out, or choose another --table"
             )
     return replace(reading, time=time, entity=entity)
 

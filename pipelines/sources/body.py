@@ -146,8 +146,7 @@ class Body:
         if left_out:
             self.notes.append(
                 f"{left_out:,} rows of {self.name} were left out: another row of the same series and "
-                "time was "
-                f"kept, the {self.reading.duplicates} in the file"
+                f"time was kept, the {self.reading.duplicates} in the file"
             )
 
     def _arranged(self, rows: pa.Table) -> pa.Table:

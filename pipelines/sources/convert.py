@@ -66,8 +66,7 @@ def _entities(batch: pa.Table, decided: Decided, reading: Reading, rows: Rows, f
         place = pc.index(pc.is_null(found), True).as_py()
         raise UserError(
             f"{rows.name} {rows.where(first + place)} has no value in {decided.entity!r}, which names "
-            "its series "
-            f"({found.null_count:,} such rows there); remove such rows, or fill it in"
+            f"its series ({found.null_count:,} such rows there); remove such rows, or fill it in"
         )
     return found
 

@@ -131,8 +131,7 @@ def _check_time(files: Sequence[FileFacts], time: str, reading: Reading) -> None
     if len({it for it in kinds if it is not None}) > 1 and reading.time_format is None:
         raise UserError(
             f"{kinds[True]} has times with a zone in {time!r}, {kinds[False]} without; ingest them "
-            "apart, the "
-            "latter with --timezone"
+            "apart, the latter with --timezone"
         )
 
 

@@ -103,9 +103,8 @@ class WideRows:
             place = pc.index(pc.fill_null(number, True), False).as_py()
             raise UserError(
                 f"{self.name} {self._lines.where(first + place)} holds the text {texts[place].as_py()!r} "
-                "in column "
-                f"{column!r}, where values are expected; if it stands for a missing one: --null-values "
-                f"{texts[place].as_py()}"
+                f"in column {column!r}, where values are expected; if it stands for a missing one: "
+                f"--null-values {texts[place].as_py()}"
             )
         return found
 

@@ -46,8 +46,7 @@ def item_of(batch: Batch, fields: Sequence[str]) -> dict[str, NDArray[Any]]:
     if lacking := [name for name, value in items.items() if value is None]:
         raise WindowError(
             f"the batches of this stream have no {', '.join(lacking)}: its columns give none; say more of "
-            "them "
-            "(Column(name=…, role=…)), or leave these fields out"
+            "them (Column(name=…, role=…)), or leave these fields out"
         )
     return {name: np.asarray(value) for name, value in items.items()}
 
