@@ -15,7 +15,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys
+from lstm.windows.keys import Keys
 from lstm.windows.packing import pack, unpack
 from lstm.windows.runs import Entity, runs_of
 from storage.checkpoints.canonical import dumps

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from lstm.windows import laid_out
-from lstm.windows.columns import Keys
 from lstm.windows.errors import PlanMismatch
+from lstm.windows.keys import Keys
 from lstm.windows.nulls import NO_NULLS, Nulls
 from lstm.windows.packing import pack, unpack
-from lstm.windows.plan import FORMAT, Plan
+from lstm.windows.plan import Plan
+from lstm.windows.plan_id import FORMAT
 from lstm.windows.segments import Pieces
 from lstm.windows.spec import SPLITS, OrderSpec, SplitSpec, WindowSpec
 from lstm.windows.splits import Cut

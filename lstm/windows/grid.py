@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys
 from lstm.windows.errors import GridTooFine, MissingColumn, OffGrid
+from lstm.windows.keys import Keys
 from lstm.windows.runs import OFF_GRID_REMEDY, Entity
 from lstm.windows.segments import Links, Pieces
 

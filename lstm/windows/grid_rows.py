@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys, times_of
+from lstm.windows.columns import times_of
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.grid import OBSERVED, gridded
+from lstm.windows.keys import Keys
 from lstm.windows.segments import Pieces
 from lstm.windows.snapshot_view import SnapshotView
 from lstm.windows.sorted_rows import in_order

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.column import Column, as_columns
-from lstm.windows.columns import Keys, keys_for
 from lstm.windows.errors import EmptyTable, UnsortedTable
 from lstm.windows.gathered import Share
 from lstm.windows.grid import filled, gridded
 from lstm.windows.grid_rows import Filling, as_read, below
 from lstm.windows.index_cache import load_indexes
 from lstm.windows.interval import most_usual, usual_step
+from lstm.windows.keys import Keys, keys_for
 from lstm.windows.missing import Missing, load_missing
 from lstm.windows.read_group import read_group
 from lstm.windows.runs import Entity

@@ -22,10 +22,10 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys
 from lstm.windows.errors import UnsortedTable
 from lstm.windows.file_index import FORMAT, FileIndex, cache_name, joined, scan
 from lstm.windows.gathered import Gathered, Share
+from lstm.windows.keys import Keys
 from lstm.windows.runs import REMEDY
 from storage.checkpoints.canonical import dumps
 from storage.objects import Bucket, NotFound

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from lstm.windows.column import Column
 from lstm.windows.column_types import check_columns
-from lstm.windows.columns import Keys, features_of, list_value
+from lstm.windows.columns import features_of, list_value
+from lstm.windows.keys import Keys
 from lstm.windows.packing import pack, unpack
 from lstm.windows.segments import Pieces
 from lstm.windows.sums import Sums

@@ -11,12 +11,13 @@ import pyarrow as pa
 from lstm.windows.calendar import Calendar
 from lstm.windows.column import Column, as_columns
 from lstm.windows.column_types import check_columns
-from lstm.windows.columns import is_number, keys_for
+from lstm.windows.columns import is_number
 from lstm.windows.errors import WindowError
 from lstm.windows.features import Features
 from lstm.windows.finish import Finish
 from lstm.windows.grid import gridded
 from lstm.windows.index import index_snapshot
+from lstm.windows.keys import keys_for
 from lstm.windows.learned import Learned, learn
 from lstm.windows.plan import Plan
 from lstm.windows.planning import make_plan

@@ -5,35 +5,31 @@ What a stream needs beyond its small records is derived from them, the same on e
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from lstm.windows import laid_out
-from lstm.windows.columns import Keys
 from lstm.windows.dropped import count_dropped
 from lstm.windows.errors import PlanMismatch
 from lstm.windows.grid_rows import Filling, as_read
 from lstm.windows.hold_out import held_out
+from lstm.windows.keys import Keys
 from lstm.windows.nulls import NO_NULLS, Nulls
+from lstm.windows.plan_id import plan_id
 from lstm.windows.runs import Entity
 from lstm.windows.segments import Pieces, Segments, chain, link
 from lstm.windows.spec import HELD_OUT, SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.splits import Boundaries, Cut, first_rows, start_ranges
 from lstm.windows.superblocks import SplitWindows, Superblocks, Survey, cut_superblocks, survey, windows_of
 from lstm.windows.weights import Weighted
-from storage.checkpoints.canonical import dumps
 from storage.tables.protocol import Snapshot
 
 StartRanges = dict[Split, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """By split, [m] each: first and last row of each segment at which its windows start."""
-
-FORMAT = 1
-"""Changes whenever the same records would mean other windows or another order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,29 +62,8 @@ class Plan:
 
     @cached_property
     def id(self) -> str:
-        """64 hexadecimal digits: BLAKE3 of the canonical JSON of all that decides windows and their order."""
-        window, split, order = asdict(self.window), self.split.to_json(), self.order.to_json()
-        decides = {
-            "format": FORMAT,
-            "files": self.files,
-            "keys": [self.column_identities, self.keys.entity is not None, self.keys.ordinal],
-            "max_gap": self.keys.max_gap,
-            **({} if self._filling is None else {"grid": [self.keys.grid, _digest(self._table_rows)]}),
-            "segments": _digest(
-                self.pieces.series,
-                self.pieces.rows,
-                self.pieces.first_time,
-                self.pieces.last_time,
-                self.segments.first,
-            ),
-            "window": window,
-            "splits": {**split, "boundaries": self.splits, "rows": self._cut_digests()},
-            "nulls": self._nulls_decide(),
-            "sampling": "every window once" if self.weights is None else _digest(self.weights),
-            "superblocks": _digest(self._superblock_first),
-            "order": order,
-        }
-        return blake3(dumps(decides)).hexdigest()
+        """64 hexadecimal digits; see `plan_id`."""
+        return plan_id(self)
 
     def view_of(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot as the plan reads it: row groups in order, and on its grid."""
@@ -100,25 +75,14 @@ class Plan:
         return None if self.pieces.stored is None else Filling(self.keys, self.files, self.pieces)
 
     @property
-    def _table_rows(self) -> NDArray[np.int32]:
+    def table_rows(self) -> NDArray[np.int32]:
         """[n] rows of each piece that stand in the table."""
         return self.pieces.rows if self.pieces.stored is None else self.pieces.stored
 
     @property
     def filled(self) -> int:
         """Rows that the grid adds to those of the table."""
-        return self.rows - int(self._table_rows.sum(dtype=np.int64))
-
-    def _nulls_decide(self) -> Any:
-        if not self.nulls.policies:
-            return "keep"
-        columns = [
-            [self.nulls.identities[name], policy] for name, policy in sorted(self.nulls.policies.items())
-        ]
-        return [columns, _digest(self.nulls.dropped[:, 0], self.nulls.dropped[:, 1])]
-
-    def _cut_digests(self) -> list[list[Any]]:
-        return [[time, _digest(cut.segments, cut.rows)] for time, cut in sorted(self.cuts.items())]
+        return self.rows - int(self.table_rows.sum(dtype=np.int64))
 
     @cached_property
     def segments(self) -> Segments:
@@ -128,10 +92,11 @@ class Plan:
     @cached_property
     def superblocks(self) -> Superblocks:
         """The units of reading and of coarse shuffle."""
-        return Superblocks(self._superblock_first, self.segments, self.window.length, self.nulls.dropped)
+        return Superblocks(self.superblock_first, self.segments, self.window.length, self.nulls.dropped)
 
     @cached_property
-    def _superblock_first(self) -> NDArray[np.int64]:
+    def superblock_first(self) -> NDArray[np.int64]:
+        """[superblocks + 1] first physical row of each; then the number of rows."""
         return cut_superblocks(self.pieces.group_rows, self.order.lanes, self.order.superblock_rows)
 
     @cached_property
@@ -304,9 +269,9 @@ class Plan:
         if found is None:
             return
         segments, survey = found
-        if len(survey.block_rows) != len(self._superblock_first) - 1:
+        if len(survey.block_rows) != len(self.superblock_first) - 1:
             raise ValueError(
-                f"{len(survey.block_rows)} blocks for {len(self._superblock_first) - 1} superblocks"
+                f"{len(survey.block_rows)} blocks for {len(self.superblock_first) - 1} superblocks"
             )
         vars(self).update(segments=segments, _survey=survey)  # what the properties would find
 
@@ -326,13 +291,3 @@ class Plan:
         from lstm.windows.frozen import thaw  # as above
 
         return thaw(data)
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    """BLAKE3 of arrays of numbers: their types, lengths and little-endian bytes."""
-    hasher = blake3()
-    for array in arrays:
-        plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        hasher.update(dumps([plain.dtype.str, len(plain)]))
-        hasher.update(plain.view(np.uint8).data)
-    return hasher.hexdigest()

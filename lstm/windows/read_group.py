@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys, times_of
+from lstm.windows.columns import times_of
 from lstm.windows.grid_rows import GridRows
+from lstm.windows.keys import Keys
 from lstm.windows.segments import Pieces
 from lstm.windows.sorted_rows import in_order
 from storage.tables.protocol import Snapshot

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.columns import Keys, entities_of, nulls_of, times_of
+from lstm.windows.columns import entities_of, nulls_of, times_of
 from lstm.windows.errors import DuplicateRows, NullKey, OffGrid, UnsortedTable
+from lstm.windows.keys import Keys
 
 Entity = str | int | None
 """A value of the entity column; None: the table has no such column."""

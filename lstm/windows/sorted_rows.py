@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lstm.windows.columns import Keys, entities_of, nulls_of, times_of
+from lstm.windows.columns import entities_of, nulls_of, times_of
+from lstm.windows.keys import Keys
 from lstm.windows.snapshot_view import SnapshotView
 from storage.tables.protocol import DataFile, Snapshot
 

@@ -13,9 +13,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.columns import read_time
 from lstm.windows.errors import WindowError
 from lstm.windows.index import SequenceIndex
+from lstm.windows.keys import read_time
 from lstm.windows.segments import Segments
 from lstm.windows.spec import Split, SplitSpec, WindowSpec
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm.windows import WindowError
-from lstm.windows.columns import Keys, keys_for, times_of
+from lstm.windows.columns import times_of
 from lstm.windows.file_index import scan
+from lstm.windows.keys import Keys, keys_for
 from lstm.windows.runs import Entity
 from pipelines.sources.body import Body
 from pipelines.sources.collect import Collected
