@@ -2,7 +2,8 @@
 
 After the cases for one process of PyTorch's test/distributed/checkpoint (test_file_system_checkpoint_cpu,
 test_fsspec, test_checkpoint, test_planner, test_save_load_api), and what its planners offer. Those for
-several processes (test_dtensor_resharding, test_dtensor_checkpoint, test_fsdp_optim_state): test_fsdp.py.
+several processes: test_fsdp.py (test_dtensor_resharding, test_dtensor_checkpoint, test_fsdp_optim_state),
+test_dcp_on_ranks.py, test_whole_trainings.py (test_e2e_save_and_load, test_fine_tuning).
 """
 
 import io
