@@ -233,6 +233,21 @@ def test_an_encrypted_repository_needs_its_key_and_takes_a_new_one(carousel, roo
     assert old not in shown.out + shown.err + refused.err
 
 
+def test_a_run_whose_head_cannot_be_read_does_not_hide_the_others(checkpoints, repository):
+    repository.fork("r", "newest", "branch", "b1")
+    files = repository.shelf.files
+    files.store.put(f"{files.prefix}runs/r/head", b"no head")
+    listed = checkpoints("list", "--json")
+    assert (listed.code, json.loads(listed.out).keys()) == (0, {"branch"})
+    assert "`carousel checkpoints repair r` mends it" in listed.err
+
+
+def test_a_commit_that_is_shown_in_place_of_a_damaged_one_is_told(checkpoints, repository):
+    newest = max(repository.commits("r"), key=lambda commit: commit.step)
+    repository.shelf.files.delete(f"runs/r/manifests/{newest.manifest}")
+    assert f"passed over r/{newest.id}" in checkpoints("show", "r/newest").out.replace("\n", "")
+
+
 def test_a_lost_head_is_told_and_repaired(checkpoints, repository):
     repository.shelf.files.delete("runs/r/head")
     for asked in (
@@ -246,6 +261,8 @@ def test_a_lost_head_is_told_and_repaired(checkpoints, repository):
             2,
             True,
         )
+    listed = checkpoints("list")
+    assert (listed.code, "carousel checkpoints repair r" in listed.err) == (0, True)
     found = checkpoints("verify")
     assert (found.code, "carousel checkpoints repair r" in found.out) == (1, True)
     said = checkpoints("repair", "--dry-run")

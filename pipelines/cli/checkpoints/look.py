@@ -14,10 +14,10 @@ from pipelines.cli.app import (
     storage_config,
 )
 from pipelines.cli.checkpoints.address import Address, parted
-from pipelines.display.terminal import console
+from pipelines.display.terminal import console, warn
 
 if TYPE_CHECKING:
-    from storage.checkpoints import Commit
+    from storage.checkpoints import Commit, Repository
 
 
 def list_(
@@ -38,7 +38,9 @@ def list_(
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
         with asked_for(run or "", repository):
-            found = {name: repository.commits(name) for name in ([run] if run else repository.runs())}
+            found, unread = ({run: repository.commits(run)}, []) if run else _each_run(repository)
+    for trouble in unread:
+        warn(trouble)
     if as_json:
         print_json({name: [_described(commit) for commit in commits] for name, commits in found.items()})
     else:
@@ -70,6 +72,8 @@ def show(
         ]
         print_json({"run": run, **_described(restored.commit), "meta": restored.meta, "tensors": tensors})
         return
+    for note in restored.skipped:
+        console().print(note)
     for part in commit_details(run, restored):
         console().print(part)
 
@@ -100,6 +104,23 @@ def diff(
         print_json([asdict(it) for it in changes])
     else:
         console().print(difference_table(changes))
+
+
+def _each_run(repository: "Repository") -> tuple[dict[str, tuple["Commit", ...]], list[str]]:
+    """The commits of every run, and plain words about each run whose commits nobody can tell."""
+    from storage.checkpoints import Damaged, HeadLost, RunMissing
+
+    found, unread = {}, []
+    for name in sorted(repository.shelf.run_names()):
+        try:
+            found[name] = repository.commits(name)
+        except HeadLost as error:
+            unread.append(str(error))
+        except RunMissing:  # what a killed import has left, or it was removed meanwhile
+            continue
+        except Damaged as error:
+            unread.append(f"{error}; `carousel checkpoints repair {name}` mends it")
+    return found, unread
 
 
 def _described(commit: "Commit") -> dict[str, object]:
