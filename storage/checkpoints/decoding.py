@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from types import MappingProxyType
+
+import numpy as np
 
 from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.closure import families, levels, with_bases
-from storage.checkpoints.codecs import decode
+from storage.checkpoints.codecs import decode_into
+from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.errors import Damaged, TooLarge
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.locations import Location
@@ -21,6 +24,7 @@ from storage.checkpoints.names import pack_key
 from storage.checkpoints.packs import bound, in_order
 from storage.checkpoints.spans import Span, spans_of
 from storage.checkpoints.store import Below
+from storage.checkpoints.tensor import Buffer
 from storage.host_memory import memory
 from storage.objects import NotFound, Truncated
 
@@ -31,9 +35,9 @@ _FIRST_BATCH_BYTES = 2 * 2**20
 AHEAD = 2
 """Batches that are fetched while one is decoded."""
 
-T = TypeVar("T")
 Kinds = Mapping[ChunkId, tuple[str, int]]
 """Dtype and raw bytes of chunks."""
+_NOWHERE: Mapping[ChunkId, Bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Decoded:
     """One chunk that was asked for."""
 
     chunk: ChunkId
-    raw: bytes
+    raw: Buffer
     """Empty if it is damaged."""
     trouble: Damaged | None = None
 
@@ -58,15 +62,21 @@ class Decoder:
     """Fetched so far."""
     _threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
 
-    def decode(self, wanted: Kinds) -> Iterator[Decoded]:
-        """Each wanted chunk once, in any order; what rests on a damaged chunk is damaged too."""
+    def decode(self, wanted: Kinds, targets: Mapping[ChunkId, Bytes] = _NOWHERE) -> Iterator[Decoded]:
+        """Each wanted chunk once, in any order; what rests on a damaged chunk is damaged too.
+
+        Args:
+            wanted: what to decode.
+            targets: memory of the caller, to which the bytes of these chunks go at once: it must stay as it
+                is until the end, as other chunks are predicted from it.
+        """
         needed = with_bases(wanted, self.locations)
         kinds = with_kinds(wanted, needed)
         batches = _batches(needed, self.locations, kinds)
         with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(AHEAD) as fetchers:
             for batch, (stored, size) in in_order(fetchers, self._fetch, batches, ahead=AHEAD + 1):
                 self.read_bytes += size
-                yield from self._batch(batch, stored, wanted, kinds, pool)
+                yield from self._batch(batch, stored, wanted, kinds, targets, pool)
 
     def _batch(
         self,
@@ -74,45 +84,55 @@ class Decoder:
         stored: "dict[ChunkId, memoryview | Damaged]",
         wanted: Collection[ChunkId],
         kinds: Kinds,
+        targets: Mapping[ChunkId, Bytes],
         pool: ThreadPoolExecutor,
     ) -> Iterator[Decoded]:
         order = levels(chunks, self.locations)
         needed = _uses(chunks, self.locations)
-        raw: dict[ChunkId, bytes] = {}
+        raw: dict[ChunkId, memoryview] = {}
 
-        def one(chunk: ChunkId) -> bytes | Damaged:
+        def one(chunk: ChunkId) -> memoryview | Damaged:
             try:
-                return self._decoded(chunk, stored.pop(chunk), raw, kinds)
+                into = targets.get(chunk)
+                into = np.empty(kinds[chunk][1], np.uint8) if into is None else into
+                self._decode(chunk, stored.pop(chunk), raw, kinds[chunk][0], into)
             except Damaged as error:
                 return error
+            return into.data
 
         for level in order:
             for chunk, outcome in zip(level, list(pool.map(one, level)), strict=True):
                 found = (
-                    Decoded(chunk, outcome) if isinstance(outcome, bytes) else Decoded(chunk, b"", outcome)
+                    Decoded(chunk, b"", outcome)
+                    if isinstance(outcome, Damaged)
+                    else Decoded(chunk, outcome.toreadonly())
                 )
-                if found.trouble is None and needed[chunk]:
-                    raw[chunk] = found.raw
+                if not isinstance(outcome, Damaged) and needed[chunk]:
+                    raw[chunk] = outcome
                 if chunk in wanted:
                     yield found
             for chunk in _done_with(level, needed, self.locations):
                 raw.pop(chunk, None)
 
-    def _decoded(
-        self, chunk: ChunkId, stored: memoryview | Damaged, raw: Mapping[ChunkId, bytes], kinds: Kinds
-    ) -> bytes:
+    def _decode(
+        self,
+        chunk: ChunkId,
+        stored: memoryview | Damaged,
+        raw: Mapping[ChunkId, memoryview],
+        dtype: str,
+        into: Bytes,
+    ) -> None:
         if isinstance(stored, Damaged):
             raise stored
-        at, (dtype, size) = self.locations[chunk], kinds[chunk]
+        at = self.locations[chunk]
         if any(base not in raw for base in at.bases):
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: rests on a chunk that is damaged")
         bases = tuple(raw[base] for base in at.bases)
         where = f"pack {at.pack}, bytes from {at.offset} on"
         plain = self.identity.open(stored, bound(chunk, at.codec), where)
-        found = decode(at.codec, dtype, plain, size, bases, at.scalars)
-        if chunk_id(dtype, found, self.identity) != chunk:
+        decode_into(at.codec, dtype, plain, into, bases, at.scalars)
+        if chunk_id(dtype, into.data, self.identity) != chunk:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
-        return found
 
     def _fetch(
         self, chunks: list[ChunkId]

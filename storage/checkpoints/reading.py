@@ -1,16 +1,19 @@
 """Read tensors of a manifest back into memory."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from storage.checkpoints.chunks import ChunkId, cut
-from storage.checkpoints.decoding import Decoder
+from storage.checkpoints.codecs.loops import Bytes
+from storage.checkpoints.decoding import Decoded, Decoder
 from storage.checkpoints.errors import CommitMissing, Damaged, TooLarge
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.store import Below
 from storage.checkpoints.stored_tensor import StoredTensor
-from storage.checkpoints.tensor import Tensor
+from storage.checkpoints.tensor import Buffer, Tensor
 from storage.host_memory import memory
 
 
@@ -37,15 +40,15 @@ def read_tensors(
     total, allowed = sum(tensor.nbytes for tensor in tensors.values()), memory().total
     if total > allowed:
         raise TooLarge(f"{what} takes {total} bytes, this host has {allowed}; restore fewer tensors by name")
-    buffers = {
-        name: bytearray(tensor.nbytes if tensor.inline is None else tensor.inline)
-        for name, tensor in tensors.items()
-    }
+    buffers = {name: _memory_for(tensor) for name, tensor in tensors.items()}
     decoder = Decoder(files, manifest.locations, manifest.identity)
-    for place, raw in read_pieces(decoder, tensors, what):
-        buffers[place.tensor][place.begin : place.begin + place.size] = raw
+    places = places_of(tensors)
+    targets = {chunk: _part(buffers, first) for chunk, (first, *_) in places.items()}
+    for found in _sound(decoder.decode(kinds_of(tensors, places), targets), what):
+        for place in places[found.chunk][1:]:
+            _part(buffers, place)[:] = targets[found.chunk]
     read = {
-        name: Tensor(tensor.dtype, tensor.shape, buffers[name], tensor.block_rows)
+        name: Tensor(tensor.dtype, tensor.shape, buffers[name].data, tensor.block_rows)
         for name, tensor in tensors.items()
     }
     return read, decoder.read_bytes
@@ -63,18 +66,34 @@ def chosen(manifest: Manifest, names: Collection[str] | None, what: str) -> dict
 
 def read_pieces(
     decoder: Decoder, tensors: Mapping[str, StoredTensor], what: str
-) -> Iterator[tuple[Place, bytes]]:
+) -> Iterator[tuple[Place, Buffer]]:
     """The bytes of tensors that are not inlined, chunk by chunk in any order: little is held at a time.
 
     Raises:
         Damaged: a pack is missing or cut short, or a chunk is not what its id says.
     """
     places = places_of(tensors)
-    for found in decoder.decode(kinds_of(tensors, places)):
-        if found.trouble is not None:
-            raise Damaged(f"{what}: {found.trouble}") from found.trouble
+    for found in _sound(decoder.decode(kinds_of(tensors, places)), what):
         for place in places[found.chunk]:
             yield place, found.raw
+
+
+def _sound(decoded: Iterable[Decoded], what: str) -> Iterator[Decoded]:
+    for found in decoded:
+        if found.trouble is not None:
+            raise Damaged(f"{what}: {found.trouble}") from found.trouble
+        yield found
+
+
+def _memory_for(tensor: StoredTensor) -> Bytes:
+    """Of its own, which nobody has touched yet: it is written once, by the threads that decode."""
+    if tensor.inline is not None:
+        return np.frombuffer(bytearray(tensor.inline), np.uint8)
+    return np.empty(tensor.nbytes, np.uint8)
+
+
+def _part(buffers: Mapping[str, Bytes], place: Place) -> Bytes:
+    return buffers[place.tensor][place.begin : place.begin + place.size]
 
 
 def places_of(tensors: Mapping[str, StoredTensor]) -> dict[ChunkId, list[Place]]:

@@ -10,7 +10,7 @@ from storage.checkpoints.errors import CommitMissing, Damaged, TooLarge
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.reading import kinds_of, places_of
 from storage.checkpoints.store import Below
-from storage.checkpoints.tensor import Tensor
+from storage.checkpoints.tensor import Buffer, Tensor
 from storage.host_memory import memory
 
 
@@ -34,7 +34,7 @@ class _Part:
     end: int
     data: bytearray = field(init=False, repr=False)
 
-    def fill(self, begin: int, raw: bytes) -> None:
+    def fill(self, begin: int, raw: Buffer) -> None:
         """Take what is wanted of a chunk that begins there."""
         low, high = max(begin, self.begin), min(begin + len(raw), self.end)
         if low < high:

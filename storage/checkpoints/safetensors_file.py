@@ -20,7 +20,7 @@ from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import chosen, read_pieces
 from storage.checkpoints.store import Below
 from storage.checkpoints.stored_tensor import StoredTensor
-from storage.checkpoints.tensor import Tensor, check_geometry, raw_bytes
+from storage.checkpoints.tensor import Buffer, Tensor, check_geometry, raw_bytes
 from storage.checkpoints.whole_file import whole_file
 
 _NAMES = {
@@ -119,7 +119,7 @@ def _parts(
     tensors: Mapping[str, StoredTensor],
     begins: Mapping[str, int],
     what: str,
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, Buffer]]:
     for name, tensor in tensors.items():
         if tensor.inline is not None:
             yield begins[name], tensor.inline

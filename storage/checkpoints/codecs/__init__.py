@@ -1,6 +1,6 @@
 """How a chunk's bytes are stored: lossless to the bit, chosen by trial, checked by decoding at once."""
 
-from storage.checkpoints.codecs.choose import CODECS, checked_codec, decode, encode, fits
+from storage.checkpoints.codecs.choose import CODECS, checked_codec, decode, decode_into, encode, fits
 from storage.checkpoints.codecs.codec import Codec, Encoded, Prediction, Scalars
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Scalars",
     "checked_codec",
     "decode",
+    "decode_into",
     "encode",
     "fits",
 ]

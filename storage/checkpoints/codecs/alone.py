@@ -7,7 +7,7 @@ import zstandard
 
 from storage.checkpoints.codecs.codec import Scalars
 from storage.checkpoints.codecs.compiled import LOOPS
-from storage.checkpoints.codecs.loops import raw_of, words_of
+from storage.checkpoints.codecs.loops import Bytes, little, words_of
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.tensor import DTYPES, Buffer
 
@@ -49,12 +49,12 @@ class Raw:
         return raw
 
     def decode(
-        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> bytes:
+        self, stored: Buffer, dtype: str, into: Bytes, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> None:
         """See `Codec`."""
-        if len(stored) != size:
-            raise Damaged(f"a raw chunk has {len(stored)} bytes instead of {size}")
-        return bytes(stored)
+        if len(stored) != len(into):
+            raise Damaged(f"a raw chunk has {len(stored)} bytes instead of {len(into)}")
+        into[:] = np.frombuffer(stored, np.uint8)
 
 
 class Zstd:
@@ -67,10 +67,10 @@ class Zstd:
         return compress(raw, 3)
 
     def decode(
-        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> bytes:
+        self, stored: Buffer, dtype: str, into: Bytes, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> None:
         """See `Codec`."""
-        return decompress(stored, size)
+        into[:] = np.frombuffer(decompress(stored, len(into)), np.uint8)
 
 
 class Planes:
@@ -83,11 +83,11 @@ class Planes:
         return compress(LOOPS.planes(words_of(raw, number_width(dtype))).data, 1)
 
     def decode(
-        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> bytes:
+        self, stored: Buffer, dtype: str, into: Bytes, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> None:
         """See `Codec`."""
-        planes = np.frombuffer(decompress(stored, size), np.uint8)
-        return raw_of(LOOPS.from_planes(planes, number_width(dtype)))
+        planes = np.frombuffer(decompress(stored, len(into)), np.uint8)
+        LOOPS.from_planes(planes, little(into, number_width(dtype)))
 
 
 def number_width(dtype: str) -> int:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from storage.checkpoints.codecs import arithmetic
 from storage.checkpoints.codecs.alone import Planes, Raw, Zstd, number_width
 from storage.checkpoints.codecs.bits import EXPONENT_BITS
 from storage.checkpoints.codecs.codec import Codec, Encoded, Prediction, Scalars
+from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.codecs.predict import Residual, adam, decayed, second_moment
 from storage.checkpoints.codecs.split import Split
 from storage.checkpoints.errors import UnsupportedRepository
@@ -47,7 +50,9 @@ def encode(dtype: str, raw: Buffer, predictions: Sequence[Prediction] = (), *, f
     stored = CODECS[name].encode(raw, dtype, bases, scalars)
     if len(stored) >= len(raw) * _WORTH_IT:
         return Encoded("raw", raw)
-    if CODECS[name].decode(stored, dtype, len(raw), bases, scalars) != bytes(raw):
+    found = np.empty(len(raw), np.uint8)
+    CODECS[name].decode(stored, dtype, found, bases, scalars)
+    if not np.array_equal(found, np.frombuffer(raw, np.uint8)):
         raise AssertionError(f"codec {name} does not give back what it was given")
     return Encoded(name, stored, number)
 
@@ -61,7 +66,21 @@ def decode(
     scalars: Scalars = (),
 ) -> bytes:
     """The raw bytes of a chunk: exactly `size`, whatever `stored` claims. Raises Damaged."""
-    return CODECS[checked_codec(codec)].decode(stored, dtype, size, bases, scalars)
+    into = np.empty(size, np.uint8)
+    decode_into(codec, dtype, stored, into, bases, scalars)
+    return into.tobytes()
+
+
+def decode_into(
+    codec: str,
+    dtype: str,
+    stored: Buffer,
+    into: Bytes,
+    bases: tuple[Buffer, ...] = (),
+    scalars: Scalars = (),
+) -> None:
+    """Put the raw bytes of a chunk where they belong: as many as there is room for. Raises Damaged."""
+    CODECS[checked_codec(codec)].decode(stored, dtype, into, bases, scalars)
 
 
 def checked_codec(name: str) -> str:

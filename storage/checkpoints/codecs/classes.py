@@ -28,13 +28,13 @@ _LEVEL = 1
 def pack(bits: Words, prediction: Words, contexts: Bytes, dtype: str) -> bytes:
     """Stored form of numbers beside a prediction; `unpack` needs the same prediction and contexts."""
     residuals, classes = LOOPS.residuals(bits, prediction, floats=dtype in EXPONENT_BITS)
-    return pack_grouped(classes, contexts) + LOOPS.low_bits(residuals, classes)
+    return b"".join((*pack_grouped(classes, contexts), LOOPS.low_bits(residuals, classes)))
 
 
-def unpack(stored: Buffer, prediction: Words, contexts: Bytes, dtype: str) -> Words:
-    """The numbers, as many as there are contexts. Raises Damaged."""
+def unpack(stored: Buffer, prediction: Words, contexts: Bytes, into: Words, dtype: str) -> None:
+    """Put the numbers into `into`, little-endian, as many as there are contexts. Raises Damaged."""
     view, width = memoryview(stored), prediction.itemsize
-    classes, at = unpack_grouped(view, contexts)
+    classes, at = unpack_grouped(view, len(contexts), contexts)
     counts = LOOPS.histogram(classes)
     if counts[8 * width + 1 :].any():
         raise Damaged(f"a residual of {int(classes.max())} bits does not fit {width} bytes")
@@ -42,26 +42,30 @@ def unpack(stored: Buffer, prediction: Words, contexts: Bytes, dtype: str) -> Wo
     if len(view) - at != size:
         raise Damaged(f"{len(view) - at} bytes do not hold the {size} of {len(classes)} residuals")
     residuals = LOOPS.from_low_bits(view[at:], classes, width)
-    return LOOPS.restored(residuals, prediction, floats=dtype in EXPONENT_BITS)
+    LOOPS.restored(residuals, prediction, into, floats=dtype in EXPONENT_BITS)
 
 
-def pack_grouped(symbols: Bytes, contexts: Bytes) -> bytes:
-    """Bytes, compressed group by group: the frames' sizes (4 bytes each), then the frames."""
+def pack_grouped(symbols: Bytes, contexts: Bytes | None) -> list[bytes]:
+    """Bytes, compressed group by group: the frames' sizes (4 bytes each), then the frames.
+
+    Without contexts all of them are one group.
+    """
     if not len(symbols):
-        return b""
-    counts = _groups(contexts)
-    joined, begin, frames = symbols if len(counts) == 1 else LOOPS.by_context(symbols, contexts), 0, []
+        return []
+    counts = _groups(len(symbols), contexts)
+    joined = symbols if contexts is None or len(counts) == 1 else LOOPS.by_context(symbols, contexts)
+    begin, frames = 0, []
     for count in counts:
         frames.append(compress(joined[begin : begin + count].data, _LEVEL))
         begin += count
-    return struct.pack(f"<{len(frames)}I", *map(len, frames)) + b"".join(frames)
+    return [struct.pack(f"<{len(frames)}I", *map(len, frames)), *frames]
 
 
-def unpack_grouped(stored: memoryview, contexts: Bytes) -> tuple[NDArray[np.uint8], int]:
-    """The bytes, one for each context, and how many of `stored` they took. Raises Damaged."""
-    if not len(contexts):
+def unpack_grouped(stored: memoryview, many: int, contexts: Bytes | None) -> tuple[NDArray[np.uint8], int]:
+    """So `many` bytes, one for each context, and how many of `stored` they took. Raises Damaged."""
+    if not many:
         return np.empty(0, np.uint8), 0
-    counts = _groups(contexts)
+    counts = _groups(many, contexts)
     at = 4 * len(counts)
     if len(stored) < at:
         raise Damaged(f"{len(stored)} bytes do not hold the sizes of {len(counts)} frames")
@@ -69,12 +73,14 @@ def unpack_grouped(stored: memoryview, contexts: Bytes) -> tuple[NDArray[np.uint
     for size, count in zip(struct.unpack(f"<{len(counts)}I", stored[:at]), counts, strict=True):
         frames.append(decompress(stored[at : at + size], count))
         at += size
-    joined = np.frombuffer(b"".join(frames), np.uint8)
-    return (joined if len(counts) == 1 else LOOPS.from_context(joined, contexts)), at
+    joined = np.frombuffer(frames[0] if len(frames) == 1 else b"".join(frames), np.uint8)
+    return (joined if contexts is None or len(counts) == 1 else LOOPS.from_context(joined, contexts)), at
 
 
-def _groups(contexts: Bytes) -> list[int]:
+def _groups(many: int, contexts: Bytes | None) -> list[int]:
     """Sizes of the groups; what is in them stands in the order of contexts, unless there is one group."""
+    if contexts is None:
+        return [many]
     groups, open_ = [], 0
     for count in LOOPS.histogram(contexts).tolist():
         open_ += count

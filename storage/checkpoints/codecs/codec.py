@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.tensor import Buffer
 
 Scalars: TypeAlias = tuple[float, ...]
@@ -24,9 +25,9 @@ class Codec(Protocol):
         ...
 
     def decode(
-        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> bytes:
-        """The `size` raw bytes. Raises Damaged."""
+        self, stored: Buffer, dtype: str, into: Bytes, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> None:
+        """Put the raw bytes into `into`, which is as long as they are. Raises Damaged."""
         ...
 
 

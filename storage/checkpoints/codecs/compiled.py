@@ -19,6 +19,8 @@ _SIGNATURES = {
     "exponents": "ppnii",
     "planes": "ppn",
     "from_planes": "ppn",
+    "split": "pppn",
+    "from_split": "pppn",
 }
 _OF_ONE_WIDTH = {
     "widened": "ppn",
@@ -27,7 +29,7 @@ _OF_ONE_WIDTH = {
     "by_context": "ppnpp",
     "from_context": "ppnpp",
 }
-VERSION = 3
+VERSION = 4
 """Of words.c, where the same number stands, so that no library of another source is loaded. A test knows the
 source of this version, and asks for the next number when that changes."""
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}
@@ -70,12 +72,11 @@ class Compiled:
         self._call("residuals", bits.itemsize, bits, prediction, residuals, lengths, len(bits), floats)
         return residuals, lengths
 
-    def restored(self, residuals: Words, prediction: Words, *, floats: bool) -> Words:
+    def restored(self, residuals: Words, prediction: Words, into: Words, *, floats: bool) -> None:
         """See `Loops`."""
         _check_alike(residuals, prediction)
-        bits = np.empty(len(residuals), residuals.dtype)
-        self._call("restored", bits.itemsize, residuals, prediction, bits, len(bits), floats)
-        return bits
+        _check_alike(residuals, into)
+        self._call("restored", into.itemsize, residuals, prediction, into, len(into), floats)
 
     def low_bits(self, residuals: Words, lengths: Bytes) -> bytes:
         """See `Loops`."""
@@ -126,13 +127,23 @@ class Compiled:
         self._call("planes", bits.itemsize, bits, planes, len(bits))
         return planes
 
-    def from_planes(self, planes: Bytes, width: int) -> Words:
+    def from_planes(self, planes: Bytes, into: Words) -> None:
         """See `Loops`."""
-        bits = np.empty(len(planes) // width, np.dtype(f"<u{width}"))
-        if bits.nbytes != len(planes):
-            raise ValueError(f"{len(planes)} bytes are no planes of numbers of {width} bytes")
-        self._call("from_planes", width, planes, bits, len(bits))
-        return bits
+        _check_planes(planes, into, into.itemsize)
+        self._call("from_planes", into.itemsize, planes, into, len(into))
+
+    def split(self, bits: Words) -> tuple[Bytes, Bytes]:
+        """See `Loops`."""
+        highest = np.empty(len(bits), np.uint8)
+        planes = np.empty(bits.nbytes - len(bits), np.uint8)
+        self._call("split", bits.itemsize, bits, highest, planes, len(bits))
+        return highest, planes
+
+    def from_split(self, highest: Bytes, planes: Bytes, into: Words) -> None:
+        """See `Loops`."""
+        _check_as_many(highest, into)
+        _check_planes(planes, into, into.itemsize - 1)
+        self._call("from_split", into.itemsize, highest, planes, into, len(into))
 
     def by_context(self, symbols: Bytes, contexts: Bytes) -> Bytes:
         """See `Loops`."""
@@ -171,6 +182,11 @@ def _check_alike(one: Words, other: Words) -> None:
 def _check_as_many(one: Words, other: Words) -> None:
     if one.shape != other.shape:
         raise ValueError(f"{one.shape} and {other.shape} are not alike")
+
+
+def _check_planes(planes: Bytes, numbers: Words, each: int) -> None:
+    if len(planes) != each * len(numbers):
+        raise ValueError(f"{len(planes)} bytes are not {each} planes of {len(numbers)} numbers")
 
 
 def _check_width(numbers: Words, width: int) -> None:

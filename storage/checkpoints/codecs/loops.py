@@ -28,8 +28,8 @@ class Loops(Protocol):
         """
         ...
 
-    def restored(self, residuals: Words, prediction: Words, *, floats: bool) -> Words:
-        """Inverse of `residuals`."""
+    def restored(self, residuals: Words, prediction: Words, into: Words, *, floats: bool) -> None:
+        """Inverse of `residuals`: the numbers come to stand in `into`, little-endian."""
         ...
 
     def low_bits(self, residuals: Words, lengths: Bytes) -> bytes:
@@ -59,8 +59,16 @@ class Loops(Protocol):
         """All first (lowest) bytes of the numbers, then all second ones, …"""
         ...
 
-    def from_planes(self, planes: Bytes, width: int) -> Words:
-        """Inverse of `planes`."""
+    def from_planes(self, planes: Bytes, into: Words) -> None:
+        """Inverse of `planes`: the numbers come to stand in `into`, little-endian."""
+        ...
+
+    def split(self, bits: Words) -> tuple[Bytes, Bytes]:
+        """Numbers turned left by a bit, the sign last: their highest bytes; `planes` of the others."""
+        ...
+
+    def from_split(self, highest: Bytes, planes: Bytes, into: Words) -> None:
+        """Inverse of `split`: the numbers come to stand in `into`, little-endian."""
         ...
 
     def histogram(self, values: Bytes) -> Words:
@@ -84,6 +92,11 @@ def words_of(raw: Buffer, width: int) -> Words:
 def raw_of(words: Words) -> bytes:
     """Inverse of `words_of`."""
     return words.astype(words.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def little(into: Bytes, width: int) -> Words:
+    """Room for numbers, little-endian as they are stored, in a chunk's bytes."""
+    return into.view(np.dtype(f"<u{width}"))
 
 
 def low_sizes(counts: list[int]) -> list[int]:

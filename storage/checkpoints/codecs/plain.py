@@ -20,9 +20,9 @@ class Plain:
         residuals = _folded(_ordered(bits, floats) - _ordered(prediction, floats))
         return residuals, _lengths(residuals)
 
-    def restored(self, residuals: Words, prediction: Words, *, floats: bool) -> Words:
+    def restored(self, residuals: Words, prediction: Words, into: Words, *, floats: bool) -> None:
         """See `Loops`."""
-        return _unordered(_ordered(prediction, floats) + _unfolded(residuals), floats)
+        into[:] = _unordered(_ordered(prediction, floats) + _unfolded(residuals), floats)
 
     def low_bits(self, residuals: Words, lengths: Bytes) -> bytes:
         """See `Loops`."""
@@ -68,9 +68,19 @@ class Plain:
         """See `Loops`."""
         return np.ascontiguousarray(_bytes_of(bits).T).reshape(-1)
 
-    def from_planes(self, planes: Bytes, width: int) -> Words:
+    def from_planes(self, planes: Bytes, into: Words) -> None:
         """See `Loops`."""
-        return words_of(np.ascontiguousarray(planes.reshape(width, -1).T).tobytes(), width)
+        into[:] = words_of(np.ascontiguousarray(planes.reshape(into.itemsize, -1).T).data, into.itemsize)
+
+    def split(self, bits: Words) -> tuple[Bytes, Bytes]:
+        """See `Loops`."""
+        planes = self.planes(_turned(bits, 1))
+        return planes[len(planes) - len(bits) :], planes[: len(planes) - len(bits)]
+
+    def from_split(self, highest: Bytes, planes: Bytes, into: Words) -> None:
+        """See `Loops`."""
+        self.from_planes(np.concatenate([planes, highest]), into)
+        into[:] = _turned(into, 8 * into.itemsize - 1)
 
     def histogram(self, values: Bytes) -> Words:
         """See `Loops`."""
@@ -85,6 +95,12 @@ class Plain:
         back = np.empty_like(symbols)
         back[np.argsort(contexts, kind="stable")] = symbols
         return back
+
+
+def _turned(bits: Words, by: int) -> Words:
+    """Rotated left."""
+    turned: Words = (bits << by) | (bits >> (8 * bits.itemsize - by))
+    return turned
 
 
 def _ordered(bits: Words, floats: bool) -> Words:

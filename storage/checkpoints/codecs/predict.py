@@ -9,13 +9,12 @@ operation (aten/src/ATen/native/cpu/FusedAdamKernel.cpp).
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from storage.checkpoints.codecs.arithmetic import Floats, predicted
 from storage.checkpoints.codecs.bits import exponents, words
 from storage.checkpoints.codecs.classes import pack, unpack
 from storage.checkpoints.codecs.codec import Scalars
-from storage.checkpoints.codecs.loops import Words, raw_of
+from storage.checkpoints.codecs.loops import Bytes, Words, little
 from storage.checkpoints.tensor import Buffer
 
 
@@ -37,15 +36,13 @@ class Residual:
         return pack(words(raw, dtype), prediction, contexts, dtype)
 
     def decode(
-        self, stored: Buffer, dtype: str, size: int, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> bytes:
+        self, stored: Buffer, dtype: str, into: Bytes, bases: tuple[Buffer, ...], scalars: Scalars
+    ) -> None:
         """See `Codec`."""
         prediction, contexts = self._predict(dtype, bases, scalars)
-        return raw_of(unpack(stored, prediction, contexts, dtype))
+        unpack(stored, prediction, contexts, little(into, prediction.itemsize), dtype)
 
-    def _predict(
-        self, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars
-    ) -> tuple[Words, NDArray[np.uint8]]:
+    def _predict(self, dtype: str, bases: tuple[Buffer, ...], scalars: Scalars) -> tuple[Words, Bytes]:
         known = tuple(words(base, dtype) for base in bases)
         contexts = exponents(known[self._context], dtype)
         if self._formula is None:

@@ -18,7 +18,7 @@
 /* compiled.py asks for this number: raise both with every change of a function's arguments. */
 EXPORT unsigned words_version(void)
 {
-    return 3;
+    return 4;
 }
 
 static inline unsigned length_of(uint64_t value)
@@ -189,6 +189,33 @@ static void starts(const uint64_t *counts, uint64_t *next)
     {                                                                                                                  \
         for (size_t at = 0; at < count; at++)                                                                          \
             for (unsigned plane = 0; plane < W; plane++) raw[at * W + plane] = planes[plane * count + at];             \
+    }                                                                                                                  \
+                                                                                                                       \
+    /* Numbers turned left by a bit, so that the sign comes last: their highest bytes, the other ones in planes. */    \
+    EXPORT void split_##W(const unsigned char *restrict raw, unsigned char *restrict highest,                          \
+                          unsigned char *restrict planes, size_t count)                                                \
+    {                                                                                                                  \
+        for (size_t at = 0; at < count; at++) {                                                                        \
+            const unsigned char *number = raw + at * W;                                                                \
+            for (unsigned plane = 0; plane + 1 < W; plane++)                                                           \
+                planes[plane * count + at] =                                                                           \
+                    (unsigned char)(number[plane] << 1 | number[(plane + W - 1) % W] >> 7);                            \
+            highest[at] = (unsigned char)(number[W - 1] << 1 | number[(2 * W - 2) % W] >> 7);                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    /* Inverse of split. */                                                                                            \
+    EXPORT void from_split_##W(const unsigned char *restrict highest, const unsigned char *restrict planes,            \
+                               unsigned char *restrict raw, size_t count)                                              \
+    {                                                                                                                  \
+        for (size_t at = 0; at < count; at++) {                                                                        \
+            for (unsigned plane = 0; plane < W; plane++) {                                                             \
+                const unsigned char low = plane == W - 1 ? highest[at] : planes[plane * count + at];                   \
+                const unsigned next = (plane + 1) % W;                                                                 \
+                const unsigned char high = next == W - 1 ? highest[at] : planes[next * count + at];                    \
+                raw[at * W + plane] = (unsigned char)(low >> 1 | high << 7);                                           \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
 OF_WIDTH(1, uint8_t)

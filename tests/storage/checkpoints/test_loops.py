@@ -15,7 +15,7 @@ from storage.checkpoints.codecs.compiled import VERSION, Compiled
 from storage.checkpoints.codecs.plain import Plain
 
 WORDS_C = Path(codecs.__file__).with_name("words.c")
-SOURCE = 3, 0x176C464F
+SOURCE = 4, 0x9C362BFA
 """Version of words.c, and the CRC-32 of that file."""
 PLAIN, COMPILED = Plain(), Compiled.installed()
 EITHER = pytest.mark.parametrize("loops", [it for it in (PLAIN, COMPILED) if it], ids=lambda it: it.name)
@@ -39,12 +39,17 @@ def all_of(loops, bits, others, contexts, floats):
     residuals, lengths = loops.residuals(bits, others, floats=floats)
     low = loops.low_bits(residuals, lengths)
     assert (loops.from_low_bits(memoryview(low), lengths, bits.itemsize) == residuals).all()
-    assert (loops.restored(residuals, others, floats=floats) == bits).all()
+    loops.restored(residuals, others, back := np.empty_like(bits), floats=floats)
+    assert (back == bits).all()
     planes = loops.planes(bits)
-    assert (loops.from_planes(planes, bits.itemsize) == bits).all()
+    loops.from_planes(planes, back := np.empty_like(bits))
+    assert (back == bits).all()
+    highest, rest = loops.split(bits)
+    loops.from_split(highest, rest, back := np.empty_like(bits))
+    assert (back == bits).all()
     ordered = loops.by_context(lengths, contexts)
     assert (loops.from_context(ordered, contexts) == lengths).all()
-    made = [residuals, lengths, planes, ordered, loops.histogram(lengths)]
+    made = [residuals, lengths, planes, highest, rest, ordered, loops.histogram(lengths)]
     made += [loops.exponents(bits, 8 * bits.itemsize - 5, 4), loops.exponents(bits, 0, 8)]
     if bits.itemsize == 2:
         made.append(wide := loops.widened(bits))
@@ -84,12 +89,15 @@ def test_compiled_loops_refuse_buffers_that_do_not_fit_each_other():
     for call in (
         lambda: COMPILED.residuals(four, three, floats=True),
         lambda: COMPILED.residuals(four, four.astype("<u8"), floats=True),
-        lambda: COMPILED.restored(four, three, floats=False),
+        lambda: COMPILED.restored(four, three, four, floats=False),
+        lambda: COMPILED.restored(four, four, three, floats=False),
         lambda: COMPILED.low_bits(four, few),
         lambda: COMPILED.low_bits(four, np.full(4, 33, np.uint8)),
         lambda: COMPILED.from_low_bits(memoryview(b"12"), np.full(3, 9, np.uint8), 4),
         lambda: COMPILED.from_low_bits(memoryview(bytes(99)), np.full(3, 65, np.uint8), 8),
-        lambda: COMPILED.from_planes(np.zeros(7, np.uint8), 4),
+        lambda: COMPILED.from_planes(np.zeros(7, np.uint8), four),
+        lambda: COMPILED.from_split(few, np.zeros(12, np.uint8), four),
+        lambda: COMPILED.from_split(bytes_, np.zeros(11, np.uint8), four),
         lambda: COMPILED.by_context(bytes_, few),
         lambda: COMPILED.from_context(few, bytes_),
         lambda: COMPILED.planes(np.arange(8, dtype="<u4")[::2]),
