@@ -1,14 +1,17 @@
 """Raw bytes of stored chunks: ranges of packs, decoded with what they are predicted from, checked by hash.
 
-Works through families of chunks that rest on each other, some at a time, and fetches the next ones meanwhile:
-so it holds a bounded part of a commit however large that is, and network and cores are busy at once.
+Works through batches of families of chunks that rest on each other. Each chunk is decoded as soon as its
+bytes and what it is predicted from are there, while the next bytes are fetched: so it holds a bounded part of
+a commit however large that is, asks for few ranges, and keeps network and cores busy at once.
 """
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, islice
+from queue import SimpleQueue
 from types import MappingProxyType
 
 import numpy as np
@@ -18,22 +21,18 @@ from storage.checkpoints.closure import families, levels, with_bases
 from storage.checkpoints.codecs import decode_into
 from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.errors import Damaged, TooLarge
+from storage.checkpoints.fetching import Fetched, fetched
 from storage.checkpoints.identity import CLEAR, Identity
 from storage.checkpoints.locations import Location
-from storage.checkpoints.names import pack_key
-from storage.checkpoints.packs import bound, in_order
+from storage.checkpoints.packs import bound
 from storage.checkpoints.spans import Span, spans_of
 from storage.checkpoints.store import Below
 from storage.checkpoints.tensor import Buffer
 from storage.host_memory import memory
-from storage.objects import NotFound, Truncated
 
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 64 * 2**20
 """Raw bytes of chunks and bases that are decoded in one go, unless one family is larger."""
-_FIRST_BATCH_BYTES = 2 * 2**20
-"""Each batch may be twice as large as the one before: cores are busy early, and requests few."""
-AHEAD = 2
-"""Batches that are fetched while one is decoded."""
+_COUNTED_FROM, _COUNTED_TO = 2 * 2**20, 16 * 2**20
 
 Kinds = Mapping[ChunkId, tuple[str, int]]
 """Dtype and raw bytes of chunks."""
@@ -72,47 +71,76 @@ class Decoder:
         """
         needed = with_bases(wanted, self.locations)
         kinds = with_kinds(wanted, needed)
-        batches = _batches(needed, self.locations, kinds)
-        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(AHEAD) as fetchers:
-            for batch, (stored, size) in in_order(fetchers, self._fetch, batches, ahead=AHEAD + 1):
-                self.read_bytes += size
-                yield from self._batch(batch, stored, wanted, kinds, targets, pool)
+        batches = list(_batches(needed, self.locations, kinds, BATCH_BYTES, BATCH_BYTES))
+        spans = [list(spans_of({it: self.locations[it] for it in batch})) for batch in batches]
+        arriving = fetched(self.files, chain.from_iterable(spans))
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        try:
+            for batch, few in zip(batches, spans, strict=True):
+                yield from self._batch(batch, islice(arriving, len(few)), wanted, kinds, targets, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            arriving.close()
 
     def _batch(
         self,
         chunks: list[ChunkId],
-        stored: "dict[ChunkId, memoryview | Damaged]",
+        arriving: Iterator[tuple[Span, Fetched]],
         wanted: Collection[ChunkId],
         kinds: Kinds,
         targets: Mapping[ChunkId, Bytes],
         pool: ThreadPoolExecutor,
     ) -> Iterator[Decoded]:
-        order = levels(chunks, self.locations)
         needed = _uses(chunks, self.locations)
+        lacks = {chunk: 1 + len(set(self.locations[chunk].bases)) for chunk in chunks}
+        followers: dict[ChunkId, list[ChunkId]] = defaultdict(list)
+        for chunk in chunks:
+            for base in set(self.locations[chunk].bases):
+                followers[base].append(chunk)
+        stored: dict[ChunkId, Fetched] = {}
         raw: dict[ChunkId, memoryview] = {}
+        done: SimpleQueue[Future[tuple[ChunkId, memoryview | Damaged]]] = SimpleQueue()
+        left = len(chunks)
 
-        def one(chunk: ChunkId) -> memoryview | Damaged:
+        def one(chunk: ChunkId) -> tuple[ChunkId, memoryview | Damaged]:
             try:
                 into = targets.get(chunk)
                 into = np.empty(kinds[chunk][1], np.uint8) if into is None else into
                 self._decode(chunk, stored.pop(chunk), raw, kinds[chunk][0], into)
             except Damaged as error:
-                return error
-            return into.data
+                return chunk, error
+            return chunk, into.data
 
-        for level in order:
-            for chunk, outcome in zip(level, list(pool.map(one, level)), strict=True):
-                found = (
-                    Decoded(chunk, b"", outcome)
-                    if isinstance(outcome, Damaged)
-                    else Decoded(chunk, outcome.toreadonly())
-                )
-                if not isinstance(outcome, Damaged) and needed[chunk]:
-                    raw[chunk] = outcome
-                if chunk in wanted:
-                    yield found
-            for chunk in _done_with(level, needed, self.locations):
-                raw.pop(chunk, None)
+        def has_more(chunk: ChunkId) -> None:
+            lacks[chunk] -= 1
+            if not lacks[chunk]:
+                pool.submit(one, chunk).add_done_callback(done.put)
+
+        def settle(chunk: ChunkId, outcome: memoryview | Damaged) -> Iterator[Decoded]:
+            if not isinstance(outcome, Damaged) and needed[chunk]:
+                raw[chunk] = outcome
+            for follower in followers[chunk]:
+                has_more(follower)
+            for base in _done_with([chunk], needed, self.locations):
+                raw.pop(base, None)
+            if chunk not in wanted:
+                return
+            if isinstance(outcome, Damaged):
+                yield Decoded(chunk, b"", outcome)
+            else:
+                yield Decoded(chunk, outcome.toreadonly())
+
+        for span, data in arriving:
+            self.read_bytes += span.size
+            for chunk, part in _parts(span, data):
+                stored[chunk] = part
+                has_more(chunk)
+            del data, part  # held by who decodes it
+            while not done.empty():
+                left -= 1
+                yield from settle(*done.get().result())
+        for _ in range(left):
+            yield from settle(*done.get().result())
 
     def _decode(
         self,
@@ -134,44 +162,27 @@ class Decoder:
         if chunk_id(dtype, into.data, self.identity) != chunk:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
 
-    def _fetch(
-        self, chunks: list[ChunkId]
-    ) -> "tuple[list[ChunkId], tuple[dict[ChunkId, memoryview | Damaged], int]]":
-        """The chunks; stored bytes of each, or why there are none; and how many bytes were read."""
-        spans = list(spans_of({chunk: self.locations[chunk] for chunk in chunks}))
-        found: dict[ChunkId, memoryview | Damaged] = {}
-        for span, data in zip(spans, _ranges(self.files, spans), strict=True):
-            sparse = 2 * sum(at.size for _, at in span.chunks) < span.end - span.begin
-            for chunk, at in span.chunks:
-                if isinstance(data, Damaged):
-                    found[chunk] = data
-                    continue
-                part = data[at.offset - span.begin : at.offset - span.begin + at.size]
-                found[chunk] = memoryview(bytes(part)) if sparse else part  # gaps must not pile up in memory
-        return chunks, (found, sum(span.end - span.begin for span in spans))
+
+def _parts(span: Span, data: Fetched) -> Iterator[tuple[ChunkId, Fetched]]:
+    """The stored bytes of each chunk of a span, or why there are none."""
+    sparse = 2 * sum(at.size for _, at in span.chunks) < span.size
+    for chunk, at in span.chunks:
+        if isinstance(data, Damaged):
+            yield chunk, data
+            continue
+        part = data[at.offset - span.begin : at.offset - span.begin + at.size]
+        yield chunk, memoryview(bytes(part)) if sparse else part  # gaps must not pile up in memory
 
 
 def bytes_to_read(wanted: Kinds, locations: Mapping[ChunkId, Location]) -> int:
-    """That `Decoder.decode` fetches, with what lies between chunks. Raises TooLarge."""
+    """About what `Decoder.decode` fetches, with what lies between chunks. Raises TooLarge.
+
+    Saves decide by it what they may rest on: so it is counted as it always was, in small batches, which makes
+    it a little more than what is fetched.
+    """
     needed = with_bases(wanted, locations)
-    batches = _batches(needed, locations, with_kinds(wanted, needed))
-    return sum(
-        span.end - span.begin for batch in batches for span in spans_of({it: locations[it] for it in batch})
-    )
-
-
-def _ranges(files: Below, spans: list[Span]) -> Iterator[memoryview | Damaged]:
-    """What each span holds. After one that cannot be read, the next ones are asked for anew."""
-    at = 0
-    while at < len(spans):
-        wanted = [(pack_key(it.pack), it.begin, it.end - it.begin) for it in spans[at:]]
-        try:
-            for data in files.get_ranges(wanted):
-                at += 1
-                yield memoryview(data)
-        except (NotFound, Truncated) as error:
-            at += 1
-            yield Damaged(f"a pack is missing or cut short: {error}")
+    batches = _batches(needed, locations, with_kinds(wanted, needed), _COUNTED_FROM, _COUNTED_TO)
+    return sum(span.size for batch in batches for span in spans_of({it: locations[it] for it in batch}))
 
 
 def _done_with(
@@ -219,17 +230,21 @@ def _uses(chunks: Iterable[ChunkId], locations: Mapping[ChunkId, Location]) -> C
 
 
 def _batches(
-    needed: Mapping[ChunkId, Location], locations: Mapping[ChunkId, Location], kinds: Kinds
+    needed: Mapping[ChunkId, Location],
+    locations: Mapping[ChunkId, Location],
+    kinds: Kinds,
+    first: int,
+    most: int,
 ) -> Iterator[list[ChunkId]]:
-    """Families that fit together. Raises TooLarge."""
+    """Families that fit together, into `first` bytes, then twice as many, … Raises TooLarge."""
     batch: list[ChunkId] = []
-    filled, limit, allowed = 0, min(_FIRST_BATCH_BYTES, BATCH_BYTES), memory().total
+    filled, limit, allowed = 0, first, memory().total
     for family in families({chunk: at.bases for chunk, at in needed.items()}):
         _refuse_too_large(levels(family, locations), _uses(family, locations), locations, kinds, allowed)
         size = sum(kinds[chunk][1] for chunk in family)
         if batch and filled + size > limit:
             yield batch
-            batch, filled, limit = [], 0, min(2 * limit, BATCH_BYTES)
+            batch, filled, limit = [], 0, min(2 * limit, most)
         batch += family
         filled += size
     if batch:

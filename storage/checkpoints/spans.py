@@ -21,6 +21,11 @@ class Span:
     end: int
     chunks: list[tuple[ChunkId, Location]]
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.begin
+
 
 def spans_of(locations: Mapping[ChunkId, Location]) -> Iterator[Span]:
     """The requests that read these chunks."""

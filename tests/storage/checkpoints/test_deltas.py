@@ -17,7 +17,9 @@ from storage.checkpoints import (
     TooLarge,
     canonical,
     decoding,
+    fetching,
 )
+from storage.checkpoints.chunks import cut
 from storage.checkpoints.closure import with_bases
 from storage.checkpoints.decoding import Decoder
 from storage.checkpoints.delta_policy import chain_limit
@@ -248,19 +250,41 @@ def test_drawn_schedules_are_about_saves_that_rest_on_others():
     assert any(at.bases for manifest in manifests for at in manifest.locations.values())
 
 
-def test_a_restore_fetches_some_batches_ahead_of_what_it_decodes_and_no_more(repo, monkeypatch):
+def test_a_restore_fetches_so_many_bytes_ahead_of_what_it_decodes_and_no_more(repo, monkeypatch):
     monkeypatch.setattr(decoding, "BATCH_BYTES", 1)  # each family of chunks is a batch
     rng = np.random.default_rng(0)
     tensors = {f"t{number}": Tensor.from_numpy(rng.standard_normal(20_000)) for number in range(9)}
     RunWriter.create(repo, "run", "a1").save(tensors, {}, step=0)
     manifest = repo.shelf.read_manifest("run", repo.commits("run")[0])
-    decoder = Decoder(repo.shelf.files, manifest.locations)
-    asked, fetch = [], decoder._fetch
-    monkeypatch.setattr(Decoder, "_fetch", lambda self, chunks: asked.append(chunks) or fetch(chunks))
     wanted = {it.chunks[0]: ("float64", it.nbytes) for it in manifest.tensors.values()}
     sizes = [manifest.locations[chunk].size for chunk in wanted]
+    monkeypatch.setattr(fetching, "AHEAD_BYTES", 3 * max(sizes))
+    asked, get_range = [], repo.shelf.files.get_range
+    monkeypatch.setattr(repo.shelf.files, "get_range", lambda *it: asked.append(it) or get_range(*it))
+    decoder = Decoder(repo.shelf.files, manifest.locations)
     decoded = decoder.decode(wanted)
-    raw = {next(decoded).chunk}
-    assert len(asked) == 1 + decoding.AHEAD
-    assert raw | {it.chunk for it in decoded} == wanted.keys()
+    seen = {next(decoded).chunk}
+    assert len(asked) == 3
+    assert seen | {it.chunk for it in decoded} == wanted.keys()
     assert decoder.read_bytes == sum(sizes)
+
+
+def test_chunks_go_to_the_memory_of_who_asks_and_are_read_once(repo):
+    rng = np.random.default_rng(0)
+    before = {"w": Tensor.from_numpy(rng.standard_normal(300_000).astype(np.float32))}
+    after = {"w": Tensor.from_numpy(before["w"].to_numpy() + np.float32(1e-6))}
+    writer = RunWriter.create(repo, "run", "a1")
+    writer.save(before, {}, step=0)
+    manifest = repo.shelf.read_manifest("run", writer.save(after, {}, step=1))
+    assert any(at.bases for at in manifest.locations.values())
+    room = np.zeros(after["w"].nbytes, np.uint8)
+    begin, wanted, targets = 0, {}, {}
+    for chunk, size in zip(manifest.tensors["w"].chunks, cut("float32", (300_000,)), strict=True):
+        wanted[chunk], targets[chunk] = ("float32", size), room[begin : begin + size]
+        begin += size
+    decoder = Decoder(repo.shelf.files, manifest.locations)
+    found = list(decoder.decode(wanted, targets))
+    assert room.tobytes() == after["w"].data
+    assert {it.chunk for it in found} == wanted.keys()
+    assert all(np.shares_memory(np.frombuffer(it.raw, np.uint8), targets[it.chunk]) for it in found)
+    assert decoder.read_bytes >= sum(at.size for at in manifest.locations.values())
