@@ -60,11 +60,11 @@ class Ours:
 
     def load(self, number: int, like: Tensors) -> Tensors:
         """See `Contender`."""
-        from lstm.training.arrays import from_plain
+        from lstm.training.arrays import taken
 
         (commit,) = (it for it in self._repository.commits("run") if it.step == number)
         restored = self._repository.restore("run", commit.id)
-        return {name: from_plain(tensor) for name, tensor in restored.tensors.items()}
+        return {name: taken(tensor) for name, tensor in restored.tensors.items()}
 
 
 class Fsspec:

@@ -1,5 +1,6 @@
 """PyTorch tensors on the CPU as the plain tensors that a repository stores, and back, bit for bit."""
 
+import numpy as np
 import torch
 
 from storage.checkpoints import Tensor
@@ -19,3 +20,15 @@ def from_plain(plain: Tensor) -> torch.Tensor:
     if not data:
         return torch.empty(plain.shape, dtype=dtype)
     return torch.frombuffer(data, dtype=dtype).reshape(plain.shape)
+
+
+def taken(plain: Tensor) -> torch.Tensor:
+    """A torch tensor on the very memory of a restored `plain`, which must not be used any more.
+
+    A copy, as of `from_plain`, where that memory is not all its own, or cannot be written.
+    """
+    owner = memoryview(plain.data).obj
+    if not isinstance(owner, np.ndarray) or owner.nbytes != plain.nbytes or not owner.flags.writeable:
+        return from_plain(plain)
+    dtype: torch.dtype = getattr(torch, plain.dtype)
+    return torch.from_numpy(owner.reshape(-1).view(np.uint8)).view(dtype).reshape(plain.shape)

@@ -1,6 +1,6 @@
 """What training changes: the model, its optimiser, and the moving average of its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lstm.training.arrays import from_plain, to_plain
+from lstm.training.arrays import from_plain, taken, to_plain
 from lstm.training.config import TrainingConfig
 from storage.checkpoints import AdamHint, Tensor
 
@@ -86,11 +86,11 @@ class Learner:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over a state that `tensors()` gave, bit for bit; other names are ignored."""
-        self.model.load_state_dict(_under("model/", tensors))
+        self.model.load_state_dict(_under("model/", tensors, taken))  # which copies
         if self.average is not None:
-            self.average.load_state_dict(_under("average/", tensors))
+            self.average.load_state_dict(_under("average/", tensors, taken))
         moments: dict[str, dict[str, torch.Tensor]] = {}
-        for path, value in _under("optimizer/", tensors).items():
+        for path, value in _under("optimizer/", tensors, from_plain).items():
             name, _, key = path.rpartition("/")
             moments.setdefault(name, {})[key] = value
         names = [name for name, _ in self.model.named_parameters()]
@@ -99,9 +99,11 @@ class Learner:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, torch.Tensor]:
+def _under(
+    prefix: str, tensors: Mapping[str, Tensor], as_torch: Callable[[Tensor], torch.Tensor]
+) -> dict[str, torch.Tensor]:
     return {
-        name.removeprefix(prefix): from_plain(value)
+        name.removeprefix(prefix): as_torch(value)
         for name, value in tensors.items()
         if name.startswith(prefix)
     }

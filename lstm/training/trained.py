@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lstm.tasks.forecast import ForecastTask
-from lstm.training.arrays import from_plain
+from lstm.training.arrays import taken
 from lstm.training.job import Job
 from lstm.training.start import plan_of
 from lstm.training.written_by import check_same, check_trained, is_same, job_of, task_of
@@ -47,7 +47,7 @@ def load_trained(repository: Repository, run: str, commit: str = BEST) -> Traine
     prefix = "average/module." if job.training.ema_decay and about.commit.step else "model/"
     names = {f"{prefix}{name}" for name in model.state_dict()}
     restored = repository.restore(run, about.commit.id, names=names | {"plan"})
-    model.load_state_dict({name.removeprefix(prefix): from_plain(restored.tensors[name]) for name in names})
+    model.load_state_dict({name.removeprefix(prefix): taken(restored.tensors[name]) for name in names})
     return Trained(restored.commit, job, task, model.eval(), plan_of(restored))
 
 

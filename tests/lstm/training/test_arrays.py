@@ -1,9 +1,11 @@
 """Tensors cross into the repository and back without a changed bit."""
 
+import numpy as np
 import pytest
 import torch
 
-from lstm.training.arrays import from_plain, to_plain
+from lstm.training.arrays import from_plain, taken, to_plain
+from storage.checkpoints import Tensor
 
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
@@ -29,3 +31,20 @@ def test_negative_zero_and_nan_payloads_survive() -> None:
 @pytest.mark.parametrize("tensor", [torch.tensor(3.5), torch.empty(0, 4), torch.arange(12.0).reshape(3, 4).T])
 def test_scalars_empty_and_transposed_tensors_return_equal(tensor: torch.Tensor) -> None:
     assert torch.equal(from_plain(to_plain(tensor)), tensor)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_what_was_restored_is_taken_without_a_copy(dtype: torch.dtype) -> None:
+    plain = to_plain(torch.randn(3, 5).to(dtype))
+    memory = np.frombuffer(bytearray(plain.data), np.uint8)
+    tensor = taken(Tensor(plain.dtype, plain.shape, memory.data))
+    assert torch.equal(tensor.view(torch.uint8), from_plain(plain).view(torch.uint8))
+    assert tensor.data_ptr() == memory.ctypes.data
+
+
+def test_memory_that_is_shared_or_constant_is_copied() -> None:
+    shared = np.arange(12, dtype=np.float32)
+    for data in (shared[:6].tobytes(), shared.data[:6], shared.view(np.uint8).data[:24].toreadonly()):
+        plain = Tensor("float32", (6,), data)
+        taken(plain).fill_(0)
+        assert bytes(plain.data) == np.arange(6, dtype=np.float32).tobytes()
