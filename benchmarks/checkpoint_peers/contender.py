@@ -48,6 +48,7 @@ class Ours:
         self._folder = folder
         self._repository = Repository.create(Bucket(bucket, access), prefix)
         self._writer = RunWriter.create(self._repository, "run", "attempt")
+        self._ids: dict[int, str] = {}
 
     def save(self, number: int, tensors: Tensors) -> None:
         """See `Contender`."""
@@ -56,14 +57,13 @@ class Ours:
 
         hints = tuple(AdamHint(**it) for it in json.loads((self._folder / f"{number}.json").read_text()))
         plain = {name: to_plain(tensor) for name, tensor in tensors.items()}
-        self._writer.save(plain, {}, step=number, hints=hints)
+        self._ids[number] = self._writer.save(plain, {}, step=number, hints=hints).id
 
     def load(self, number: int, like: Tensors) -> Tensors:
         """See `Contender`."""
         from lstm.training.arrays import taken
 
-        (commit,) = (it for it in self._repository.commits("run") if it.step == number)
-        restored = self._repository.restore("run", commit.id)
+        restored = self._repository.restore("run", self._ids[number])
         return {name: taken(tensor) for name, tensor in restored.tensors.items()}
 
 
