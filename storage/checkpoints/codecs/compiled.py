@@ -29,7 +29,7 @@ _OF_ONE_WIDTH = {
     "by_context": "ppnpp",
     "from_context": "ppnpp",
 }
-VERSION = 4
+VERSION = 5
 """Of words.c, where the same number stands, so that no library of another source is loaded. A test knows the
 source of this version, and asks for the next number when that changes."""
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_size_t, "i": ctypes.c_int}

@@ -18,7 +18,7 @@
 /* compiled.py asks for this number: raise both with every change of a function's arguments. */
 EXPORT unsigned words_version(void)
 {
-    return 4;
+    return 5;
 }
 
 static inline unsigned length_of(uint64_t value)
@@ -41,6 +41,16 @@ static inline unsigned short_length_of(uint32_t value)
     return (bits >> 23) - 127u;
 }
 
+/* Up to 32 bits, likewise: halved to be a signed number, its second bit cleared so that nothing rounds it up. */
+static inline unsigned word_length_of(uint32_t value)
+{
+    const uint32_t half = value >> 1;
+    const float number = (float)(int32_t)(half & ~(half >> 1)) + 0.5f; /* never 0 */
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return (bits >> 23) - 126u + (value != 0);
+}
+
 static size_t packed_size(unsigned bits, size_t count)
 {
     return (bits * count + 7) / 8;
@@ -60,6 +70,29 @@ static void unpack_eight(const unsigned char *packed, unsigned bits, unsigned ch
     for (unsigned at = 0; at < bytes; at++) joined |= (uint64_t)packed[at] << (8 * (bits - 1 - at));
     for (unsigned at = 0; at < 8; at++)
         values[at] = (unsigned char)((joined >> (bits * (7 - at))) & ((1u << bits) - 1));
+}
+
+/* Whole groups of eight, for one number of bits that the compiler knows: the values lie `stride` bytes apart. */
+static inline void pack_run(const unsigned char *values, size_t stride, size_t eights, const unsigned bits,
+                            unsigned char *packed)
+{
+    for (; eights; eights--, values += 8 * stride, packed += bits) {
+        uint64_t joined = 0;
+        for (unsigned at = 0; at < 8; at++) joined = (joined << bits) | (values[at * stride] & ((1u << bits) - 1));
+        for (unsigned at = 0; at < bits; at++) packed[at] = (unsigned char)(joined >> (8 * (bits - 1 - at)));
+    }
+}
+
+/* Inverse of pack_run; each value gets a 1 above its bits. */
+static inline void unpack_run(const unsigned char *packed, size_t eights, const unsigned bits,
+                              unsigned char *values, size_t stride)
+{
+    for (; eights; eights--, values += 8 * stride, packed += bits) {
+        uint64_t joined = 0;
+        for (unsigned at = 0; at < bits; at++) joined = (joined << 8) | packed[at];
+        for (unsigned at = 0; at < 8; at++)
+            values[at * stride] = (unsigned char)(((joined >> (bits * (7 - at))) & ((1u << bits) - 1)) | 1u << bits);
+    }
 }
 
 static void starts(const uint64_t *counts, uint64_t *next)
@@ -96,7 +129,9 @@ static void starts(const uint64_t *counts, uint64_t *next)
             difference = (WORD)(ordered_##W(value, floats) - ordered_##W(expected, floats));                           \
             value = (WORD)((WORD)(difference << 1) ^ (WORD)(0 - (difference >> (8 * W - 1))));                         \
             memcpy(residuals + at * W, &value, W);                                                                     \
-            lengths[at] = (unsigned char)(W <= 2 ? short_length_of((uint32_t)value) : length_of(value));               \
+            lengths[at] = (unsigned char)(W <= 2   ? short_length_of((uint32_t)value)                                   \
+                                          : W == 4 ? word_length_of((uint32_t)value)                                   \
+                                                   : length_of(value));                                                \
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
@@ -126,8 +161,18 @@ static void starts(const uint64_t *counts, uint64_t *next)
             const unsigned whole = (length - 1) / 8, bits = (length - 1) % 8;                                          \
             for (unsigned plane = 0; plane < whole; plane++, stored += many)                                           \
                 for (size_t at = 0; at < many; at++) stored[at] = sorted[at * W + plane];                              \
-            for (size_t at = 0; bits && at < many; at += 8) {                                                          \
-                const unsigned few = many - at < 8 ? (unsigned)(many - at) : 8;                                        \
+const size_t eights = bits ? many / 8 : 0;                                                                 \
+            switch (bits) {                                                                                            \
+            case 1: pack_run(sorted + whole, W, eights, 1, stored); break;                                             \
+            case 2: pack_run(sorted + whole, W, eights, 2, stored); break;                                             \
+            case 3: pack_run(sorted + whole, W, eights, 3, stored); break;                                             \
+            case 4: pack_run(sorted + whole, W, eights, 4, stored); break;                                             \
+            case 5: pack_run(sorted + whole, W, eights, 5, stored); break;                                             \
+            case 6: pack_run(sorted + whole, W, eights, 6, stored); break;                                             \
+            case 7: pack_run(sorted + whole, W, eights, 7, stored); break;                                             \
+            }                                                                                                          \
+            for (size_t at = 8 * eights; bits && at < many; at += 8) {                                                 \
+                const unsigned few = (unsigned)(many - at);                                                            \
                 unsigned char values[8] = {0};                                                                         \
                 for (unsigned each = 0; each < few; each++)                                                            \
                     values[each] = sorted[(at + each) * W + whole] & ((1u << bits) - 1);                               \
@@ -152,16 +197,27 @@ static void starts(const uint64_t *counts, uint64_t *next)
             const unsigned whole = (length - 1) / 8, bits = (length - 1) % 8;                                          \
             for (unsigned plane = 0; plane < whole; plane++, stored += many)                                           \
                 for (size_t at = 0; at < many; at++) of_length[at * W + plane] = stored[at];                           \
-            for (size_t at = 0; bits && at < many; at += 8) {                                                          \
-                const unsigned few = many - at < 8 ? (unsigned)(many - at) : 8;                                        \
+const size_t eights = bits ? many / 8 : 0;                                                                 \
+            switch (bits) {                                                                                            \
+            case 0: for (size_t at = 0; at < many; at++) of_length[at * W + whole] = 1; break;                         \
+            case 1: unpack_run(stored, eights, 1, of_length + whole, W); break;                                        \
+            case 2: unpack_run(stored, eights, 2, of_length + whole, W); break;                                        \
+            case 3: unpack_run(stored, eights, 3, of_length + whole, W); break;                                        \
+            case 4: unpack_run(stored, eights, 4, of_length + whole, W); break;                                        \
+            case 5: unpack_run(stored, eights, 5, of_length + whole, W); break;                                        \
+            case 6: unpack_run(stored, eights, 6, of_length + whole, W); break;                                        \
+            case 7: unpack_run(stored, eights, 7, of_length + whole, W); break;                                        \
+            }                                                                                                          \
+            for (size_t at = 8 * eights; bits && at < many; at += 8) {                                                 \
+                const unsigned few = (unsigned)(many - at);                                                            \
                 unsigned char values[8];                                                                               \
                 unpack_eight(stored + at / 8 * bits, bits, values, (unsigned)packed_size(bits, few));                  \
-                for (unsigned each = 0; each < few; each++) of_length[(at + each) * W + whole] = values[each];         \
+                for (unsigned each = 0; each < few; each++)                                                            \
+                    of_length[(at + each) * W + whole] = (unsigned char)(values[each] | 1u << bits);                   \
                 for (unsigned each = few; each < 8; each++)                                                            \
                     if (values[each]) return 1;                                                                        \
             }                                                                                                          \
             stored += packed_size(bits, many);                                                                         \
-            for (size_t at = 0; at < many; at++) of_length[at * W + whole] |= (unsigned char)(1u << bits);             \
             of_length += many * W;                                                                                     \
         }                                                                                                              \
         starts(counts, next);                                                                                          \

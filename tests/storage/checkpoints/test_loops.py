@@ -15,7 +15,7 @@ from storage.checkpoints.codecs.compiled import VERSION, Compiled
 from storage.checkpoints.codecs.plain import Plain
 
 WORDS_C = Path(codecs.__file__).with_name("words.c")
-SOURCE = 4, 0x9C362BFA
+SOURCE = 5, 0xC4140561
 """Version of words.c, and the CRC-32 of that file."""
 PLAIN, COMPILED = Plain(), Compiled.installed()
 EITHER = pytest.mark.parametrize("loops", [it for it in (PLAIN, COMPILED) if it], ids=lambda it: it.name)
@@ -70,6 +70,19 @@ def test_loops_in_numpy_undo_themselves(those, floats):
 @settings(deadline=None)
 def test_compiled_loops_give_the_bits_of_those_in_numpy(those, floats):
     assert all_of(COMPILED, *those, floats) == all_of(PLAIN, *those, floats)
+
+
+@EITHER
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_lengths_are_right_on_both_sides_of_every_power_of_two(loops, width):
+    near = (2**power + by for power in range(8 * width) for by in (-1, 0, 1))
+    numbers = sorted({it for it in near if 0 <= it < 2 ** (8 * width)} | {2 ** (8 * width) - 1})
+    bits = np.array([it >> 1 if it % 2 == 0 else -1 - (it >> 1) for it in numbers], f"<i{width}").view(
+        f"<u{width}"
+    )
+    residuals, lengths = loops.residuals(bits, np.zeros_like(bits), floats=False)
+    assert residuals.tolist() == numbers
+    assert lengths.tolist() == [it.bit_length() for it in numbers]
 
 
 @EITHER
