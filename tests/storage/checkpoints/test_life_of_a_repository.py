@@ -120,6 +120,7 @@ TestLife.settings = settings(max_examples=8, stateful_step_count=20, deadline=No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # 9,000 steps, each of which looks at the whole repository
 def test_the_same_of_many_more_lives() -> None:
     run_state_machine_as_test(
         Life, settings=settings(max_examples=300, stateful_step_count=30, deadline=None)
