@@ -91,8 +91,10 @@ class Part:
 
         Of a piece that the part holds only some rows of, as many more as it may lack before or after them.
         """
-        if self.first >= self.end or (self.first, self.end) == (0, int(self.rows.sum())):
+        if (self.first, self.end) == (0, int(self.rows.sum())):
             return None
+        if self.first >= self.end:
+            return 0, 0
         begins, stored = self._begins
         low, high = (np.searchsorted(begins, [self.first, self.end - 1], side="right") - 1).tolist()
         lacks = self.rows - self.stored
@@ -100,37 +102,62 @@ class Part:
         upto = min(int(self.stored[high]), self.end - int(begins[high]))
         return int(stored[low]) + before, int(stored[high]) + upto
 
+    @property
+    def whole(self) -> bool:
+        """Whether the table has every row of it, and of the pieces that it holds rows of."""
+        lacks = self.rows > self.stored
+        return not lacks.any() or not (lacks & (self._counts(self.rows, self.first, self.end) > 0)).any()
+
     def times(self) -> Array:
         """[n] of the part's rows."""
-        row = np.arange(self.first, self.end)
-        piece = np.searchsorted(self._begins[0], row, side="right") - 1
-        times: Array = self.first_time[piece] + (row - self._begins[0][piece]) * self.grid
+        counts = self._counts(self.rows, self.first, self.end)
+        times: Array = np.arange(self.first, self.end) * self.grid + np.repeat(self._origins, counts)
         return times
 
-    def sources(self, times: Array) -> tuple[Array, Array] | None:
-        """Which of the needed rows, whose `times` are given, each row of the part is.
+    def sources(self, times: Array) -> Array | None:
+        """[n] which of the needed rows, whose `times` are given, each row of the part is; -1: none.
 
-        Returns:
-            [n] the row that it is, -1: none; and [n] one of the same series. None: these are other rows than
-            the pieces were made of.
+        None: these are other rows than the pieces were made of.
         """
         first, end = self.needed or (0, int(self.stored.sum()))
         if len(times) != end - first:
             return None
         begins, stored = self._begins
-        number = np.arange(first, end)
-        piece = np.searchsorted(stored, number, side="right") - 1
-        step, off = np.divmod(times - self.first_time[piece], self.grid)
-        place = begins[piece] + step
-        fits = (off == 0) & (step >= 0) & (step < self.rows[piece])
-        fits &= (number != stored[piece]) | (step == 0)  # a piece begins with a row of the table
-        if not fits.all() or np.any(place[1:] <= place[:-1]):
+        counts = self._counts(self.stored, first, end)
+        since = times - np.repeat(self._origins, counts)
+        place = since // self.grid
+        if np.any(place * self.grid != since) or np.any(place[1:] <= place[:-1]):
+            return None
+        begun = (stored >= first) & (stored < end)  # such a piece begins with a row of the table
+        held = np.flatnonzero(counts)
+        last = begins[held[-1:]] + self.rows[held[-1:]]
+        if np.any(place[stored[begun] - first] != begins[begun]) or np.any(place[-1:] >= last):
+            return None
+        if np.any(place[:1] < begins[held[:1]]):
             return None
         source = np.full(self.end - self.first, -1)
-        held = (place >= self.first) & (place < self.end)
-        source[place[held] - self.first] = np.flatnonzero(held)
-        row_piece = np.searchsorted(begins, np.arange(self.first, self.end), side="right") - 1
-        return source, np.searchsorted(piece, row_piece)
+        wanted = (place >= self.first) & (place < self.end)
+        source[place[wanted] - self.first] = np.flatnonzero(wanted)
+        return source
+
+    def same_series(self) -> Array:
+        """[n] for each row of the part, one of the needed rows of its series."""
+        first, end = self.needed or (0, int(self.stored.sum()))
+        counts = self._counts(self.stored, first, end)
+        return np.repeat(np.cumsum(counts) - counts, self._counts(self.rows, self.first, self.end))
+
+    @cached_property
+    def _origins(self) -> Array:
+        """[p] when the first row of the row group would be, on the grid of each piece."""
+        origins: Array = self.first_time - self._begins[0] * self.grid
+        return origins
+
+    @staticmethod
+    def _counts(lengths: Array, first: int, end: int) -> Array:
+        """[p] how many of the rows [first, end) are in each of pieces that stand end to end."""
+        ends = np.cumsum(lengths)
+        counts: Array = np.clip(ends, first, end) - np.clip(ends - lengths, first, end)
+        return counts
 
 
 class GridRows(SnapshotView):
@@ -173,26 +200,24 @@ class GridRows(SnapshotView):
         keys, part = self.filling.keys, self.filling.part(file, row_group, rows)
         wanted = list(dict.fromkeys([*(it for it in columns if it != OBSERVED), keys.time]))
         stored = self._inner.read(file, row_group, wanted, part.needed)
-        found = part.sources(times_of(stored.column(keys.time), keys.time))
-        if found is None:
-            raise PlanMismatch(
-                f"row group {row_group} of {file.path} holds other rows than when they were laid on a grid; "
-                "files of a table must never be changed in place: restore the file, or start a new run"
-            )
-        source, same_series = found
-        observed = source >= 0
-        cells: dict[str, Any] = {OBSERVED: pa.array(observed)}
-        if not observed.all():
-            stored = stored.unify_dictionaries()
-            which = pa.array(source, mask=~observed)
+        cells: dict[str, Any] = {OBSERVED: pa.array(np.ones(stored.num_rows, np.bool_))}
+        if not part.whole:
+            source = part.sources(times_of(stored.column(keys.time), keys.time))
+            if source is None:
+                raise PlanMismatch(
+                    f"row group {row_group} of {file.path} holds other rows than when they were laid on a "
+                    "grid; files of a table must never be changed in place: restore the file, or start a new "
+                    "run"
+                )
+            observed = source >= 0
+            stored, which = stored.unify_dictionaries(), pa.array(source, mask=~observed)
+            cells = {OBSERVED: pa.array(observed)}
             cells[keys.time] = _as_times(part.times(), stored.schema.field(keys.time).type)
             if keys.entity is not None and keys.entity in columns:
-                cells[keys.entity] = stored.column(keys.entity).take(pa.array(same_series))
+                cells[keys.entity] = stored.column(keys.entity).take(pa.array(part.same_series()))
             for name in stored.column_names:
                 if name not in cells:
                     cells[name] = stored.column(name).take(which)
-        elif len(observed) < stored.num_rows:
-            stored = stored.slice(int(source[0]) if len(source) else 0, len(source))
         chosen = [cells[name] if name in cells else stored.column(name) for name in columns]
         return pa.table(chosen, names=list(columns))
 
