@@ -24,10 +24,9 @@ def common_step(times: NDArray[np.int64], begins: NDArray[np.int64]) -> int:
     steps = np.diff(times)
     if not len(steps):
         return UNEVEN
-    others = np.flatnonzero(steps != steps[0]) + 1  # rows that are another step after the one before
-    if len(others) >= len(begins) or not np.isin(others, begins).all():
-        return UNEVEN
-    return int(steps[0])
+    alike = steps == steps[0]
+    alike[begins[1:] - 1] = True
+    return int(steps[0]) if alike.all() else UNEVEN
 
 
 class BlockTimes:

@@ -1,10 +1,11 @@
 """What has to be copied out of row groups: for some rows, or for a block.
 
-A block needs the same in every epoch, and to work it out takes longer than to copy a small one, so it is
-remembered for plans of few pieces.
+A block needs the same in every epoch, and to work it out takes longer than to copy a small one, so for plans
+of few pieces it is worked out once, for all blocks together.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -14,8 +15,8 @@ from lstm.windows.block_times import common_step
 from lstm.windows.plan import Plan
 from lstm.windows.segments import Copies
 
-_REMEMBERED = 1 << 16
-"""Pieces of a plan whose blocks are remembered: some 300 bytes for each, 20 MB at most."""
+FEW_PIECES = 1 << 16
+"""Pieces of a plan about whose blocks everything is remembered: some 500 bytes for each, 32 MB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +34,35 @@ class Moves:
 def moves_of(copies: Copies) -> list[Moves]:
     """The same, row group by row group."""
     order = np.argsort(copies.group, kind="stable")
-    group, row, count, place = (it[order] for it in (copies.group, copies.row, copies.count, copies.place))
-    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist()
-    found = []
-    for begin, end in pairwise(edges):
-        own = slice(begin, end)
-        rows = list(zip(row[own].tolist(), count[own].tolist(), place[own].tolist(), strict=True))
-        first, last = int(row[own].min()), int((row[own] + count[own]).max())
-        found.append(Moves(int(group[begin]), first, last, rows))
-    return found
+    return _by_group(*(it[order] for it in (copies.group, copies.row, copies.count, copies.place)))
+
+
+def _by_group(
+    group: NDArray[np.int64], row: NDArray[np.int64], count: NDArray[np.int64], place: NDArray[np.int64]
+) -> list[Moves]:
+    """Of copies [k] that stand row group by row group."""
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    copies = zip(row.tolist(), count.tolist(), place.tolist(), strict=True)
+    for number, copy in zip(group.tolist(), copies, strict=True):
+        found.setdefault(number, []).append(copy)
+    return [
+        Moves(number, min(row for row, _, _ in rows), max(row + count for row, count, _ in rows), rows)
+        for number, rows in found.items()
+    ]
 
 
 class Block:
     """What one block is made of."""
 
-    def __init__(self, plan: Plan, superblock: int) -> None:
-        parts = plan.superblocks.parts(np.array([superblock]))
-        held = parts.stored > 0
-        self._begins, self._rows = parts.offset[held], int(parts.stored.sum())
-        self.moves = moves_of(plan.segments.copies(parts.first[held], parts.stored[held], self._begins))
+    def __init__(self, moves: list[Moves], begins: NDArray[np.int64], rows: int) -> None:
+        """`begins` are the rows at which its parts begin, `rows` how many it has."""
+        self.moves, self._begins, self._rows = moves, begins, rows
         self._step: int | None = None
+
+    @cached_property
+    def groups(self) -> frozenset[int]:
+        """The row groups that it is copied from."""
+        return frozenset(move.group for move in self.moves)
 
     def step(self, times: NDArray[np.int64]) -> int:
         """The step of its times, which are the first of `times`: see `common_step`."""
@@ -61,18 +71,43 @@ class Block:
         return self._step
 
 
+class _Stored:
+    """What some blocks are made of, as arrays."""
+
+    def __init__(self, plan: Plan, superblocks: NDArray[np.int64]) -> None:
+        parts = plan.superblocks.parts(superblocks)
+        held = parts.stored > 0
+        owner, stored, self._begins = parts.owner[held], parts.stored[held], parts.offset[held]
+        copies = plan.segments.copies(parts.first[held], stored, self._begins)
+        block = owner[copies.owner]
+        order = np.lexsort((copies.group, block))
+        self._copies = [it[order] for it in (copies.group, copies.row, copies.count, copies.place)]
+        edges = np.arange(len(superblocks) + 1)
+        self._copy_edges = np.searchsorted(block[order], edges)
+        self._part_edges = np.searchsorted(owner, edges)
+        self._rows = np.bincount(owner, weights=stored, minlength=len(superblocks)).astype(np.int64)
+
+    def block(self, place: int) -> Block:
+        """The block at a place among those asked for."""
+        copies = slice(*self._copy_edges[place : place + 2])
+        parts = slice(*self._part_edges[place : place + 2])
+        moves = _by_group(*(it[copies] for it in self._copies))
+        return Block(moves, self._begins[parts], int(self._rows[place]))
+
+
 class Blocks:
     """The blocks of a plan; for any thread."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._few = len(plan.pieces) <= _REMEMBERED
+        few = len(plan.pieces) <= FEW_PIECES
+        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if few else None
         self._known: dict[int, Block] = {}
 
     def __getitem__(self, superblock: int) -> Block:
+        if self._all is None:
+            return _Stored(self._plan, np.array([superblock])).block(0)
         block = self._known.get(superblock)
         if block is None:
-            block = Block(self._plan, superblock)
-            if self._few:
-                self._known[superblock] = block
+            block = self._known[superblock] = self._all.block(superblock)
         return block

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.known_runs import KnownRuns
 from lstm.windows.memory import most_windows, number_type, pool_windows
 from lstm.windows.order import EpochOrder
 from lstm.windows.plan import Plan
@@ -50,14 +51,14 @@ class Pools:
 
     Used by one thread.
 
-    What is to be known of a window is worked out pool by pool on the executor, so that a batch only looks it
-    up, whatever the number of lanes.
+    What is to be known of a window is worked out pool by pool by a worker, so that a batch only looks it up,
+    whatever the number of lanes.
     """
 
     def __init__(
         self,
         shelf: Shelf,
-        executor: Executor,
+        worker: Executor,
         plan: Plan,
         split: Split,
         schedule: Schedule,
@@ -69,15 +70,16 @@ class Pools:
 
         Args:
             shelf: where blocks are held.
-            executor: loads and permutes.
+            worker: lists the windows of pools, and permutes them.
             plan: where series lie.
             split: whose windows they are.
             schedule: gives the order of an epoch, and the windows that its numbers mean.
             pool: superblocks of a pool, at most.
             epochs: also load the first pools of the next epoch ahead.
         """
-        self._shelf, self._executor, self._schedule = shelf, executor, schedule
+        self._shelf, self._worker, self._schedule = shelf, worker, schedule
         self._segments = plan.segments
+        self._runs = KnownRuns(plan.split_windows(split))
         self._epochs = epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
@@ -163,7 +165,7 @@ class Pools:
         held = windows.superblocks[superblocks]
         self._shelf.request(held, order.epoch)
         base = self._shelf.base(held)
-        ready = self._executor.submit(self._work_out, order, windows, lane, number, base, place)
+        ready = self._worker.submit(self._work_out, order, windows, lane, number, base, place)
         return Pool(order, lane, number, first, end, held, place, ready)
 
     def _work_out(
@@ -176,7 +178,8 @@ class Pools:
         place: slice,
     ) -> None:
         """Put a pool's windows in their order. What they share with their run is looked up by run."""
-        runs, run, further = windows.each(order.pool_superblocks(lane, number))
+        runs = self._runs.of(windows.superblocks[order.pool_superblocks(lane, number)])
+        run, further = windows.each(runs)
         series, starts = self._segments.within_series(runs.start)
         come = order.pool_order(lane, number)
         run, further = run[come], further[come]

@@ -9,25 +9,35 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+_HANDED_OVER_S = 200e-6
+"""A consumer that is back within so many seconds makes the next item itself: to wake a thread, and to share
+the interpreter with it, costs more than that."""
+
+
 class Prefetcher(Generic[T]):
-    """Hands out what an iterator gives, in its order; what it raises, too."""
+    """Hands out what an iterator gives, in its order; what it raises, too.
+
+    The thread touches the iterator only while items are `asked` of it, its consumer only while none are.
+    """
 
     def __init__(self, items: Iterator[T], ahead: int) -> None:
         """Start to work ahead by at most `ahead` items; 0: work when asked, in the caller's thread."""
-        self._items = items
+        self._items, self._ahead = items, ahead
         # Simple queues wait without the interpreter; a Condition would cost more than a small batch.
         self._ready: SimpleQueue[T | _Raised] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
         self._raised: _Raised | None = None
         self._stopped = False
+        self._asked = 0
+        """Items that the thread makes, or has made, and that nobody has taken."""
         self.waited_s = 0.0
         """Seconds that callers of `next` have waited."""
+        self._left = time.perf_counter()
         self._thread: threading.Thread | None = None
         if ahead:
-            for _ in range(ahead):
-                self._room.put(None)
             self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
             self._thread.start()
+            self._ask()
 
     def next(self) -> T:
         """The next item.
@@ -36,17 +46,18 @@ class Prefetcher(Generic[T]):
             StopIteration: there is none.
         """
         began = time.perf_counter()
+        away_s = began - self._left
         try:
-            if self._thread is None:
-                return next(self._items)
-            item = self._raised or self._ready.get()
+            item = self._raised or self._take()
             if isinstance(item, _Raised):
                 self._raised = item  # for whoever asks again
                 raise item.error
-            self._room.put(None)
+            if self._thread is not None and away_s > _HANDED_OVER_S:
+                self._ask()
             return item
         finally:
-            self.waited_s += time.perf_counter() - began
+            self._left = time.perf_counter()
+            self.waited_s += self._left - began
 
     def stop(self) -> None:
         """End the thread; returns when it no longer touches the iterator."""
@@ -55,15 +66,34 @@ class Prefetcher(Generic[T]):
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self) -> None:
+    def _take(self) -> "T | _Raised":
+        if not self._asked:
+            return self._make()
+        item = self._ready.get()
+        self._asked -= 1
+        return item
+
+    def _ask(self) -> None:
+        """Have the thread work ahead."""
+        while self._asked < self._ahead:
+            self._asked += 1
+            self._room.put(None)
+
+    def _make(self) -> "T | _Raised":
         try:
-            while True:
-                self._room.get()
-                if self._stopped:
-                    return
-                self._ready.put(next(self._items))
+            return next(self._items)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
-            self._ready.put(_Raised(error))
+            return _Raised(error)
+
+    def _run(self) -> None:
+        while True:
+            self._room.get()
+            if self._stopped:
+                return
+            item = self._make()
+            self._ready.put(item)
+            if isinstance(item, _Raised):
+                return
 
 
 class Ahead(Generic[T]):

@@ -111,6 +111,10 @@ class WindowReader:
         """Bytes of the budget that no stream has reserved."""
         return self.budget_bytes - self._reserved
 
+    def at_hand(self, superblock: int) -> bool:
+        """Whether the block of a superblock can be copied out of memory."""
+        return not self._in_parts and self._groups.hold(self._blocks[superblock].groups)
+
     def load_block(
         self,
         superblock: int,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -109,6 +109,12 @@ class RowGroups:
         if mine:
             self._fill(group, entry)
         return entry.result(), mine
+
+    def hold(self, groups: Iterable[int]) -> bool:
+        """Whether these row groups are all in memory."""
+        with self._lock:
+            entries = [self._entries.get(group) for group in groups]
+        return all(entry is not None and entry.done() for entry in entries)
 
     def _fill(self, group: int, entry: "Future[Rows]") -> None:
         try:

@@ -43,6 +43,8 @@ class Pieces:
 class Copies:
     """Rows to copy out of row groups, [k] each."""
 
+    owner: NDArray[np.int64]
+    """Place of the range that they belong to; ascending."""
     group: NDArray[np.int64]
     row: NDArray[np.int64]
     """First row in the row group."""
@@ -104,7 +106,7 @@ class Segments:
         end = np.minimum((first + counts)[owner], piece_first + rows)
         group = self.group_of(piece)
         row = self.physical_first.at(piece) - self.group_first[group] + start - piece_first
-        return Copies(group, row, end - start, places[owner] + start - first[owner])
+        return Copies(owner, group, row, end - start, places[owner] + start - first[owner])
 
     def within_series(self, logical: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """[k] each: the series that logical rows belong to, and how many of its rows stand before them."""

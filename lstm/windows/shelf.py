@@ -25,21 +25,23 @@ class _Held:
 
 
 class Shelf:
-    """Holds blocks for as long as somebody uses them. Used by one thread; loads run on an executor."""
+    """Holds blocks for as long as somebody uses them. Used by one thread; loads run on executors."""
 
     def __init__(
         self,
         reader: WindowReader,
-        executor: Executor,
+        loaders: Executor,
+        worker: Executor,
         slots: int,
         slot_rows: int,
         foresight: Foresight | None = None,
     ) -> None:
         """Make room for `slots` blocks of at most `slot_rows` rows; memory is taken as slots fill.
 
+        Blocks whose rows are in memory already are copied by `worker`, the others fetched by `loaders`.
         `foresight` tells a cache on disk what is needed when; None: there is no such cache.
         """
-        self._reader, self._executor, self._slot_rows = reader, executor, slot_rows
+        self._reader, self._loaders, self._worker, self._slot_rows = reader, loaders, worker, slot_rows
         self._foresight = foresight
         self.values = np.empty((slots * slot_rows, reader.width), np.float32)
         self.times = np.empty(slots * slot_rows, np.int64)
@@ -61,7 +63,8 @@ class Shelf:
             if held is None:
                 slot = heapq.heappop(self._free)
                 rows = slice(slot * self._slot_rows, (slot + 1) * self._slot_rows)
-                load = self._executor.submit(
+                executor = self._worker if self._reader.at_hand(superblock) else self._loaders
+                load = executor.submit(
                     self._reader.load_block, superblock, self.values[rows], self.times[rows], told, moments
                 )
                 self._held[superblock] = _Held(slot, 1, load)

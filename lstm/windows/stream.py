@@ -102,14 +102,18 @@ class WindowStream:
                 "change the shares of the splits, or the batch"
             )
         self._slots, self._slot_rows, self._reserved = self._reserve(ranks)
-        self._executor = ThreadPoolExecutor(self._loaders(), thread_name_prefix="blocks")
+        self._loaders = ThreadPoolExecutor(self._threads(), thread_name_prefix="blocks")
+        # one thread for what waits for nothing: several would only take the interpreter from each other
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="order")
         foresight = None
         if reader.disk is not None:
             foresight = Foresight(plan, self._schedule.windows, self._schedule.entries)
-        self._shelf = Shelf(reader, self._executor, self._slots, self._slot_rows, foresight)
+        self._shelf = Shelf(
+            reader, self._loaders, self._worker, self._slots, self._slot_rows, foresight
+        )
         self._pools = Pools(
             self._shelf,
-            self._executor,
+            self._worker,
             plan,
             split,
             self._schedule,
@@ -258,7 +262,8 @@ class WindowStream:
         if not self._closed:
             self._reset()
             self._closed = True
-            self._executor.shutdown(wait=True)
+            self._loaders.shutdown(wait=True)
+            self._worker.shutdown(wait=True)
             self._reader.release(self._reserved)
 
     def __enter__(self) -> Self:
@@ -303,7 +308,7 @@ class WindowStream:
     def _new_schedule(self) -> Schedule:
         return Schedule(self._plan, self._split, **self._make, shuffled=not self._ordered)
 
-    def _loaders(self) -> int:
+    def _threads(self) -> int:
         largest = int(self._plan.pieces.group_rows.max()) * self._reader.row_bytes
         return max(_LOADERS, min(_MOST_LOADERS, self._reader.budget_bytes // (_IN_FLIGHT * largest)))
 

@@ -125,6 +125,11 @@ class Runs:
     offset: NDArray[np.int64]
     """Where in its block that row is."""
 
+    def some(self, places: NDArray[np.int64], edges: NDArray[np.int64]) -> "Runs":
+        """The runs of some of the superblocks: those at `places` [k], which own the runs between `edges`."""
+        owner, which = ranges(edges[places], edges[places + 1] - edges[places])
+        return Runs(owner, self.counts[which], self.start[which], self.offset[which])
+
 
 @dataclass(frozen=True, slots=True)
 class SplitWindows:
@@ -163,22 +168,18 @@ class SplitWindows:
         further = (close - (ends - runs.counts * times)[run]) // times[run] * self.stride
         return self.superblocks[which], runs.offset[run] + further, runs.start[run] + further
 
-    def each(self, places: NDArray[np.int64]) -> tuple[Runs, NDArray[np.int64], NDArray[np.int64]]:
-        """All windows of some superblocks, one superblock after the other, each in plan order.
-
-        Args:
-            places: [k] their places in `superblocks`.
+    def each(self, runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All windows of some superblocks' runs, in their order.
 
         Returns:
-            Those superblocks' runs; and for each window [n] its run, and its rows after the run's first.
+            For each window [n] its run, and its rows after the run's first.
         """
-        runs = self.runs(self.layout.parts(self.superblocks[places]))
         times = self._times(runs)
         counts = runs.counts * times
         run, further = ranges(np.zeros_like(counts), counts)
         if self.repeats is not None:
             further //= times[run]
-        return runs, run, further * self.stride
+        return run, further * self.stride
 
     def _times(self, runs: Runs) -> NDArray[np.int64]:
         """How often each window of some runs counts."""

@@ -27,6 +27,7 @@ from lstm.windows import (
 )
 from lstm.windows import plan as plans
 from lstm.windows.errors import PlanMismatch
+from lstm.windows.known_runs import KnownRuns
 from lstm.windows.superblocks import cut_superblocks
 
 from .conftest import HOUR, in_groups, sorted_table
@@ -171,7 +172,8 @@ def test_windows_of_whole_superblocks_are_those_found_one_by_one(sample, window,
     places = np.array(data.draw(st.lists(st.integers(0, held - 1), max_size=4)) if held else [], int)
     _, numbers = segments.ranges(windows.first[places], windows.counts[places])
     block, offset, logical = windows.locate(numbers)
-    runs, run, further = windows.each(places)
+    runs = KnownRuns(plan.split_windows("train")).of(windows.superblocks[places])
+    run, further = windows.each(runs)
     assert windows.superblocks[places][runs.owner[run]].tolist() == block.tolist()
     assert (runs.offset[run] + further).tolist() == offset.tolist()
     assert (runs.start[run] + further).tolist() == logical.tolist()

@@ -250,12 +250,15 @@ def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
         def __init__(self):
             self.plan = plan
 
+        def at_hand(self, superblock):
+            return False
+
         def load_block(self, superblock, values, times, told, moments):
             began.set()
             early.append(released.wait(0.2))
 
     with ThreadPoolExecutor(1) as executor:
-        shelf = Shelf(Slow(), executor, slots=1, slot_rows=1)
+        shelf = Shelf(Slow(), executor, executor, slots=1, slot_rows=1)
         shelf.request(np.array([0]), 0)
         assert began.wait(600)
         shelf.release(np.array([0]))
