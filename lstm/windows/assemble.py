@@ -82,9 +82,7 @@ def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowRead
     values = np.empty((len(numbers), length, features), np.float32)
     times = np.empty((len(numbers), length), np.int64)
     for wanted in np.unique(superblock):
-        rows = int(plan.block_rows[wanted])
-        block, block_times = np.empty((rows, features), np.float32), np.empty(rows, np.int64)
-        reader.load_block(int(wanted), block, block_times)
+        block, block_times = reader.block(int(wanted))
         places = np.flatnonzero(superblock == wanted)
         values[places] = gather(block, offset[places], length)
         times[places] = gather(block_times, offset[places], length)

@@ -53,12 +53,17 @@ def rank_bytes(
         ordered: as the stream's.
         pool: superblocks of a pool; None: the plan's.
     """
-    windows, lanes = plan.split_windows(split), plan.order.lanes
-    if not len(windows.superblocks):
-        return 0
+    held = len(plan.split_windows(split).superblocks)
     pool = 1 if ordered else pool or plan.order.pool
-    rows = slots(len(windows.superblocks), lanes, ranks, pool) * block_rows(plan, split)
+    rows = slots(held, plan.order.lanes, ranks, pool) * block_rows(plan, split)
+    return rows * row_bytes + place_bytes(plan, split, ranks, rows, pool=pool)
+
+
+def place_bytes(plan: Plan, split: Split, ranks: int, rows: int, *, pool: int) -> int:
+    """Bytes of where the windows of a stream's pools lie in `rows` rows of blocks."""
+    if not len(plan.split_windows(split).superblocks):
+        return 0
     most = most_windows(plan, split)
-    places = 2 * min(-(-lanes // ranks) * pool_windows(most, pool), most.total)  # of two epochs at most
-    place = 3 * np.dtype(number_type(max(rows, plan.rows))).itemsize
-    return rows * row_bytes + places * place
+    lanes = -(-plan.order.lanes // ranks)
+    places = 2 * min(lanes * pool_windows(most, pool), most.total)  # of two epochs at most
+    return places * 3 * np.dtype(number_type(max(rows, plan.rows))).itemsize

@@ -6,7 +6,6 @@ of few pieces it is worked out once, for all blocks together.
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +59,9 @@ class Block:
         self._step: int | None = None
 
     @cached_property
-    def groups(self) -> frozenset[int]:
-        """The row groups that it is copied from."""
-        return frozenset(move.group for move in self.moves)
+    def groups(self) -> list[int]:
+        """The row groups that it is copied from, each once."""
+        return [move.group for move in self.moves]
 
     def step(self, times: NDArray[np.int64]) -> int:
         """The step of its times, which are the first of `times`: see `common_step`."""
@@ -85,6 +84,7 @@ class _Stored:
         edges = np.arange(len(superblocks) + 1)
         self._copy_edges = np.searchsorted(block[order], edges)
         self._part_edges = np.searchsorted(owner, edges)
+        self._block_groups = block[order], self._copies[0]
         self._rows = np.bincount(owner, weights=stored, minlength=len(superblocks)).astype(np.int64)
 
     def block(self, place: int) -> Block:
@@ -93,6 +93,12 @@ class _Stored:
         parts = slice(*self._part_edges[place : place + 2])
         moves = _by_group(*(it[copies] for it in self._copies))
         return Block(moves, self._begins[parts], int(self._rows[place]))
+
+    def uses(self, groups: int) -> NDArray[np.int64]:
+        """[groups] how many of the blocks are copied from each row group."""
+        block, group = self._block_groups
+        first = np.append(True, (np.diff(block) != 0) | (np.diff(group) != 0))[: len(group)]
+        return np.bincount(group[first], minlength=groups)
 
 
 class Blocks:
@@ -103,6 +109,16 @@ class Blocks:
         few = len(plan.pieces) <= FEW_PIECES
         self._all = _Stored(plan, np.arange(len(plan.superblocks))) if few else None
         self._known: dict[int, Block] = {}
+
+    @property
+    def remembered(self) -> bool:
+        """Whether the plan has few enough pieces."""
+        return self._all is not None
+
+    def uses(self) -> NDArray[np.int64]:
+        """[G] how many blocks are copied from each row group, if they are remembered."""
+        assert self._all is not None
+        return self._all.uses(len(self._plan.pieces.group_rows))
 
     def __getitem__(self, superblock: int) -> Block:
         if self._all is None:

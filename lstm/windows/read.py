@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.foresight import Moments
+from lstm.windows.kept import KeptBlocks, kept_bytes
 from lstm.windows.moves import Blocks, Moves, moves_of
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
@@ -82,6 +83,9 @@ class WindowReader:
         self._in_parts = reads_parts(plan)
         self._parts_read = 0
         self._blocks = Blocks(plan)
+        self._kept: KeptBlocks | None = None
+        self._keepers = 0
+        """Streams that keep them."""
 
     @property
     def row_bytes(self) -> int:
@@ -105,6 +109,29 @@ class WindowReader:
         """Give back what was reserved."""
         with self._lock:
             self._reserved -= size
+
+    def keep(self) -> KeptBlocks | None:
+        """All blocks of the plan, kept for one more stream until it calls `leave`; None: there is no room.
+
+        They take half of what is free at most, so that row groups and other streams find theirs.
+        """
+        with self._lock:
+            if self._kept is None:
+                size = kept_bytes(self.plan, self.row_bytes)
+                if not self._blocks.remembered or 2 * size > self.unreserved:
+                    return None
+                self._kept = KeptBlocks(self.plan, self._blocks, self.width, self._groups.forget)
+                self._reserved += size
+            self._keepers += 1
+            return self._kept
+
+    def leave(self) -> None:
+        """Take one `keep` back; the blocks go with the last one."""
+        with self._lock:
+            self._keepers -= 1
+            if not self._keepers:
+                self._kept = None
+                self._reserved -= kept_bytes(self.plan, self.row_bytes)
 
     @property
     def unreserved(self) -> int:
@@ -135,6 +162,16 @@ class WindowReader:
         self._copy(block.moves, values, times, self._counted(superblock, told), needed)
         return block.step(times)
 
+    def block(self, superblock: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Values [n, F] and times [n] of a superblock's block, to be read only, for whoever needs it once."""
+        kept = self._kept
+        if kept is not None and (loaded := kept.loaded(superblock)):
+            return loaded
+        rows = int(self.plan.block_rows[superblock])
+        values, times = np.empty((rows, self.width), np.float32), np.empty(rows, np.int64)
+        self.load_block(superblock, values, times)
+        return values, times
+
     def read(self, first: NDArray[np.int64], count: int) -> Rows:
         """Read `count` logical rows from each of `first` [k] on; k·count rows."""
         total = len(first) * count
@@ -150,6 +187,12 @@ class WindowReader:
         if held.any():
             copies = self.plan.segments.copies(first[held], counts[held], places[held])
             self._copy(moves_of(copies), rows.values, rows.times)
+
+    def need(self, superblock: int, told: Told) -> None:
+        """Tell what a block needs that is in memory already."""
+        count = self._counted(superblock, told)
+        for group in self._blocks[superblock].groups:
+            count(group, 0)
 
     def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
         """Takes a row group and how much of it was fetched, and tells of it."""

@@ -116,6 +116,14 @@ class RowGroups:
             entries = [self._entries.get(group) for group in groups]
         return all(entry is not None and entry.done() for entry in entries)
 
+    def forget(self, group: int) -> None:
+        """Drop a row group that nobody needs any more."""
+        with self._lock:
+            entry = self._entries.get(group)
+            if entry is not None and entry.done():
+                del self._entries[group]
+                self._held -= entry.result().size
+
     def _fill(self, group: int, entry: "Future[Rows]") -> None:
         try:
             rows = self._load(group)

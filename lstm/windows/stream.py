@@ -18,14 +18,15 @@ from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
 from lstm.windows.finish import Finish
 from lstm.windows.foresight import Foresight
-from lstm.windows.memory import block_rows, rank_bytes, slots
+from lstm.windows.kept import KeptBlocks
+from lstm.windows.memory import block_rows, place_bytes, rank_bytes, slots
 from lstm.windows.plan import Plan
 from lstm.windows.pools import Pools
 from lstm.windows.prefetch import Ahead
 from lstm.windows.read import WindowReader
 from lstm.windows.runs import Entity
 from lstm.windows.schedule import Schedule
-from lstm.windows.shelf import Shelf
+from lstm.windows.shelf import KeepingShelf, PassingShelf, Shelf
 from lstm.windows.spec import Split
 
 _LOADERS, _MOST_LOADERS = 2, 16
@@ -101,16 +102,16 @@ class WindowStream:
                 f"of {batch_size} (order.last = {plan.order.last!r}); "
                 "change the shares of the splits, or the batch"
             )
-        self._slots, self._slot_rows, self._reserved = self._reserve(ranks)
+        self._kept, self._reserved = self._keep(ranks)
+        if self._kept is None:
+            self._reserved = self._reserve(ranks)
         self._loaders = ThreadPoolExecutor(self._threads(), thread_name_prefix="blocks")
         # one thread for what waits for nothing: several would only take the interpreter from each other
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="order")
         foresight = None
         if reader.disk is not None:
             foresight = Foresight(plan, self._schedule.windows, self._schedule.entries)
-        self._shelf = Shelf(
-            reader, self._loaders, self._worker, self._slots, self._slot_rows, foresight
-        )
+        self._shelf = self._new_shelf(foresight)
         self._pools = Pools(
             self._shelf,
             self._worker,
@@ -265,6 +266,8 @@ class WindowStream:
             self._loaders.shutdown(wait=True)
             self._worker.shutdown(wait=True)
             self._reader.release(self._reserved)
+            if self._kept is not None:
+                self._reader.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -312,11 +315,30 @@ class WindowStream:
         largest = int(self._plan.pieces.group_rows.max()) * self._reader.row_bytes
         return max(_LOADERS, min(_MOST_LOADERS, self._reader.budget_bytes // (_IN_FLIGHT * largest)))
 
-    def _reserve(self, ranks: int) -> tuple[int, int, int]:
-        """Slots, rows per slot and bytes of this rank's blocks, set aside from the reader's budget."""
-        order, held = self._plan.order, len(self._schedule.windows.superblocks)
+    def _new_shelf(self, foresight: Foresight | None) -> Shelf:
+        if self._kept is not None:
+            return KeepingShelf(self._reader, self._kept, self._loaders, self._worker, foresight)
+        held, ranks = len(self._schedule.windows.superblocks), self._make["ranks"]
+        room = slots(held, self._plan.order.lanes, ranks, self._schedule.pool)
+        rows = block_rows(self._plan, self._split)
+        return PassingShelf(self._reader, room, rows, self._loaders, self._worker, foresight)
+
+    def _keep(self, ranks: int) -> tuple[KeptBlocks | None, int]:
+        """The plan's blocks, if the reader can keep all, and bytes set aside to say where windows lie."""
+        kept = self._reader.keep()
+        if kept is None:
+            return None, 0
+        need = place_bytes(self._plan, self._split, ranks, len(kept.times), pool=self._schedule.pool)
+        if self._reader.reserve(need):
+            return kept, need
+        self._reader.leave()
+        return None, 0
+
+    def _reserve(self, ranks: int) -> int:
+        """Bytes of this rank's blocks, and of where their windows lie, set aside from the budget."""
+        order = self._plan.order
         slot_rows = block_rows(self._plan, self._split)
-        pool = 1 if self._ordered else order.pool
+        pool = self._schedule.pool
 
         def needed(ranks: int, pool: int) -> int:
             return rank_bytes(
@@ -338,4 +360,4 @@ class WindowStream:
                 f"{self._reader.row_bytes} bytes each, and where their windows lie; {free:,} bytes of the "
                 "budget are free. What would fit: " + "; or ".join(fits)
             )
-        return slots(held, order.lanes, ranks, pool), slot_rows, need
+        return need

@@ -1,5 +1,7 @@
 """The layout is told from the table, and what it will cost to read is what a stream then measures."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,7 +17,8 @@ from lstm.windows import (
 )
 from lstm.windows.expected import expected_reading
 from lstm.windows.layout import clustered, kind_of, layout_of
-from lstm.windows.memory import rank_bytes
+from lstm.windows.kept import kept_bytes
+from lstm.windows.memory import place_bytes, rank_bytes
 
 from .conftest import HOUR
 from .memory_table import MemorySnapshot
@@ -90,7 +93,7 @@ def test_a_clustered_plan_has_the_same_windows(layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_expected_is_what_a_stream_measures(layout, room, ordered, monkeypatch):
     # one loader: threads that need one row group at the same moment share it, which of so few is a part
-    monkeypatch.setattr(WindowStream, "_loaders", lambda stream: 1)
+    monkeypatch.setattr(WindowStream, "_threads", lambda stream: 1)
     snapshot, plan = planned(layout)
     row_bytes = WindowReader(snapshot, plan, ("x",)).row_bytes
     blocks = rank_bytes(plan, "train", 1, row_bytes, ordered=ordered)
@@ -98,7 +101,10 @@ def test_what_is_expected_is_what_a_stream_measures(layout, room, ordered, monke
     expected = expected_reading(plan, "train", row_bytes=row_bytes, budget_bytes=budget, ordered=ordered)
     reader = WindowReader(snapshot, plan, ("x",), budget)
     with WindowStream(plan, reader, "train", seed=0, batch_size=16, ordered=ordered) as stream:
-        assert reader.unreserved == budget - blocks
+        if room < 1000:
+            assert reader.unreserved == budget - blocks
+        else:  # all blocks are kept
+            assert reader.unreserved < budget - kept_bytes(plan, row_bytes)
         for _ in range(1 if ordered else 6):
             for _ in stream:
                 pass
@@ -148,6 +154,23 @@ def test_ranks_share_what_is_expected(ranks):
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_memory_is_what_a_stream_reserves(ranks):
     snapshot, plan = planned("sorted", lanes=6)
-    reader = WindowReader(snapshot, plan, ("x",))
+    row_bytes = WindowReader(snapshot, plan, ("x",)).row_bytes
+    reader = WindowReader(snapshot, plan, ("x",), rank_bytes(plan, "train", ranks, row_bytes))
     with WindowStream(plan, reader, "train", seed=0, batch_size=4, rank=ranks - 1, ranks=ranks):
-        assert reader.budget_bytes - reader.unreserved == rank_bytes(plan, "train", ranks, reader.row_bytes)
+        assert reader.unreserved == 0
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_budget_that_holds_all_blocks_twice_keeps_them_once_for_all_streams(streams):
+    snapshot, plan = planned("sorted", lanes=6)
+    row_bytes = WindowReader(snapshot, plan, ("x",)).row_bytes
+    kept = kept_bytes(plan, row_bytes)
+    places = place_bytes(plan, "train", 1, len(plan.superblocks) * int(plan.block_rows.max()), pool=2)
+    for budget, keeps in ((2 * kept, True), (2 * kept - 1, False)):
+        reader = WindowReader(snapshot, plan, ("x",), budget)
+        with ExitStack() as stack:
+            for seed in range(streams if keeps else 1):
+                stack.enter_context(WindowStream(plan, reader, "train", seed=seed, batch_size=4))
+            used = kept + streams * places if keeps else rank_bytes(plan, "train", 1, row_bytes)
+            assert reader.unreserved == budget - used
+        assert reader.unreserved == budget

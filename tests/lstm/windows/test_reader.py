@@ -21,7 +21,7 @@ from lstm.windows.errors import InfiniteValues
 from lstm.windows.gather import gather
 from lstm.windows.memory import rank_bytes
 from lstm.windows.row_groups import RowGroups, Rows
-from lstm.windows.shelf import Shelf
+from lstm.windows.shelf import PassingShelf
 from storage.tables.errors import SnapshotDamaged
 
 from .conftest import in_groups, sorted_table
@@ -258,7 +258,7 @@ def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
             early.append(released.wait(0.2))
 
     with ThreadPoolExecutor(1) as executor:
-        shelf = Shelf(Slow(), executor, executor, slots=1, slot_rows=1)
+        shelf = PassingShelf(Slow(), 1, 1, executor, executor)
         shelf.request(np.array([0]), 0)
         assert began.wait(600)
         shelf.release(np.array([0]))
