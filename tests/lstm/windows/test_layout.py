@@ -16,8 +16,8 @@ from lstm.windows import (
     make_plan,
 )
 from lstm.windows.expected import expected_reading
-from lstm.windows.layout import clustered, kind_of, layout_of
 from lstm.windows.kept import kept_bytes
+from lstm.windows.layout import clustered, kind_of, layout_of
 from lstm.windows.memory import place_bytes, rank_bytes
 
 from .conftest import HOUR
@@ -166,7 +166,7 @@ def test_a_budget_that_holds_all_blocks_twice_keeps_them_once_for_all_streams(st
     row_bytes = WindowReader(snapshot, plan, ("x",)).row_bytes
     kept = kept_bytes(plan, row_bytes)
     places = place_bytes(plan, "train", 1, len(plan.superblocks) * int(plan.block_rows.max()), pool=2)
-    for budget, keeps in ((2 * kept, True), (2 * kept - 1, False)):
+    for budget, keeps in ((2 * kept * streams, True), (2 * kept - 1, False)):
         reader = WindowReader(snapshot, plan, ("x",), budget)
         with ExitStack() as stack:
             for seed in range(streams if keeps else 1):
