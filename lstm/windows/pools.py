@@ -1,7 +1,9 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from lstm.windows.shelf import Shelf
 from lstm.windows.spec import Split
 from lstm.windows.superblocks import SplitWindows
 
+_LOOKED_AT = 256
+"""Windows of a lane whose blocks are loaded before others: a lane has about five in a batch of 256."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -27,6 +32,8 @@ class Pool:
     """Index in its lane of the pool's first window."""
     end: int
     superblocks: NDArray[np.int64]
+    base: NDArray[np.int64]
+    """Row on the shelf at which the block of each begins."""
     place: slice
     """Where its windows stand among those of all pools."""
     ready: "Future[None]"
@@ -109,15 +116,18 @@ class Pools:
         away = np.flatnonzero(~held[lanes])
         names, first = np.unique(lanes[away], return_index=True)
         moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
-        pools = [self._stand(order, lane, index) for lane, index in moving.items()]
-        for pool in pools:
-            self._shelf.wait(pool.superblocks)
+        fresh = {lane: index for lane, index in moving.items() if self._stand(order, lane, index)}
+        for lane in moving:
+            pool = self._current[lane]
             pool.ready.result()
-            self._first[pool.lane], self._size[pool.lane] = pool.first, pool.end - pool.first
-            self._origin[pool.lane] = pool.place.start - pool.first
+            self._first[lane], self._size[lane] = pool.first, pool.end - pool.first
+            self._origin[lane] = pool.place.start - pool.first
+        if fresh:
+            self._shelf.load(self._by_first_use(fresh), order.epoch)
         for lane in moving:
             if lane not in self._next and (following := self._following(lane)):
-                self._next[lane] = self._request(*following)
+                pool = self._next[lane] = self._request(*following)
+                self._shelf.load(pool.superblocks, pool.order.epoch)
 
     def clear(self) -> None:
         """Give all blocks back."""
@@ -137,7 +147,25 @@ class Pools:
         here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
         return here
 
-    def _stand(self, order: EpochOrder, lane: int, index: int) -> Pool:
+    def _by_first_use(self, lanes: Mapping[int, int]) -> NDArray[np.int64]:
+        """The superblocks of lanes' pools, as windows need them from an index in each lane on.
+
+        A first batch then waits for no more blocks than it has windows of.
+        """
+        needed: list[tuple[int, int]] = []
+        for lane, index in lanes.items():
+            pool = self._current[lane]
+            begin = pool.place.start + index - pool.first
+            rows = self._rows[begin : min(begin + _LOOKED_AT, pool.place.stop)]
+            slots, first = np.unique(self._shelf.slots(rows), return_index=True)
+            first_use = dict(zip(slots.tolist(), first.tolist(), strict=True))
+            own = self._shelf.slots(pool.base).tolist()
+            uses = [first_use.get(slot, _LOOKED_AT) for slot in own]
+            needed.extend(zip(uses, pool.superblocks.tolist(), strict=True))
+        return np.array([superblock for _, superblock in sorted(needed, key=itemgetter(0))], np.int64)
+
+    def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:
+        """Have a lane stand in the pool of its window `index`; whether its blocks are to be loaded yet."""
         number = order.pool_at(lane, index)
         if before := self._current.pop(lane, None):
             self._leave(before)
@@ -146,7 +174,7 @@ class Pools:
             self._leave(ahead)
             ahead = None
         self._current[lane] = ahead or self._request(order, lane, number)
-        return self._current[lane]
+        return ahead is None
 
     def _leave(self, pool: Pool) -> None:
         if not pool.ready.cancel():
@@ -163,10 +191,9 @@ class Pools:
         place = slice(side, side + end - first)
         windows = self._schedule.windows_at(order.epoch)
         held = windows.superblocks[superblocks]
-        self._shelf.request(held, order.epoch)
-        base = self._shelf.base(held)
+        base = self._shelf.hold(held)
         ready = self._worker.submit(self._work_out, order, windows, lane, number, base, place)
-        return Pool(order, lane, number, first, end, held, place, ready)
+        return Pool(order, lane, number, first, end, held, base, place, ready)
 
     def _work_out(
         self,

@@ -43,25 +43,39 @@ class Shelf(ABC):
         self._value_windows = Windows(values, self.length)
         self._block_times = BlockTimes(times, slot_rows, self.length)
         self.fetches = Fetches()
+        self._away = np.zeros(len(values) // max(1, slot_rows), bool)
+        """Slots whose blocks were asked for and have not been waited for."""
 
     @abstractmethod
-    def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:
-        """Start to load the blocks that are not there; each request needs one `release`."""
+    def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give each block a slot, whose first row is returned; each call needs one `release`."""
 
     @abstractmethod
-    def wait(self, superblocks: NDArray[np.int64]) -> None:
-        """Wait until requested blocks are there; raises what loading them raised."""
+    def load(self, superblocks: NDArray[np.int64], epoch: int) -> None:
+        """Start to load those blocks, all of them held, that are not there, in this order."""
 
     @abstractmethod
     def release(self, superblocks: NDArray[np.int64]) -> None:
-        """Take one request back."""
+        """Take one `hold` back."""
 
     @abstractmethod
-    def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row of `values` and `times` at which each block begins."""
+    def _wait(self, slot: int) -> int:
+        """Wait until the block of a slot is there; gives the step of its times."""
+
+    def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The slot in which each row lies."""
+        return rows // self._slot_rows
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], Times]:
-        """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b]."""
+        """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b].
+
+        Waits until their blocks are there; raises what loading them raised.
+        """
+        if self._away.any():
+            slots = np.unique(self.slots(rows))
+            for slot in slots[self._away[slots]].tolist():
+                self._block_times.filled(slot, self._wait(slot))
+                self._away[slot] = False
         return self._value_windows.gather(rows), self._block_times.gather(rows)
 
     def _executor(self, superblock: int) -> Executor:
@@ -71,9 +85,9 @@ class Shelf(ABC):
 @dataclass(slots=True)
 class _Held:
     slot: int
-    users: int
-    loaded: "Future[int]"
-    """Gives the step of its times."""
+    users: int = 0
+    loaded: "Future[int] | None" = None
+    """Gives the step of its times; None: not asked for yet."""
 
 
 class PassingShelf(Shelf):
@@ -94,45 +108,48 @@ class PassingShelf(Shelf):
         super().__init__(reader, values, times, slot_rows, loaders, worker, foresight)
         self._free = list(range(slots))  # a heap: low slots first, so that untouched memory stays untouched
         self._held: dict[int, _Held] = {}
-        self._base = np.full(len(reader.plan.superblocks), -1, np.int64)
+        self._holds = np.full(slots, -1, np.int64)
+        """The superblock in each slot."""
 
-    def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
-        told = partial(self.fetches.count, epoch)
-        moments = None if self._foresight is None else self._foresight.at(epoch)
+    def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
+        slots = []
         for superblock in superblocks.tolist():
             held = self._held.get(superblock)
             if held is None:
-                slot = heapq.heappop(self._free)
-                rows = slice(slot * self._slot_rows, (slot + 1) * self._slot_rows)
-                load = self._executor(superblock).submit(
-                    self._reader.load_block, superblock, self.values[rows], self.times[rows], told, moments
-                )
-                self._held[superblock] = _Held(slot, 1, load)
-                self._base[superblock] = rows.start
-            else:
-                held.users += 1
+                held = self._held[superblock] = _Held(heapq.heappop(self._free))
+                self._holds[held.slot] = superblock
+            held.users += 1
+            slots.append(held.slot)
+        return np.array(slots, np.int64) * self._slot_rows
 
-    def wait(self, superblocks: NDArray[np.int64]) -> None:  # noqa: D102 - see Shelf
+    def load(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
+        told = partial(self.fetches.count, epoch)
+        moments = None if self._foresight is None else self._foresight.at(epoch)
         for superblock in superblocks.tolist():
             held = self._held[superblock]
-            self._block_times.filled(held.slot, held.loaded.result())
+            if held.loaded is None:
+                rows = slice(held.slot * self._slot_rows, (held.slot + 1) * self._slot_rows)
+                held.loaded = self._executor(superblock).submit(
+                    self._reader.load_block, superblock, self.values[rows], self.times[rows], told, moments
+                )
+                self._away[held.slot] = True
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
-        """Take one request back; a block that nobody uses gives up its slot."""
+        """Take one `hold` back; a block that nobody holds gives up its slot."""
         for superblock in superblocks.tolist():
             held = self._held[superblock]
             held.users -= 1
             if not held.users:
-                if not held.loaded.cancel():
+                if held.loaded is not None and not held.loaded.cancel():
                     held.loaded.exception()  # a load under way must not write into somebody else's slot
                 del self._held[superblock]
-                self._base[superblock] = -1
+                self._away[held.slot] = False
                 heapq.heappush(self._free, held.slot)
 
-    def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
-        rows = self._base[superblocks]
-        assert not len(rows) or rows.min() >= 0, "a window's superblock is not on the shelf"
-        return rows
+    def _wait(self, slot: int) -> int:
+        loaded = self._held[int(self._holds[slot])].loaded
+        assert loaded is not None, "a window's superblock was held, but not loaded"
+        return loaded.result()
 
 
 class KeepingShelf(Shelf):
@@ -152,7 +169,10 @@ class KeepingShelf(Shelf):
         self._there = np.zeros(len(reader.plan.superblocks), bool)
         self._epoch = 0
 
-    def request(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
+    def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
+        return superblocks * self._slot_rows
+
+    def load(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
         self._epoch = epoch
         told = partial(self.fetches.count, epoch)
         moments = None if self._foresight is None else self._foresight.at(epoch)
@@ -162,23 +182,19 @@ class KeepingShelf(Shelf):
                 superblock, self._executor(superblock), load
             ):
                 self._reader.need(superblock, told)
-
-    def wait(self, superblocks: NDArray[np.int64]) -> None:  # noqa: D102 - see Shelf
-        for superblock in superblocks[~self._there[superblocks]].tolist():
-            self._block_times.filled(superblock, self._step(superblock))
-            self._there[superblock] = True
+        self._away[superblocks] = ~self._there[superblocks]
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
         """Blocks stay; those that are not there yet need not come."""
         for superblock in superblocks[~self._there[superblocks]].tolist():
             self._kept.give_up(superblock)
 
-    def base(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
-        return superblocks * self._slot_rows
-
-    def _step(self, superblock: int) -> int:
+    def _wait(self, slot: int) -> int:
         while True:
             try:
-                return self._kept.step(superblock)
+                step = self._kept.step(slot)
             except CancelledError:  # given up by another stream, or by this one on its way elsewhere
-                self.request(np.array([superblock]), self._epoch)
+                self.load(np.array([slot]), self._epoch)
+            else:
+                self._there[slot] = True
+                return step

@@ -259,7 +259,8 @@ def test_a_block_under_way_keeps_its_slot_until_it_is_loaded(two_series):
 
     with ThreadPoolExecutor(1) as executor:
         shelf = PassingShelf(Slow(), 1, 1, executor, executor)
-        shelf.request(np.array([0]), 0)
+        shelf.hold(np.array([0]))
+        shelf.load(np.array([0]), 0)
         assert began.wait(600)
         shelf.release(np.array([0]))
         released.set()
