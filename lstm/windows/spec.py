@@ -131,7 +131,7 @@ class OrderSpec:
 
     lanes: int = 48
     """Sub-streams of an epoch, the same at any number of ranks; at least the number of ranks."""
-    pool: int = 4
+    pool: int = 6
     """Successive superblocks of a lane whose windows are shuffled together; memory grows with it."""
     last: Literal["short", "drop", "wrap"] = "short"
     """The last, short batch of an epoch: trained on, dropped, or filled with the epoch's first windows."""
