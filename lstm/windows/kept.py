@@ -52,15 +52,13 @@ class KeptBlocks:
             self._loads[superblock] = executor.submit(self._fill, superblock, load)
             return True
 
-    def step(self, superblock: int) -> int:
-        """The step of a requested block's times, once it is loaded; raises what that raised.
+    def loading(self, superblock: int) -> "Future[int]":
+        """The load of a requested block, which gives the step of its times.
 
-        Raises:
-            CancelledError: whoever had requested it has given it up.
+        It is cancelled if whoever had requested it has given it up.
         """
         with self._lock:
-            load = self._loads[superblock]
-        return load.result()
+            return self._loads[superblock]
 
     def give_up(self, superblock: int) -> None:
         """Do not load a requested block unless that is under way: others who want it request it again."""

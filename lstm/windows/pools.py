@@ -1,7 +1,7 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -117,6 +117,7 @@ class Pools:
         names, first = np.unique(lanes[away], return_index=True)
         moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
         fresh = {lane: index for lane, index in moving.items() if self._stand(order, lane, index)}
+        wait([self._current[lane].ready for lane in moving])
         for lane in moving:
             pool = self._current[lane]
             pool.ready.result()

@@ -2,7 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,8 +59,12 @@ class Shelf(ABC):
         """Take one `hold` back."""
 
     @abstractmethod
-    def _wait(self, slot: int) -> int:
-        """Wait until the block of a slot is there; gives the step of its times."""
+    def _loading(self, slot: int) -> "Future[int]":
+        """The load of a slot's block."""
+
+    def _step(self, slot: int) -> int:
+        """The step of the times of a slot's block, once it is there; raises what loading it raised."""
+        return self._loading(slot).result()
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot in which each row lies."""
@@ -73,8 +77,11 @@ class Shelf(ABC):
         """
         if self._away.any():
             slots = np.unique(self.slots(rows))
-            for slot in slots[self._away[slots]].tolist():
-                self._block_times.filled(slot, self._wait(slot))
+            away = slots[self._away[slots]].tolist()
+            # all at once: each time that this thread wakes it has to wait for the interpreter, too
+            wait([self._loading(slot) for slot in away], return_when=FIRST_EXCEPTION)
+            for slot in away:
+                self._block_times.filled(slot, self._step(slot))
                 self._away[slot] = False
         return self._value_windows.gather(rows), self._block_times.gather(rows)
 
@@ -146,10 +153,10 @@ class PassingShelf(Shelf):
                 self._away[held.slot] = False
                 heapq.heappush(self._free, held.slot)
 
-    def _wait(self, slot: int) -> int:
+    def _loading(self, slot: int) -> "Future[int]":
         loaded = self._held[int(self._holds[slot])].loaded
         assert loaded is not None, "a window's superblock was held, but not loaded"
-        return loaded.result()
+        return loaded
 
 
 class KeepingShelf(Shelf):
@@ -189,10 +196,13 @@ class KeepingShelf(Shelf):
         for superblock in superblocks[~self._there[superblocks]].tolist():
             self._kept.give_up(superblock)
 
-    def _wait(self, slot: int) -> int:
+    def _loading(self, slot: int) -> "Future[int]":
+        return self._kept.loading(slot)
+
+    def _step(self, slot: int) -> int:
         while True:
             try:
-                step = self._kept.step(slot)
+                step = super()._step(slot)
             except CancelledError:  # given up by another stream, or by this one on its way elsewhere
                 self.load(np.array([slot]), self._epoch)
             else:
