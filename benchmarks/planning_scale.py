@@ -14,8 +14,8 @@ process of its own.
   shuffled epoch; `thaw_s_…`: its part until there is a plan, `lay_out_s_…`: until there is a stream;
   `first_batch_gets_…`: requests, those for the packs included
 
-The limit: a first batch of 256 windows of 48 lanes with pools of 6 superblocks needs about 180 superblocks, each
-with the row group that its halo lies in.
+The limit: a first batch of 256 windows of 48 lanes with pools of 6 superblocks needs about 180 superblocks,
+each with the row group that its halo lies in.
 Times are those of the wall, on a machine that nothing else should use. `--quick`: 10³ and 10⁴ files.
 """
 

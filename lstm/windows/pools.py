@@ -1,13 +1,14 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.at_once import wait_for
 from lstm.windows.known_runs import KnownRuns
 from lstm.windows.memory import most_windows, number_type, pool_windows
 from lstm.windows.order import EpochOrder
@@ -117,7 +118,7 @@ class Pools:
         names, first = np.unique(lanes[away], return_index=True)
         moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
         fresh = {lane: index for lane, index in moving.items() if self._stand(order, lane, index)}
-        wait([self._current[lane].ready for lane in moving])
+        wait_for([self._current[lane].ready for lane in moving])
         for lane in moving:
             pool = self._current[lane]
             pool.ready.result()

@@ -2,13 +2,14 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.at_once import wait_for
 from lstm.windows.block_times import BlockTimes
 from lstm.windows.fetches import Fetches
 from lstm.windows.foresight import Foresight
@@ -78,8 +79,7 @@ class Shelf(ABC):
         if self._away.any():
             slots = np.unique(self.slots(rows))
             away = slots[self._away[slots]].tolist()
-            # all at once: each time that this thread wakes it has to wait for the interpreter, too
-            wait([self._loading(slot) for slot in away], return_when=FIRST_EXCEPTION)
+            wait_for([self._loading(slot) for slot in away])
             for slot in away:
                 self._block_times.filled(slot, self._step(slot))
                 self._away[slot] = False

@@ -1,6 +1,7 @@
 """Work ahead in a thread changes nothing but when it is done."""
 
 import threading
+import time
 
 import pytest
 
@@ -42,10 +43,34 @@ def test_it_works_ahead_by_no_more_than_asked():
     prefetcher = Prefetcher(items(), 2)
     for _ in range(2):
         assert enough.acquire(timeout=600)
+    time.sleep(0.01)  # a consumer that is busy
     assert prefetcher.next() == 0
     assert enough.acquire(timeout=600)
     prefetcher.stop()
     assert made == [0, 1, 2]
+
+
+def test_a_consumer_that_is_back_at_once_makes_its_items_itself_and_others_find_them_made():
+    makers = []
+
+    def items():
+        for number in range(1000):
+            makers.append(threading.current_thread().name)
+            yield number
+
+    prefetcher = Prefetcher(items(), 2)
+    taken = [prefetcher.next() for _ in range(500)]
+    own = threading.current_thread().name
+    assert makers[:2] == ["prefetch"] * 2
+    assert own in makers
+    while prefetcher._asked < 2:  # unless this machine is too slow to be back at once
+        time.sleep(0.01)
+        taken.append(prefetcher.next())
+    before = len(makers) - makers[::-1].index(own) if own in makers else 0
+    taken += [prefetcher.next(), prefetcher.next()]
+    assert makers[before : before + 2] == ["prefetch"] * 2
+    prefetcher.stop()
+    assert taken == list(range(len(taken)))
 
 
 def test_stopping_ends_the_thread_at_once_while_nobody_takes():

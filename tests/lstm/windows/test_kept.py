@@ -1,0 +1,162 @@
+"""Blocks that are kept are loaded once for all streams, and blocks are loaded as windows need them."""
+
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lstm.windows import (
+    OrderSpec,
+    SplitSpec,
+    WindowReader,
+    WindowSpec,
+    WindowStream,
+    index_snapshot,
+    make_plan,
+)
+from lstm.windows.kept import kept_bytes
+from lstm.windows.order import EpochOrder
+from lstm.windows.shelf import KeepingShelf, PassingShelf
+
+from .conftest import in_groups, sorted_table
+from .drain import windows_of
+
+GROUP_ROWS = 25
+
+
+class Later(Executor):
+    """Does nothing until it is told."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        self.waiting.append((future, function, args, kwargs))
+        return future
+
+    def run(self):
+        for future, function, args, kwargs in self.waiting:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*args, **kwargs))
+                except OSError as error:
+                    future.set_exception(error)
+        self.waiting.clear()
+
+
+def planned(snapshot, **order):
+    return make_plan(
+        index_snapshot(snapshot, entity="name", time="t"),
+        WindowSpec(context=4, horizon=2),
+        SplitSpec(validation=0, test=0),
+        OrderSpec(**order),
+    )
+
+
+def feature_reads(snapshot):
+    return [count for key, count in snapshot.reads.items() if "x" in key[2]]
+
+
+def test_streams_that_share_kept_blocks_fetch_each_row_group_once_and_agree_with_those_that_keep_none():
+    snapshot = in_groups(sorted_table(), GROUP_ROWS)
+    plan = planned(snapshot, lanes=3, pool=1)
+    tight = WindowReader(snapshot, plan, ("x", "y"), 2 * kept_bytes(plan, 16) - 1)
+    reader = WindowReader(snapshot, plan, ("x", "y"), 8 * kept_bytes(plan, 16))
+    found = []
+    with (
+        WindowStream(plan, tight, "train", seed=1, batch_size=7) as passing,
+        WindowStream(plan, reader, "train", seed=1, batch_size=7) as one,
+        WindowStream(plan, reader, "train", seed=1, batch_size=7) as other,
+    ):
+        assert [isinstance(it._shelf, KeepingShelf) for it in (passing, one, other)] == [False, True, True]
+        before = len(feature_reads(snapshot))
+        for _ in range(3):
+            found.append([[windows_of(batch) for batch in it] for it in (one, other)])
+        assert one._shelf.values is other._shelf.values
+        assert sorted(feature_reads(snapshot))[before:] == [1] * len(snapshot.row_groups(snapshot.files[0]))
+        expected = [[windows_of(batch) for batch in passing] for _ in range(3)]
+        replayed = one.batch(1, 2)
+        assert max(feature_reads(snapshot)) > 1  # by the one that keeps none
+        assert windows_of(replayed) == expected[1][2]
+    assert found == [[epoch, epoch] for epoch in expected]
+    assert reader.unreserved == reader.budget_bytes
+
+
+def test_row_groups_go_once_every_block_that_needs_them_is_kept():
+    snapshot = in_groups(sorted_table(), GROUP_ROWS)
+    plan = planned(snapshot, lanes=3, pool=1)
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    with WindowStream(plan, reader, "train", seed=1, batch_size=7) as stream:
+        list(stream)
+        assert not reader._groups._entries
+        assert reader._groups._held == 0
+
+
+def test_a_block_that_could_not_be_loaded_is_loaded_when_it_is_asked_for_again():
+    snapshot = in_groups(sorted_table(), GROUP_ROWS)
+    plan = planned(snapshot, lanes=3, pool=1)
+    read, broken = snapshot.read, True
+
+    def fragile(file, row_group, columns, rows=None):
+        if broken and row_group == 2:
+            raise OSError("no route to the bucket")
+        return read(file, row_group, columns, rows)
+
+    snapshot.read = fragile
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    with WindowStream(plan, reader, "train", seed=1, batch_size=7) as stream:
+        for _ in range(2):
+            with pytest.raises(OSError, match="no route"):
+                list(stream)
+        broken = False
+        assert isinstance(stream._shelf, KeepingShelf)
+        before = stream.state_dict()["samples_consumed"]
+        assert before + sum(len(batch) for batch in stream) == plan.windows("train")
+        assert sum(len(batch) for batch in stream) == plan.windows("train")
+
+
+def test_a_block_that_one_stream_gives_up_comes_to_another_that_waits_for_it():
+    snapshot = in_groups(sorted_table(), GROUP_ROWS)
+    plan = planned(snapshot, lanes=3, pool=1)
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    kept = reader.keep()
+    block, never = np.array([0]), Later()
+    with ThreadPoolExecutor(1) as able:
+        leaving, staying = KeepingShelf(reader, kept, never, never), KeepingShelf(reader, kept, able, able)
+        for shelf in (leaving, staying):
+            shelf.hold(block)
+            shelf.load(block, 0)
+        assert len(never.waiting) == 1
+        leaving.release(block)
+        values, _ = staying.gather(np.array([3]))
+    assert values[0, :, 0].tolist() == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    never.run()  # what was given up writes nowhere
+    assert kept.loaded(0) is not None
+
+
+def test_a_first_batch_waits_for_the_blocks_of_its_windows_alone(monkeypatch):
+    """The others' row groups cannot be read at all."""
+    snapshot = in_groups(sorted_table(hours=480, names=("a",)), 24)
+    plan = planned(snapshot, lanes=2, pool=8)
+    reader = WindowReader(snapshot, plan, ("x", "y"), 2 * kept_bytes(plan, 16) - 1)
+    windows = plan.split_windows("train")
+    order = EpochOrder(windows.counts, lanes=2, pool=8, seed=0, epoch=0)
+    firsts = [order.pool_windows(lane, 0)[:2] for lane in range(2)]
+    needed = set(windows.locate(np.concatenate(firsts))[0].tolist())
+    assert len(needed) < 16
+    loaded, load = [], reader.load_block
+
+    def only_needed(superblock, *arguments):
+        loaded.append(superblock)
+        if superblock not in needed:
+            raise OSError("not of this batch")
+        return load(superblock, *arguments)
+
+    monkeypatch.setattr(reader, "load_block", only_needed)
+    monkeypatch.setattr(WindowStream, "_threads", lambda stream: 1)
+    with WindowStream(plan, reader, "train", seed=0, batch_size=4, prefetch=0) as stream:
+        assert isinstance(stream._shelf, PassingShelf)
+        batch = next(iter(stream))
+        assert len(batch) == 4
+    assert set(loaded[: len(needed)]) == needed
