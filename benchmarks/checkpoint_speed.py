@@ -40,7 +40,7 @@ from benchmarks.checkpoint_peers.contender import CONTENDERS
 from benchmarks.report import Peak, print_result
 from benchmarks.throttle import throttled
 from benchmarks.trails import trail
-from lstm.training.arrays import from_plain
+from lstm.checkpoints.tensors import to_torch
 from storage.checkpoints import Repository
 from storage.local import LocalServer
 from storage.object_access import client
@@ -97,7 +97,7 @@ def write_states(folder: Path, count: int, hidden: int) -> int:
     """The states as files, numbered from 0; raw bytes of one."""
     size = 0
     for number, state in enumerate(trail("language", cadence=CADENCE, saves=count, start=50, hidden=hidden)):
-        tensors = {name: from_plain(tensor) for name, tensor in state.tensors.items()}
+        tensors = {name: to_torch(tensor) for name, tensor in state.tensors.items()}
         torch.save(tensors, folder / f"{number}.pt")
         (folder / f"{number}.json").write_text(json.dumps([asdict(hint) for hint in state.hints]))
         size = state.raw_bytes

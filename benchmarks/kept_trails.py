@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from benchmarks import trails
 from benchmarks.trails import TRAILS, Kind, Save, Width, trail
-from lstm.training.arrays import from_plain, to_plain
+from lstm.checkpoints.tensors import from_torch, to_torch
 from storage.checkpoints.hints import AdamHint
 
 FOLDER = Path(".bench/trails")
@@ -42,7 +42,7 @@ def kept_trail(kind: Kind, width: Width, *, cadence: int, saves: int) -> Iterato
 
 
 def _write(path: Path, state: Save) -> None:
-    tensors = {name: from_plain(tensor) for name, tensor in state.tensors.items()}
+    tensors = {name: to_torch(tensor) for name, tensor in state.tensors.items()}
     hints = json.dumps([asdict(hint) for hint in state.hints])
     save_file(tensors, path, metadata={"step": str(state.step), "hints": hints})
 
@@ -50,7 +50,7 @@ def _write(path: Path, state: Save) -> None:
 def _read(path: Path) -> Save:
     with safe_open(path, "pt") as file:
         notes = file.metadata()
-        tensors = {name: to_plain(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: from_torch(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     hints = tuple(AdamHint(**it) for it in json.loads(notes["hints"]))
     return Save(int(notes["step"]), tensors, hints)
 

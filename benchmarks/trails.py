@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
-from lstm.training.arrays import to_plain
+from lstm.checkpoints.tensors import from_torch
 from pipelines.demo.flights import hourly_departures
 from storage.checkpoints import Tensor
 from storage.checkpoints.hints import AdamHint
@@ -137,7 +137,7 @@ def _saved(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Sav
                 step=step,
             )
         )
-    return Save(step, {name: to_plain(value.clone()) for name, value in tensors.items()}, tuple(hints))
+    return Save(step, {name: from_torch(value.clone()) for name, value in tensors.items()}, tuple(hints))
 
 
 Loss = Callable[[nn.Module, int], torch.Tensor]

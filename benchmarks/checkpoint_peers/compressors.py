@@ -12,7 +12,7 @@ import torch
 import zstandard
 
 from benchmarks.trails import Save
-from lstm.training.arrays import from_plain
+from lstm.checkpoints.tensors import to_torch
 
 
 class Files:
@@ -37,7 +37,7 @@ class Files:
 def torch_save(state: Save, before: Save | None) -> int:
     """`torch.save` of a dictionary of tensors."""
     file = io.BytesIO()
-    torch.save({name: from_plain(tensor) for name, tensor in state.tensors.items()}, file)
+    torch.save({name: to_torch(tensor) for name, tensor in state.tensors.items()}, file)
     return file.tell()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.trails import Save
-from lstm.training.arrays import from_plain
+from lstm.checkpoints.tensors import to_torch
 from storage.objects import Bucket
 
 
@@ -30,7 +30,7 @@ class Connector:
     def save(self, state: Save) -> None:
         """Store one more."""
         with self._checkpoint.writer(self._uri(state.step)) as writer:
-            torch.save({name: from_plain(tensor) for name, tensor in state.tensors.items()}, writer)
+            torch.save({name: to_torch(tensor) for name, tensor in state.tensors.items()}, writer)
 
     def load(self, step: int) -> dict[str, torch.Tensor]:
         """Read one back."""

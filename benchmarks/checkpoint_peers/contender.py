@@ -52,16 +52,16 @@ class Ours:
 
     def save(self, number: int, tensors: Tensors) -> None:
         """See `Contender`."""
-        from lstm.training.arrays import to_plain
+        from lstm.checkpoints.tensors import from_torch
         from storage.checkpoints import AdamHint
 
         hints = tuple(AdamHint(**it) for it in json.loads((self._folder / f"{number}.json").read_text()))
-        plain = {name: to_plain(tensor) for name, tensor in tensors.items()}
+        plain = {name: from_torch(tensor) for name, tensor in tensors.items()}
         self._ids[number] = self._writer.save(plain, {}, step=number, hints=hints).id
 
     def load(self, number: int, like: Tensors) -> Tensors:
         """See `Contender`."""
-        from lstm.training.arrays import taken
+        from lstm.checkpoints.tensors import taken
 
         restored = self._repository.restore("run", self._ids[number])
         return {name: taken(tensor) for name, tensor in restored.tensors.items()}

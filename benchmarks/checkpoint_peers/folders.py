@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from benchmarks.trails import Save
-from lstm.training.arrays import from_plain
+from lstm.checkpoints.tensors import to_torch
 
 
 def size_of(folder: Path) -> int:
@@ -34,7 +34,7 @@ class Distributed:
         """Store one more."""
         path = Path(self._folder.name) / str(state.step)
         writer = FileSystemWriter(path, _extensions=[ZStandard()])
-        tensors = {name: from_plain(tensor) for name, tensor in state.tensors.items()}
+        tensors = {name: to_torch(tensor) for name, tensor in state.tensors.items()}
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # that one process saves
             save(tensors, storage_writer=writer, no_dist=True)
 

@@ -1,5 +1,6 @@
 """PyTorch's tensors as a repository's, and back, bit for bit."""
 
+import numpy as np
 import torch
 
 from storage.checkpoints.sharded import Box
@@ -47,3 +48,15 @@ def to_torch(tensor: Tensor) -> torch.Tensor:
     if tensor.nbytes == 0:
         return torch.empty(tensor.shape, dtype=dtype)
     return torch.frombuffer(bytearray(tensor.data), dtype=dtype).reshape(tensor.shape)
+
+
+def taken(tensor: Tensor) -> torch.Tensor:
+    """A torch tensor on the very memory of a restored `tensor`, which must not be used any more.
+
+    A copy, as of `to_torch`, where that memory is not all its own, or cannot be written.
+    """
+    owner = memoryview(tensor.data).obj
+    if not isinstance(owner, np.ndarray) or owner.nbytes != tensor.nbytes or not owner.flags.writeable:
+        return to_torch(tensor)
+    dtype: torch.dtype = getattr(torch, tensor.dtype)
+    return torch.from_numpy(owner.reshape(-1).view(np.uint8)).view(dtype).reshape(tensor.shape)

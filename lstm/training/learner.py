@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lstm.training.arrays import from_plain, taken, to_plain
+from lstm.checkpoints.tensors import from_torch, taken, to_torch
 from lstm.training.config import TrainingConfig
 from storage.checkpoints import AdamHint, Tensor
 
@@ -60,7 +60,7 @@ class Learner:
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{name}/{key}"] = value
-        return {name: to_plain(value) for name, value in named.items()}
+        return {name: from_torch(value) for name, value in named.items()}
 
     def hints(self) -> list[AdamHint]:
         """What the repository may know of the optimiser, to store less: see `AdamHint`."""
@@ -90,7 +90,7 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(_under("average/", tensors, taken))
         moments: dict[str, dict[str, torch.Tensor]] = {}
-        for path, value in _under("optimizer/", tensors, from_plain).items():
+        for path, value in _under("optimizer/", tensors, to_torch).items():
             name, _, key = path.rpartition("/")
             moments.setdefault(name, {})[key] = value
         names = [name for name, _ in self.model.named_parameters()]

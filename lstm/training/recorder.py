@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import torch
 
-from lstm.training.arrays import to_plain
+from lstm.checkpoints.tensors import from_torch
 from lstm.training.learner import Learner
 from lstm.training.ranks import Ranks
 from lstm.training.stop import Stopped
@@ -123,7 +123,7 @@ class Recorder:
     def _state(self, learner: Learner) -> dict[str, Tensor]:
         generators = self.ranks.gather(torch.get_rng_state())
         tensors = {**self._constant_tensors, **learner.tensors()}
-        return tensors | {f"rng/{rank}": to_plain(state) for rank, state in enumerate(generators)}
+        return tensors | {f"rng/{rank}": from_torch(state) for rank, state in enumerate(generators)}
 
     def _together(
         self,

@@ -12,8 +12,8 @@ import torch
 from blake3 import blake3
 from torch import nn
 
+from lstm.checkpoints.tensors import from_torch
 from lstm.tasks.forecast import ForecastTask
-from lstm.training.arrays import to_plain
 from lstm.training.early_stopping import EarlyStopping
 from lstm.training.environment import environment
 from lstm.training.job import Job
@@ -146,7 +146,7 @@ def _first_commit(job: Job, lake: Lake, data: Lake, writer: RunWriter) -> str:
     tensors = {**learner.tensors(), "plan": plan_tensor(plan)}
     for rank in range(job.training.ranks):
         seed_generator(job, 0, rank)
-        tensors[f"rng/{rank}"] = to_plain(torch.get_rng_state())
+        tensors[f"rng/{rank}"] = from_torch(torch.get_rng_state())
     first = {
         "step": 0,
         "cursor": None,  # the beginning

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lstm.checkpoints.tensors import taken
 from lstm.tasks.forecast import ForecastTask
-from lstm.training.arrays import taken
 from lstm.training.job import Job
 from lstm.training.start import plan_of
 from lstm.training.written_by import check_same, check_trained, is_same, job_of, task_of

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from lstm.training.arrays import from_plain
+from lstm.checkpoints.tensors import to_torch
 from lstm.training.environment import differences, environment
 from lstm.training.events import emit, emit_error
 from lstm.training.job import Job
@@ -164,7 +164,7 @@ def _trainer(
     )
     # Last, since building a model draws from the generator.
     if (recorded := restored.tensors.get(f"rng/{ranks.rank}")) is not None:
-        torch.set_rng_state(from_plain(recorded))
+        torch.set_rng_state(to_torch(recorded))
     else:  # more ranks than before
         seed_generator(job, trainer.step, ranks.rank)
     return trainer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lstm.training.arrays import from_plain, taken, to_plain
+from lstm.checkpoints.tensors import from_torch, taken, to_torch
 from storage.checkpoints import Tensor
 
 DTYPES = [
@@ -16,29 +16,29 @@ DTYPES = [
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_dtype_returns_with_the_same_bytes(dtype: torch.dtype) -> None:
     tensor = torch.randn(3, 5).to(dtype)
-    back = from_plain(to_plain(tensor))
+    back = to_torch(from_torch(tensor))
     assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
-    assert bytes(to_plain(back).data) == bytes(to_plain(tensor).data)
+    assert bytes(from_torch(back).data) == bytes(from_torch(tensor).data)
 
 
 def test_negative_zero_and_nan_payloads_survive() -> None:
     odd = torch.tensor([-0.0, 0.0]).view(torch.int32)
     payload = torch.tensor([0x7FC01234, 0x7F800001], dtype=torch.int32)
     tensor = torch.cat([odd, payload]).view(torch.float32)
-    assert torch.equal(from_plain(to_plain(tensor)).view(torch.int32), tensor.view(torch.int32))
+    assert torch.equal(to_torch(from_torch(tensor)).view(torch.int32), tensor.view(torch.int32))
 
 
 @pytest.mark.parametrize("tensor", [torch.tensor(3.5), torch.empty(0, 4), torch.arange(12.0).reshape(3, 4).T])
 def test_scalars_empty_and_transposed_tensors_return_equal(tensor: torch.Tensor) -> None:
-    assert torch.equal(from_plain(to_plain(tensor)), tensor)
+    assert torch.equal(to_torch(from_torch(tensor)), tensor)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_what_was_restored_is_taken_without_a_copy(dtype: torch.dtype) -> None:
-    plain = to_plain(torch.randn(3, 5).to(dtype))
+    plain = from_torch(torch.randn(3, 5).to(dtype))
     memory = np.frombuffer(bytearray(plain.data), np.uint8)
     tensor = taken(Tensor(plain.dtype, plain.shape, memory.data))
-    assert torch.equal(tensor.view(torch.uint8), from_plain(plain).view(torch.uint8))
+    assert torch.equal(tensor.view(torch.uint8), to_torch(plain).view(torch.uint8))
     assert tensor.data_ptr() == memory.ctypes.data
 
 
