@@ -51,21 +51,26 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
 
 def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
     """A batch for which lanes move on: from pool to pool, so that no more blocks are held than promised."""
+    pools.move(part.order, part.lanes, part.indices)
+    found = pools.find(part.order, part.lanes, part.indices)
+    if found.here.all():
+        return _batch(part, *shelf.gather(found.rows), found.series, found.starts)
     count, length = len(part.positions), shelf.length
     values = np.empty((count, length, shelf.values.shape[1]), np.float32)
     times = np.empty((count, length), np.int64)
     series, starts = np.empty(count, np.int64), np.empty(count, np.int64)
     left = np.arange(count)
-    while len(left):
-        pools.move(part.order, part.lanes[left], part.indices[left])
-        found = pools.find(part.order, part.lanes[left], part.indices[left])
+    while True:
         here = found.here
         taken = left[here]
         values[taken], gathered = shelf.gather(found.rows[here])
         times[taken] = array_of(gathered)
         series[taken], starts[taken] = found.series[here], found.starts[here]
         left = left[~here]
-    return _batch(part, values, times, series, starts)
+        if not len(left):
+            return _batch(part, values, times, series, starts)
+        pools.move(part.order, part.lanes[left], part.indices[left])
+        found = pools.find(part.order, part.lanes[left], part.indices[left])
 
 
 def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowReader) -> Batch:

@@ -1,6 +1,7 @@
 """How often a stream's row groups are fetched: once per epoch, where memory allows."""
 
 import threading
+from collections.abc import Mapping
 
 
 class Fetches:
@@ -18,12 +19,23 @@ class Fetches:
         Units are row groups, counted by number, or where parts of these are read superblocks, by rows.
         """
         with self._lock:
-            if epoch not in self._needed:
-                # blocks are loaded one epoch ahead at most: older ones are complete
-                self._pass([old for old in self._needed if old < epoch - 1])
-                self._needed[epoch] = {}
-            self._needed[epoch][unit] = max(needed, self._needed[epoch].get(unit, 0))
+            units = self._of(epoch)
+            units[unit] = max(needed, units.get(unit, 0))
             self._fetched += fetched
+
+    def had(self, epoch: int, needs: Mapping[int, int]) -> None:
+        """Blocks of `epoch` needed so much of these units, and had it."""
+        with self._lock:
+            units = self._of(epoch)
+            for unit, needed in needs.items():
+                units[unit] = max(needed, units.get(unit, 0))
+
+    def _of(self, epoch: int) -> dict[int, int]:
+        if epoch not in self._needed:
+            # blocks are loaded one epoch ahead at most: older ones are complete
+            self._pass([old for old in self._needed if old < epoch - 1])
+            self._needed[epoch] = {}
+        return self._needed[epoch]
 
     def start_over(self) -> None:
         """The stream goes elsewhere: what an epoch had needed so far, it needs again."""

@@ -22,7 +22,11 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 def seed_of(key: Sequence[int | str]) -> int:
     """The 64-bit number that stands for a key such as [seed, epoch]."""
-    return int.from_bytes(blake3(dumps(list(key))).digest(length=8), "little")
+    if all(type(part) is int for part in key):  # as most keys are: the same text, ten times as fast
+        text = f"[{','.join(map(str, key))}]".encode()
+    else:
+        text = dumps(list(key))
+    return int.from_bytes(blake3(text).digest(length=8), "little")
 
 
 def splitmix64(seed: int, n: int) -> NDArray[np.uint64]:

@@ -102,7 +102,8 @@ class Pools:
     def find(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
         """Look up windows by their indices in their lanes, where lanes stand now."""
         here = self._here(order, lanes, indices)
-        places = np.where(here, self._origin[lanes] + indices, 0)
+        places = self._origin[lanes] + indices
+        places[~here] = 0
         return Found(
             here,
             self._rows[places].astype(np.int64),

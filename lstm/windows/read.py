@@ -188,23 +188,21 @@ class WindowReader:
             copies = self.plan.segments.copies(first[held], counts[held], places[held])
             self._copy(moves_of(copies), rows.values, rows.times)
 
-    def need(self, superblock: int, told: Told) -> None:
-        """Tell what a block needs that is in memory already."""
-        count = self._counted(superblock, told)
-        for group in self._blocks[superblock].groups:
-            count(group, 0)
+    def needs(self, superblock: int) -> list[tuple[int, int]]:
+        """The units that a block needs, and how much of each: see `Fetches.count`."""
+        if self._in_parts:
+            first = self.plan.superblocks.first[superblock : superblock + 2]
+            return [(superblock, int(first[1] - first[0]))]
+        return [(group, 1) for group in self._blocks[superblock].groups]
 
     def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
         """Takes a row group and how much of it was fetched, and tells of it."""
-        first = self.plan.superblocks.first[superblock : superblock + 2]
+        needs = dict(self.needs(superblock)) if told is not None else {}
 
         def count(group: int, fetched: int) -> None:
-            if told is None:
-                return
-            if self._in_parts:
-                told(superblock, int(first[1] - first[0]), fetched)
-            else:
-                told(group, 1, fetched)
+            if told is not None:
+                unit = superblock if self._in_parts else group
+                told(unit, needs[unit], fetched)
 
         return count
 

@@ -183,12 +183,13 @@ class KeepingShelf(Shelf):
         self._epoch = epoch
         told = partial(self.fetches.count, epoch)
         moments = None if self._foresight is None else self._foresight.at(epoch)
-        for superblock in superblocks.tolist():
+        there = self._there[superblocks]
+        had = superblocks[there].tolist()
+        for superblock in superblocks[~there].tolist():
             load = partial(self._reader.load_block, superblock, told=told, moments=moments)
-            if self._there[superblock] or not self._kept.request(
-                superblock, self._executor(superblock), load
-            ):
-                self._reader.need(superblock, told)
+            if not self._kept.request(superblock, self._executor(superblock), load):
+                had.append(superblock)
+        self.fetches.had(epoch, dict(need for superblock in had for need in self._reader.needs(superblock)))
         self._away[superblocks] = ~self._there[superblocks]
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
