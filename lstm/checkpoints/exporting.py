@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 
 from lstm.checkpoints.tensors import to_torch
-from storage.checkpoints.complete import find_complete
+from storage.checkpoints.complete import Complete, read_complete
 from storage.checkpoints.errors import CommitMissing, FileTrouble
 from storage.checkpoints.extracting import Extracted
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import read_tensors
-from storage.checkpoints.restore import dropped_meanwhile
 from storage.checkpoints.safetensors_file import write_safetensors
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.whole_file import refuse_what_is_there, whole_file
@@ -39,7 +38,7 @@ def export(
     replace: bool = False,
     progress: Progress = silent,
 ) -> tuple[Extracted, str]:
-    """Write a model's weights to a new file.
+    """Write a model's weights to a new file; of "newest", of the newest commit whose bytes are not damaged.
 
     Args:
         shelf: the repository.
@@ -62,15 +61,15 @@ def export(
         raise FileTrouble(f"{path.name} says no format; let it end with .safetensors or .pt")
     if not replace:
         refuse_what_is_there(path)
-    found = find_complete(shelf, run, wanted)
-    commit, manifest = found.commit, found.manifest
-    what = f"{run}/{commit.id}"
-    prefix = _prefix(manifest.tensors) if below is None else below
-    names = {it: it[len(prefix) :] for it in manifest.tensors if it.startswith(prefix) and it != prefix}
-    if not names:
-        some = ", ".join(sorted(manifest.tensors)[:10])
-        raise CommitMissing(f"no tensor of {what} begins with {prefix!r}; it has {some or 'none'}")
-    with dropped_meanwhile(shelf, run, commit):
+
+    def write(found: Complete) -> tuple[Extracted, str]:
+        commit, manifest = found.commit, found.manifest
+        what = f"{run}/{commit.id}"
+        prefix = _prefix(manifest.tensors) if below is None else below
+        names = {it: it[len(prefix) :] for it in manifest.tensors if it.startswith(prefix) and it != prefix}
+        if not names:
+            some = ", ".join(sorted(manifest.tensors)[:10])
+            raise CommitMissing(f"no tensor of {what} begins with {prefix!r}; it has {some or 'none'}")
         if path.suffix == ".safetensors":
             notes = {"format": "pt", "carousel_commit": commit.id}
             size = write_safetensors(
@@ -85,7 +84,9 @@ def export(
             )
         else:
             size = _write_torch_file(shelf, manifest, names, path, what, replace)
-    return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped), prefix
+        return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped), prefix
+
+    return read_complete(shelf, run, wanted, write)
 
 
 def _prefix(names: Collection[str]) -> str:

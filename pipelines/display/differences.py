@@ -1,14 +1,13 @@
 """What changed between two commits, for people."""
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
-from storage.checkpoints.differences import Difference
+from storage.checkpoints.differences import Compared
 
 
-def difference_table(changes: Sequence[Difference]) -> Table:
+def difference_table(compared: Compared) -> Table:
     """One row per tensor, unchanged ones counted only."""
+    changes = compared.changes
     table = Table("tensor", "change", "numbers changed", "largest", "rms ÷ rms before", box=None)
     for it in changes:
         if it.change != "same":

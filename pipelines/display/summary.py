@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pipelines.flows.score import Scored
     from pipelines.flows.train import TrainedRun
     from pipelines.report.publish import Published
-    from storage.checkpoints import Commit, Restored
+    from storage.checkpoints import Commit
+    from storage.checkpoints.complete import Complete
 
 DELAY = "delay"
 """The demo's own target."""
@@ -60,9 +61,10 @@ def commit_table(run: str, commits: Sequence[Commit]) -> Table:
     return table
 
 
-def commit_details(run: str, restored: Restored) -> Iterable[str | Table]:
-    """One commit: where it comes from, and its tensors."""
-    commit, meta = restored.commit, restored.meta
+def commit_details(run: str, found: Complete) -> Iterable[str | Table]:
+    """One commit: what was passed over for it, where it comes from, and its tensors."""
+    commit, meta = found.commit, found.manifest.meta
+    yield from found.skipped
     yield f"{run}/{commit.id}, step {commit.step}, {commit.created}, written by {commit.attempt}"
     if "snapshot" in meta:
         yield f"trained on snapshot {meta['snapshot']['id']} of {meta['snapshot']['table']}"
@@ -71,8 +73,8 @@ def commit_details(run: str, restored: Restored) -> Iterable[str | Table]:
         yield f"{name}: {figure(value, 6)}"
     yield f"{megabytes(commit.raw_bytes)} of tensors, {megabytes(commit.new_bytes)} stored by this commit"
     table = Table("tensor", "type", "shape", "bytes", box=None)
-    for name, tensor in sorted(restored.tensors.items()):
-        table.add_row(name, tensor.dtype, str(list(tensor.shape)), f"{len(tensor.data):,}")
+    for name, tensor in sorted(found.manifest.tensors.items()):
+        table.add_row(name, tensor.dtype, str(list(tensor.shape)), f"{tensor.nbytes:,}")
     yield table
 
 

@@ -1,15 +1,17 @@
 """Which tensors differ between two commits, and by how much; one tensor is held in memory at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.complete import Choice, Complete
+from storage.checkpoints.errors import Damaged
+from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import read_tensors
-from storage.checkpoints.store import Below
+from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Tensor
 
@@ -30,19 +32,72 @@ class Difference:
     """Root mean square of the differences ÷ that of the numbers before."""
 
 
-def differences(files: Below, first: Manifest, second: Manifest) -> Iterator[Difference]:
-    """All tensors of both, by name. Equal chunk ids are equal bytes, so only what changed is read."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two commits, each with what was passed over for it, and all tensors of both, by name."""
+
+    first: Complete
+    second: Complete
+    changes: tuple[Difference, ...]
+
+
+class _Unreadable(Exception):
+    def __init__(self, side: int, error: Damaged) -> None:
+        super().__init__(str(error))
+        self.side, self.error = side, error
+
+
+def compare(
+    shelf: Shelf, first: tuple[str, str], second: tuple[str, str], progress: Progress = silent
+) -> Compared:
+    """Compare two commits, each a run and an id, its first digits, a tag or "newest".
+
+    Equal chunk ids are equal bytes, so only what changed is read; where that is damaged, "newest" falls back.
+
+    Raises:
+        RunMissing, CommitMissing, Damaged, TooLarge: one of them cannot be read.
+    """
+    sides = [Choice(shelf, run, wanted) for run, wanted in (first, second)]
+    while True:
+        found = [it.found for it in sides]
+        try:
+            return Compared(found[0], found[1], tuple(_differences(shelf, found, progress)))
+        except _Unreadable as trouble:
+            sides[trouble.side].pass_over(trouble.error)
+
+
+def _differences(shelf: Shelf, found: Sequence[Complete], progress: Progress) -> Iterator[Difference]:
+    first, second = (it.manifest for it in found)
+    what = "comparing"
+    to_read = sum(
+        2 * it.nbytes for name, it in first.tensors.items() if _to_read(it, second.tensors.get(name))
+    )
+    done = 0
     for name in sorted(first.tensors.keys() | second.tensors.keys()):
         before, after = first.tensors.get(name), second.tensors.get(name)
         if before is None or after is None:
             yield Difference(name, "added" if before is None else "removed")
-        elif before.chunks == after.chunks and _shape(before) == _shape(after):
-            yield Difference(name, "same")
         elif _shape(before) != _shape(after):
             yield Difference(name, "reshaped")
+        elif not _to_read(before, after):
+            yield Difference(name, "same")
         else:
-            one, two = (read_tensors(files, it, [name], name)[0][name] for it in (first, second))
+            progress(what, done, to_read)
+            one, two = (_read(shelf, found, side, name) for side in (0, 1))
             yield _measured(name, one, two)
+            done += one.nbytes + two.nbytes
+
+
+def _to_read(before: StoredTensor, after: StoredTensor | None) -> bool:
+    """Whether only a look at the numbers tells how they differ."""
+    return after is not None and _shape(before) == _shape(after) and before.chunks != after.chunks
+
+
+def _read(shelf: Shelf, found: Sequence[Complete], side: int, name: str) -> Tensor:
+    try:
+        return read_tensors(shelf.files, found[side].manifest, [name], name)[0][name]
+    except Damaged as error:
+        raise _Unreadable(side, error) from error
 
 
 def _shape(tensor: StoredTensor) -> tuple[str, tuple[int, ...]]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from storage.checkpoints.complete import find_complete
+from storage.checkpoints.complete import Complete, read_complete
 from storage.checkpoints.errors import CommitMissing, FileTrouble
 from storage.checkpoints.head import Commit
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.progress import Progress, silent
-from storage.checkpoints.restore import dropped_meanwhile
 from storage.checkpoints.safetensors_file import notes_of, write_safetensors
 from storage.checkpoints.shelf import Shelf
 from storage.checkpoints.whole_file import PARTIAL, beside, sync_folder, whole_file
@@ -52,7 +51,7 @@ def extract(
     replace: bool = False,
     progress: Progress = silent,
 ) -> Extracted:
-    """Write a commit into a new folder.
+    """Write a commit into a new folder; of "newest", the newest one whose bytes are not damaged.
 
     Args:
         shelf: the repository.
@@ -67,32 +66,35 @@ def extract(
         RunMissing, CommitMissing, Damaged: there is nothing to restore; also a pattern that nothing matches.
         FileTrouble, NotSafetensors: it cannot be written.
     """
-    found = find_complete(shelf, run, wanted)
-    commit, manifest = found.commit, found.manifest
-    what = f"{run}/{commit.id}"
-    names = matching(manifest.tensors, globs, what)
+
+    def write(found: Complete) -> Extracted:
+        commit, manifest = found.commit, found.manifest
+        what = f"{run}/{commit.id}"
+        names = matching(manifest.tensors, globs, what)
+        size = write_safetensors(
+            shelf.files,
+            manifest,
+            {name: name for name in names},
+            partial / TENSORS,
+            what=what,
+            notes=notes_of(commit.id, manifest.meta),
+            progress=progress,
+        )
+        with whole_file(partial / COMMIT) as file:
+            file.write(_described(run, commit, manifest))
+        return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped)
+
     _refuse_others(folder, replace)
     partial = beside(folder, PARTIAL)
     try:
         partial.mkdir()
-        with dropped_meanwhile(shelf, run, commit):
-            size = write_safetensors(
-                shelf.files,
-                manifest,
-                {name: name for name in names},
-                partial / TENSORS,
-                what=what,
-                notes=notes_of(commit.id, manifest.meta),
-                progress=progress,
-            )
-        with whole_file(partial / COMMIT) as file:
-            file.write(_described(run, commit, manifest))
+        result = read_complete(shelf, run, wanted, write)
         _put_in_place(partial, folder)
     except OSError as error:
         raise FileTrouble(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # a failure's; in place, it is not there any more
-    return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped)
+    return result
 
 
 def matching(names: Collection[str], globs: Sequence[str], what: str) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Self
 from storage.checkpoints import canonical, dropping, fields, marks
 from storage.checkpoints.collected import Collected, Doomed
 from storage.checkpoints.collector import collect
-from storage.checkpoints.complete import find_complete
-from storage.checkpoints.differences import Difference, differences
+from storage.checkpoints.complete import Complete, find_complete
+from storage.checkpoints.differences import Compared, compare
 from storage.checkpoints.dropping import Dropped
 from storage.checkpoints.errors import (
     Damaged,
@@ -159,6 +159,14 @@ class Repository:
             RunMissing, CommitMissing: there is none such.
         """
         return find_complete(self.shelf, run, NEWEST).commit
+
+    def find(self, run: str, commit: str = NEWEST) -> Complete:
+        """A commit with its manifest, as in `restore`; bytes of packs are not read.
+
+        Raises:
+            RunMissing, CommitMissing, Damaged: there is none such, or it is not complete.
+        """
+        return find_complete(self.shelf, run, commit)
 
     def restore(self, run: str, commit: str = NEWEST, *, names: Collection[str] | None = None) -> Restored:
         """Read a commit: all its tensors, or those in `names` (empty: only its meta).
@@ -311,10 +319,11 @@ class Repository:
         """
         undo_drop(self.writable(), run, commits)
 
-    def differences(self, first: tuple[str, str], second: tuple[str, str]) -> Iterator[Difference]:
+    def compare(
+        self, first: tuple[str, str], second: tuple[str, str], *, progress: Progress = silent
+    ) -> Compared:
         """Which tensors differ between two commits, each a run and a commit as in `restore`."""
-        manifests = [find_complete(self.shelf, run, commit).manifest for run, commit in (first, second)]
-        return differences(self.shelf.files, *manifests)
+        return compare(self.shelf, first, second, progress)
 
     def tag(self, run: str, commit: str, name: str) -> Commit:
         """Let a tag name this commit (an id, first digits, a tag, "newest") and no other one of the run."""

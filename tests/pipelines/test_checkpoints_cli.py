@@ -171,9 +171,9 @@ def test_verify_finds_a_flipped_bit_only_when_it_reads_the_data(checkpoints, rep
 
 def test_diff_tells_what_changed_and_by_how_much(checkpoints, repository):
     first, second = (it.id for it in repository.commits("r")[:2])
-    changes = {
-        it["tensor"]: it for it in json.loads(checkpoints("diff", f"r/{first}", f"r/{second}", "--json").out)
-    }
+    told = json.loads(checkpoints("diff", f"r/{first}", f"r/{second}", "--json").out)
+    assert (told["first"]["id"], told["second"]["step"]) == (first, 10)
+    changes = {it["tensor"]: it for it in told["changes"]}
     assert changes["frozen"]["change"] == "same"
     assert changes["w"]["change"] == "changed"
     old, new = (np.frombuffer(state(step)["w"].data, np.float32).astype(np.float64) for step in (0, 10))

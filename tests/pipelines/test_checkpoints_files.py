@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.surroundings.servers import folder_of
 from storage.checkpoints import Repository, RunWriter
+from storage.checkpoints.names import pack_key
 from storage.checkpoints.safetensors_file import open_safetensors
 from storage.local import LocalServer
 from storage.objects import Bucket
@@ -60,6 +61,38 @@ def test_what_was_passed_over_for_the_newest_commit_is_told(checkpoints, reposit
     assert passed_over in checkpoints("restore", "r/newest", "--into", "out").out
     (note,) = json.loads(checkpoints("export", "r/newest", "out.pt", "--json").out)["skipped"]
     assert note.startswith(passed_over)
+
+
+def test_newest_is_the_newest_that_can_be_read_and_what_was_passed_over_is_told(
+    checkpoints, repository, tmp_path
+):
+    older, newest = repository.commits("r")
+    for pack in (
+        repository.find("r", newest.id).manifest.packs.keys()
+        - repository.find("r", older.id).manifest.packs.keys()
+    ):
+        data = bytearray(repository.shelf.files.get(pack_key(pack), 2**20).data)
+        data[len(data) // 2] ^= 1
+        repository.shelf.files.put(pack_key(pack), bytes(data))
+    passed_over = f"passed over r/{newest.id} of step 1: "
+    for words in (("restore", "r/newest", "--into", "out"), ("export", "r/newest", "out.pt", "--below", "")):
+        told = checkpoints(*words)
+        assert (told.code, passed_over in told.out, f"r/{older.id}, step 0" in told.out) == (0, True, True)
+    compared = json.loads(checkpoints("diff", f"r/{older.id}", "r/newest", "--json").out)
+    assert (compared["first"]["skipped"], compared["second"]["id"]) == ([], older.id)
+    assert compared["second"]["skipped"][0].startswith(passed_over)
+    assert passed_over in checkpoints("diff", "r/newest", f"r/{older.id}").out
+    with open_safetensors(tmp_path / "out" / "tensors.safetensors") as (tensors, _):
+        assert tensors == repository.restore("r", older.id).tensors
+    for words in (("restore", f"r/{newest.id}", "--into", "no"), ("diff", f"r/{newest.id}", f"r/{older.id}")):
+        assert checkpoints(*words).code == 2  # what is asked for by name is never another commit
+
+
+def test_show_tells_what_it_passed_over_for_the_newest_commit(checkpoints, repository):
+    newest = repository.commits("r")[1]
+    repository.shelf.files.delete(f"runs/r/manifests/{newest.manifest}")
+    assert f"passed over r/{newest.id} of step 1: manifest" in checkpoints("show", "r/newest").out
+    assert len(json.loads(checkpoints("show", "r/newest", "--json").out)["skipped"]) == 1
 
 
 def test_an_export_holds_the_model_alone_by_its_own_names(checkpoints, tmp_path):

@@ -9,7 +9,8 @@ from storage.errors import UserError
 Address: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="RUN/COMMIT", help="A commit's address: an id or its first digits, a tag, newest."
+        metavar="RUN/COMMIT",
+        help="A commit's address: an id or its first digits, a tag, newest (that is whole).",
     ),
 ]
 

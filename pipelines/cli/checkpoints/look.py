@@ -54,27 +54,28 @@ def show(
     assign: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a commit: what it was trained on, how well, and the tensors it holds."""
+    """Show a commit: what it was trained on, how well, and the tensors it holds.
+
+    Bytes of tensors are not read: `verify --read-data` checks them.
+    """
     from pipelines.display.summary import commit_details
-    from pipelines.display.waiting import waiting
     from pipelines.runs.near import asked_for
     from pipelines.surroundings.session import connected
 
     run, identity = parted(commit)
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
-        with waiting(f"restoring {run}/{identity}"), asked_for(run, repository):
-            restored = repository.restore(run, identity)
+        with asked_for(run, repository):
+            found = repository.find(run, identity)
     if as_json:
         tensors = [
-            {"name": name, "type": it.dtype, "shape": it.shape, "bytes": len(it.data)}
-            for name, it in sorted(restored.tensors.items())
+            {"name": name, "type": it.dtype, "shape": it.shape, "bytes": it.nbytes}
+            for name, it in sorted(found.manifest.tensors.items())
         ]
-        print_json({"run": run, **_described(restored.commit), "meta": restored.meta, "tensors": tensors})
+        told_of = {"run": run, **_described(found.commit), "skipped": found.skipped}
+        print_json({**told_of, "meta": found.manifest.meta, "tensors": tensors})
         return
-    for note in restored.skipped:
-        console().print(note)
-    for part in commit_details(run, restored):
+    for part in commit_details(run, found):
         console().print(part)
 
 
@@ -93,17 +94,26 @@ def diff(
     from dataclasses import asdict
 
     from pipelines.display.differences import difference_table
-    from pipelines.display.waiting import waiting
+    from pipelines.display.waiting import told
     from pipelines.surroundings.session import connected
 
+    sides = parted(first), parted(second)
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
-        with waiting("comparing"):
-            changes = list(repository.differences(parted(first), parted(second)))
+        with told("comparing") as progress:
+            compared = repository.compare(*sides, progress=progress)
+    found = {"first": compared.first, "second": compared.second}
     if as_json:
-        print_json([asdict(it) for it in changes])
-    else:
-        console().print(difference_table(changes))
+        named = {
+            which: {"run": run, "id": it.commit.id, "step": it.commit.step, "skipped": it.skipped}
+            for (which, it), (run, _) in zip(found.items(), sides, strict=True)
+        }
+        print_json({**named, "changes": [asdict(it) for it in compared.changes]})
+        return
+    for it in found.values():
+        for passed_over in it.skipped:
+            console().print(passed_over)
+    console().print(difference_table(compared))
 
 
 def _each_run(repository: "Repository") -> tuple[dict[str, tuple["Commit", ...]], list[str]]:

@@ -106,8 +106,10 @@ def test_nothing_is_left_of_a_restore_that_meets_damage_or_no_room(repository, t
         data = bytearray(repository.shelf.files.get(name, 2**26).data)
         data[len(data) // 2] ^= 1
         repository.shelf.files.put(name, bytes(data))
-    with pytest.raises(Damaged):
+    with pytest.raises(CommitMissing, match="no complete commit"):
         extract(repository.shelf, "run", "newest", tmp_path / "out")
+    with pytest.raises(Damaged):
+        extract(repository.shelf, "run", repository.commits("run")[-1].id, tmp_path / "out")
 
     def full(descriptor: int, begin: int, size: int) -> None:
         raise OSError(28, os.strerror(28))
