@@ -3,7 +3,7 @@
 Bytes are not read here: a restore checks them by hash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,10 +34,17 @@ class Verdict:
 class Inspector:
     """Looks at commits of one run; each object is asked for once, since all but heads are immutable."""
 
-    def __init__(self, shelf: Shelf, run: str) -> None:
+    def __init__(self, shelf: Shelf, run: str, sizes: Mapping[str, int] | None = None) -> None:
+        """`sizes`: of packs that need not be asked for."""
         self.shelf, self.run = shelf, run
         self._manifests: dict[str, Manifest | str] = {}
-        self._sizes: dict[str, int | None] = {}
+        self._sizes: dict[str, int | None] = dict(sizes or {})
+
+    @property
+    def sizes(self) -> Mapping[str, int | None]:
+        """Of the packs of all commits that were looked at here; None: missing."""
+        needed = {p for it in self._manifests.values() if not isinstance(it, str) for p in it.packs}
+        return {pack: size for pack, size in self._sizes.items() if pack in needed}
 
     def newest(self, head: Head) -> list[Verdict]:
         """Verdicts on the newest commits, newest first; a complete one is among them if there is any."""

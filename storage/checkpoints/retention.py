@@ -7,6 +7,10 @@ What is kept whatever the policy says, and why:
 
 Damaged commits count for nothing: they are not among the last N, are nobody's best, and go unless they are
 pinned or tagged. Where every commit is damaged, none goes: somebody may still repair them.
+
+Who applies a policy looks first whether what it counts on is complete, and marks what is not: its manifest
+can be read and its packs are there with their sizes. A flipped bit leaves those as they were: only restores
+and `verify --read-data` read bytes, and a resume marks what it finds damaged.
 """
 
 import math
@@ -65,6 +69,23 @@ class Retention:
             stretches = {commit.step // self.every: commit.id for commit in healthy}  # the lowest step wins
             ids.update(stretches.values())
         return tuple(commit for commit in commits if commit.id in ids)
+
+    def counted(self, commits: Sequence[Commit], *, always: Collection[str] = ()) -> tuple[Commit, ...]:
+        """Those that stay and for which others go: were one of them damaged, other ones would stay."""
+        dropped = {commit.id for commit in self.dropped(commits, always=always)}
+        newest = newest_first(tuple(commits))
+        healthy = [commit for commit in newest if not commit.damaged]
+        if not dropped or not healthy:
+            return ()
+        ids = {*_tagged(newest), *_tagged(healthy)}
+        ids.update(commit.id for commit in [*healthy[: self.last], *self._best(healthy)])
+        if self.first:
+            ids.add(healthy[-1].id)
+        if self.every is not None:
+            lost = {commit.step // self.every for commit in commits if commit.id in dropped}
+            firsts = {commit.step // self.every: commit.id for commit in healthy}
+            ids.update(commit for stretch, commit in firsts.items() if stretch in lost)
+        return tuple(commit for commit in healthy if commit.id in ids)
 
     def dropped(self, commits: Sequence[Commit], *, always: Collection[str] = ()) -> tuple[Commit, ...]:
         """Those that go, in their order."""

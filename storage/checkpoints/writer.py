@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from storage.checkpoints.borrowing import borrow
 from storage.checkpoints.chunks import ChunkId
 from storage.checkpoints.claim import UNDECIDED, Claim
+from storage.checkpoints.counted import Counted
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.draft import Draft, Outline
 from storage.checkpoints.errors import HeadLost, RunExists
@@ -57,6 +58,7 @@ class RunWriter:
         self.skipped: tuple[str, ...] = ()
         """Of a fork of "newest": plain words about each newer commit that was passed over as damaged."""
         self._claim, self._memory = claim, memory
+        self._counted = Counted(claim)
         self._previous: Previous | None = None
         self._lock = threading.Lock()
 
@@ -195,8 +197,9 @@ class RunWriter:
             step: from 0 to 2^62; the highest one of the run is its newest commit.
             metrics: shown in lists; NaN and infinities may be among them.
             tags: names for this commit beside its id, each of at most 1,024 characters.
-            retain: drop what this policy does not keep, in the same change of the head. Commits on pages of a
-                long head stay until `Repository.retain`.
+            retain: drop what this policy does not keep, in the same change of the head. What it counts on
+                is looked at once before (its manifest, its packs and their sizes), and marked if it is not
+                complete. Commits on pages of a long head stay until `Repository.retain`.
             hints: which tensors are weights and moments of an Adam: they are predicted better then.
 
         Raises:
@@ -210,6 +213,8 @@ class RunWriter:
             draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)
             numbers = {name: float(value) for name, value in (metrics or {}).items()}
             notes = numbers, checked_tags(tags)
+            if retain is not None:
+                self._counted.mark_broken(self._memory, retain, draft.id, step, *notes)
             predictor = self._predictor(draft, tuple(hints))
             state = State.of(
                 self._claim,

@@ -1,6 +1,7 @@
 """Which commits a policy keeps (a pure function), and how it is applied to a run."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -159,7 +160,7 @@ def test_a_save_retains_in_the_same_put():
     writer = run_of(store, 4)
     store.requests.clear()
     writer.save(state(w=9), {}, step=9, retain=Retention(last=2))
-    assert [it.verb for it in store.requests] == ["put", "put", "put_if_match"]
+    assert [it.verb for it in store.requests if it.is_write()] == ["put", "put", "put_if_match"]
     assert steps(writer.head.commits) == [0, 3, 9]
     late = writer.save(state(w=1), {}, step=1, retain=Retention(last=1))
     assert late in writer.head.commits  # what was saved just now stays, however old its step is
@@ -175,6 +176,56 @@ def test_a_commit_that_is_not_complete_does_not_count_and_is_marked():
     assert steps(done.kept) == [3, 5]
     assert len(done.damaged) == 1
     assert f"run/{broken.id}" in done.damaged[0]
+
+
+def test_a_save_counts_only_on_what_is_complete_and_marks_the_rest():
+    store = FakeStore()
+    writer = run_of(store, 6)
+    broken = writer.head.commits[5]
+    for pack in writer.repository.shelf.read_manifest("run", broken).packs:
+        del store.server.objects[f"{PREFIX}packs/{pack}"]
+    writer.save(state(w=6), {}, step=6, retain=Retention(last=2, first=False))
+    assert [(it.step, it.damaged) for it in writer.head.commits] == [(4, False), (6, False)]
+    assert not repository(store).verify("run", deep=True).found
+
+
+def test_a_save_that_would_rest_on_a_lost_pack_is_stored_without_it():
+    store = FakeStore()
+    writer = run_of(store, 3)
+    for pack in writer.repository.shelf.read_manifest("run", writer.head.commits[2]).packs:
+        del store.server.objects[f"{PREFIX}packs/{pack}"]
+    writer.save(state(w=2), {"again": 1}, step=4, retain=Retention(last=1))
+    opened = repository(store)
+    assert opened.restore("run").commit.step == 4
+    assert not opened.verify("run", deep=True).found
+
+
+def test_what_a_save_counts_on_is_asked_for_once():
+    store = FakeStore()
+    writer = run_of(store, 6)
+    policy = Retention(last=3)
+    writer.save(state(w=6), {}, step=6, retain=policy)
+    for step in (7, 8, 9):
+        store.requests.clear()
+        writer.save(state(w=step), {}, step=step, retain=policy)
+        assert len([it for it in store.requests if not it.is_write()]) <= 2  # a manifest, the size of a pack
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=2, max_size=12, unique=True),
+    st.integers(1, 4),
+    st.none() | st.integers(1, 10),
+    st.booleans(),
+)
+def test_where_all_that_counts_is_complete_so_is_all_that_commits_go_for(at, last, every, first):
+    policy = Retention(last=last, every=every, first=first)
+    commits = tuple(commit(step) for step in at)
+    dropped = set(steps(policy.dropped(commits)))
+    counted = steps(policy.counted(commits))
+    for it in policy.kept(commits):
+        others = [replace(other, damaged=True) if other == it else other for other in commits]
+        if dropped - set(steps(policy.dropped(others))):  # something stays in its place
+            assert it.step in counted
 
 
 def test_pins_hold_until_the_last_holder_lets_go():
