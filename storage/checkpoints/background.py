@@ -79,7 +79,8 @@ class BackgroundWriter(Generic[S]):
             spool: where saves wait for the end of an outage; None: an outage fails them.
             new_slot: makes the memory that a state is copied into; None: for plain `Tensor`s.
             on_durable: called with each commit, in order, by the thread that saves.
-            on_note: takes plain words about outages and the spool, from either thread.
+            on_note: takes plain words about outages and the spool, from either thread. What it raises is
+                raised by the next call here, and saving goes on.
         """
         if in_flight < 1:
             raise ValueError(f"in_flight must be >= 1 save, got {in_flight}")
@@ -140,6 +141,7 @@ class BackgroundWriter(Generic[S]):
 
         Raises:
             Whatever an earlier save has failed of.
+            SavingEnded: this writer is closed, or one of its threads has ended by a fault.
             InvalidName, ValueError: tags, or meta that JSON cannot hold.
         """
         self.check()
@@ -172,7 +174,9 @@ class BackgroundWriter(Generic[S]):
 
         Raises:
             Whatever this save has failed of; what earlier ones have is left to `close`.
+            SavingEnded: this writer is closed, or one of its threads has ended by a fault.
         """
+        self._backlog.refuse_if_closed()
         until = time.monotonic() + deadline_s
         save = _pending(meta, step, metrics, tags, None)
         save.urgent = True
@@ -246,11 +250,17 @@ class BackgroundWriter(Generic[S]):
         raise NotDurable(message)
 
     def _guard(self, work: Callable[[], None]) -> None:
-        give_way(self._niceness)
         try:
+            give_way(self._niceness)
             work()
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            self._backlog.broke(error)
+            self._backlog.broke(error, committer=work == self._commit_all)
+
+    def _tell(self, text: str) -> None:
+        try:
+            self._on_note(text)
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+            self._backlog.complains(error)
 
     def _commit_all(self) -> None:
         if self._state_bytes:
@@ -265,10 +275,10 @@ class BackgroundWriter(Generic[S]):
                 if self._spool is None or not is_outage(error):
                     self._backlog.has_failed(save, error)
                 elif self._backlog.is_out(save):
-                    self._on_note(f"step {save.step} cannot reach the bucket and waits: {error}")
+                    self._tell(f"step {save.step} cannot reach the bucket and waits: {error}")
                 continue
             if self._backlog.has_landed(save, commit):
-                self._on_note(f"the bucket answers again: step {commit.step} is durable")
+                self._tell(f"the bucket answers again: step {commit.step} is durable")
             if save.entry is not None and self._spool is not None:
                 self._spool.remove(save.entry)
 
@@ -279,10 +289,10 @@ class BackgroundWriter(Generic[S]):
                 entry, dropped = save.keep(self.writer, self._spool)
             except (OSError, ValueError) as error:
                 self._backlog.cannot_spool(save)
-                self._on_note(f"step {save.step} stays in memory, as the spool cannot take it: {error}")
+                self._tell(f"step {save.step} stays in memory, as the spool cannot take it: {error}")
                 continue
             for lost in self._backlog.has_spooled(save, entry, dropped):
-                self._on_note(f"step {lost.step} was dropped from the spool: no room beside step {save.step}")
+                self._tell(f"step {lost.step} was dropped from the spool: no room beside step {save.step}")
             if save.future.done() and save.future.exception() is None:
                 self._spool.remove(entry)  # it has reached the bucket meanwhile
 

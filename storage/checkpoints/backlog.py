@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from storage.checkpoints.errors import SaveDropped, TakenOver
+from storage.checkpoints.errors import NotDurable, SaveDropped, SavingEnded, TakenOver
 from storage.checkpoints.head import Commit
 from storage.checkpoints.pending import PendingSave
 from storage.checkpoints.spool import Spooled
@@ -30,6 +30,7 @@ class Backlog:
         self._failures: list[BaseException] = []
         self._out, self._wait_s, self._retry_at = False, _FIRST_WAIT_S, 0.0
         self._ended = False
+        self._broken: BaseException | None = None
         self.newest: Commit | None = None
         """The commit that has landed last."""
         self.stored_bytes = 0
@@ -40,13 +41,18 @@ class Backlog:
     @property
     def failed(self) -> BaseException | None:
         """What `raise_failure` would raise."""
-        return self._failures[0] if self._failures else None
+        return self._failures[0] if self._failures else self._broken
 
     def raise_failure(self) -> None:
-        """Raise what a save has failed of, each once; `TakenOver` every time."""
+        """Raise what a save has failed of, each once; `TakenOver`, and a thread's end, every time."""
         with self._changed:
             if not self._failures:
-                return
+                if self._broken is None:
+                    return
+                raise SavingEnded(
+                    f"saving beside training has ended by a fault: {self._broken!r}; nothing is saved any"
+                    " more: end this training and resume it"
+                ) from self._broken
             if isinstance(self._failures[0], TakenOver):
                 raise self._failures[0]
             raise self._failures.pop(0)
@@ -54,12 +60,22 @@ class Backlog:
     def wait_for_room(self, most: int) -> None:
         """Return when fewer than `most` saves are held in memory. Raises what a save has failed of."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failures or self._held() < most)
+            self._changed.wait_for(lambda: self._failures or self._ended or self._held() < most)
         self.raise_failure()
+        self.refuse_if_closed()
+
+    def refuse_if_closed(self) -> None:
+        """Raises SavingEnded: nobody would commit what is added."""
+        if self._ended:
+            raise SavingEnded("this background writer is closed; make a new one to save again")
 
     def add(self, save: PendingSave) -> None:
-        """Put a save behind all others."""
+        """Put a save behind all others. Raises SavingEnded, or what a save has failed of."""
         with self._changed:
+            if self._ended:
+                self._release(save)
+                self.raise_failure()
+                self.refuse_if_closed()
             self._saves.append(save)
             self._changed.notify_all()
 
@@ -88,7 +104,7 @@ class Backlog:
     def wait_until_durable(self, timeout_s: float | None) -> list[PendingSave]:
         """Wait for all saves; what is left after `timeout_s`. Raises what a save has failed of."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failures or not self._saves, timeout_s)
+            self._changed.wait_for(lambda: self._failures or self._ended or not self._saves, timeout_s)
             left = list(self._saves)
         self.raise_failure()
         return left
@@ -100,6 +116,9 @@ class Backlog:
                 lambda: self._ended or all(self._is_safe(save) for save in self._saves), timeout_s
             )
             self._ended = True
+            for save in self._saves:
+                if save is not self._committing:
+                    self._give_up(save)
             self._changed.notify_all()
             return list(self._saves)
 
@@ -142,6 +161,8 @@ class Backlog:
             self._wait_s = min(_LONGEST_WAIT_S, 2 * self._wait_s)
             if save.dropped:
                 self._drop(save, save.dropped)
+            elif self._ended:
+                self._give_up(save)
             self._changed.notify_all()
             return begins
 
@@ -157,11 +178,24 @@ class Backlog:
                 self._failures.append(error)
             self._changed.notify_all()
 
-    def broke(self, error: BaseException) -> None:
-        """A thread has ended by a fault of its own: nothing more will come of what waits."""
+    def complains(self, error: BaseException) -> None:
+        """Something beside a save failed, such as telling of it: raised to the caller, and saving goes on."""
         with self._changed:
             self._failures.append(error)
-            self._ended = True
+            self._changed.notify_all()
+
+    def broke(self, error: BaseException, *, committer: bool) -> None:
+        """A thread (`committer`: that which commits) has ended by a fault: what waits is given up."""
+        with self._changed:
+            self._failures.append(error)
+            self._ended, self._broken = True, error
+            if committer:
+                self._committing = None
+            else:
+                self._spooling = None
+            for save in self._saves:
+                if save is not self._committing:
+                    self._give_up(save)
             self._changed.notify_all()
 
     # The thread that spools.
@@ -211,7 +245,16 @@ class Backlog:
 
     def _drop(self, save: PendingSave, why: str) -> None:
         self._leave(save)
-        save.future.set_exception(SaveDropped(f"step {save.step} {why}"))
+        if not save.future.done():
+            save.future.set_exception(SaveDropped(f"step {save.step} {why}"))
+
+    def _give_up(self, save: PendingSave) -> None:
+        """It stays among what has not reached the bucket; who waits for it learns so."""
+        if not save.future.done():
+            where = "; it is in the spool" if save.entry is not None else ""
+            save.future.set_exception(
+                NotDurable(f"step {save.step} has not reached the bucket, and saving has ended{where}")
+            )
 
     def _leave(self, save: PendingSave) -> None:
         self._saves.remove(save)

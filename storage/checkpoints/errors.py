@@ -83,6 +83,10 @@ class SaveDropped(CheckpointError):
     """A save made room for newer ones before it could reach the bucket."""
 
 
+class SavingEnded(CheckpointError):
+    """The background writer is closed, or has ended by a fault. Make a new one to save again."""
+
+
 class HelperFailed(CheckpointError):
     """Another rank could not store its share of a state. Its message says why."""
 

@@ -18,12 +18,14 @@ from storage.checkpoints import (
     Retention,
     RunWriter,
     SaveDropped,
+    SavingEnded,
     Spool,
     TakenOver,
     Tensor,
     backlog,
     packs,
 )
+from storage.objects import Unreachable
 
 from .collector import PREFIX
 from .fake_store import FakeStore, Fault, Request
@@ -324,3 +326,74 @@ def test_all_that_saves_gives_way_to_training():
     assert len(seen) >= 3
     assert set(seen) == {min(19, mine + 3)}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
+
+
+def test_a_closed_writer_refuses_saves_each_time():
+    saver = saver_of(begun(FakeStore()))
+    saver.close()
+    for step in range(1, 5):
+        with pytest.raises(SavingEnded, match="closed"):
+            saver.save(state(w=step), {}, step=step)
+    with pytest.raises(SavingEnded, match="closed"):
+        saver.save_now(state(w=9), {}, step=9, deadline_s=1)
+    saver.close()
+
+
+@pytest.mark.timeout(30)
+def test_after_a_thread_has_ended_every_save_says_so_and_no_future_waits_without_end(monkeypatch):
+    saver = saver_of(begun(FakeStore()))
+    monkeypatch.setattr(saver._backlog, "has_landed", lambda save, commit: 1 // 0)
+    future = saver.save(state(w=1), {}, step=1)
+    with pytest.raises(NotDurable, match="step 1"):
+        future.result(timeout=20)
+    with pytest.raises(ZeroDivisionError):
+        saver.wait(20)
+    for step in range(2, 6):
+        with pytest.raises(SavingEnded, match="ZeroDivisionError"):
+            saver.save(state(w=step), {}, step=step)
+    for end in (saver.wait, saver.close):
+        with pytest.raises(SavingEnded, match="ZeroDivisionError"):
+            end(20)
+
+
+@pytest.mark.timeout(30)
+def test_what_a_note_raises_is_raised_once_and_saving_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(backlog, "_FIRST_WAIT_S", 0.01)
+    store = FakeStore()
+    writer = begun(store)
+    save, tries = writer.save, iter([False])
+
+    def out_once(*args, **options):
+        if not next(tries, True):
+            raise Unreachable("out")
+        return save(*args, **options)
+
+    def fails(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    monkeypatch.setattr(writer, "save", out_once)
+    saver = saver_of(writer, spool=Spool(tmp_path, "run", 10**8), on_note=fails)
+    saver.save(state(w=1), {}, step=1).result(timeout=20)
+    raised = []
+    for step in range(2, 8):
+        try:
+            saver.save(state(w=step), {}, step=step).result(timeout=20)
+        except BrokenPipeError as error:
+            raised.append(str(error))
+    saver.close()
+    assert len(raised) == 2  # that the bucket is out, and that it answers again
+    assert repository(store).restore("run").commit.step == 7
+
+
+def test_what_close_leaves_behind_is_told_to_who_waits_for_it():
+    gate, _, writer = gated()
+    saver = saver_of(writer)
+    first = saver.save(state(w=1), {}, step=1)
+    second = saver.save(state(w=2), {}, step=2)
+    gate.reached.wait(20)
+    with pytest.raises(NotDurable, match="1, 2"):
+        saver.close(0.01)
+    with pytest.raises(NotDurable, match="step 2"):
+        second.result(timeout=20)
+    gate.opened.set()
+    assert first.result(timeout=20).step == 1
