@@ -30,6 +30,7 @@ from storage.checkpoints.errors import (
     UnsupportedRepository,
     WrongKey,
 )
+from storage.checkpoints.findings import Finding, Report
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.helper import Helper
 from storage.checkpoints.hints import AdamHint
@@ -47,7 +48,6 @@ from storage.checkpoints.shares import RunShare, Shares
 from storage.checkpoints.slots import HostSlot, Slot
 from storage.checkpoints.spool import Spool, spool_folder
 from storage.checkpoints.tensor import DTYPES, Tensor
-from storage.checkpoints.verify import Finding, Report
 from storage.checkpoints.writer import RunWriter
 
 __all__ = [

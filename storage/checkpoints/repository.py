@@ -18,6 +18,7 @@ from storage.checkpoints.errors import (
     WrongKey,
 )
 from storage.checkpoints.explain import explain
+from storage.checkpoints.findings import Report
 from storage.checkpoints.fork import Branch
 from storage.checkpoints.head import Commit, Head, Parent
 from storage.checkpoints.identity import CLEAR, Locked
@@ -46,7 +47,7 @@ from storage.checkpoints.statistics import Statistics, count
 from storage.checkpoints.store import Below, ObjectStore
 from storage.checkpoints.tensor import Tensor
 from storage.checkpoints.undo import undo_drop
-from storage.checkpoints.verify import Report, verify
+from storage.checkpoints.verify import verify
 from storage.checkpoints.writer import RunWriter
 from storage.objects import Exists, NotFound, OutcomeUnknown, TryAgain
 

@@ -10,11 +10,12 @@ head, however many they are.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
-from storage.checkpoints.errors import CheckpointError, Damaged, RunMissing
+from storage.checkpoints.errors import CheckpointError, Damaged, RunMissing, WrongKey
+from storage.checkpoints.findings import TOLD, Finding, Report
 from storage.checkpoints.head import Commit
+from storage.checkpoints.identity import Locked
 from storage.checkpoints.inventory import Inventory
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.names import (
@@ -25,6 +26,7 @@ from storage.checkpoints.names import (
     pack_key,
     parse_key,
 )
+from storage.checkpoints.outside import Outside, read_outside
 from storage.checkpoints.packs import in_order
 from storage.checkpoints.pages import each_page, read_whole
 from storage.checkpoints.progress import Progress, silent
@@ -33,53 +35,9 @@ from storage.checkpoints.shelf import COLLECTION_LIMIT, Shelf, parse_collection
 from storage.checkpoints.survivors import remains
 from storage.objects import NotFound
 
-TOLD = 1000
-
 _THREADS = 8
 _SMALL = 2**20
 """Bytes of a manifest up to which it is read ahead: larger ones are held one at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong."""
-
-    run: str
-    """"" for what concerns the whole repository."""
-    commit: str
-    """Its id; "" for what concerns the whole run."""
-    step: int | None
-    what: str
-    """Plain words."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Report:
-    """What was looked at, and what is wrong."""
-
-    runs: int = 0
-    commits: int = 0
-    marked: int = 0
-    """Commits that were marked as damaged before: no findings by themselves."""
-    chunks: int = 0
-    """Whose bytes were checked."""
-    bytes_read: int = 0
-    """Of packs."""
-    collections: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    """The first `TOLD`."""
-    found: int = 0
-    """All findings."""
-    unreferenced: int = 0
-    """Packs, manifests and pages that no head names: dropped, or of saves under way or killed."""
-    unreferenced_bytes: int = 0
-    strangers: list[str] = field(default_factory=list)
-    """Keys that no writer would choose: not harmful, but not ours."""
-
-    @property
-    def intact(self) -> bool:
-        """Whether every commit that is not marked as damaged can be restored, as far as was looked."""
-        return self.found == 0
 
 
 def verify(
@@ -95,14 +53,18 @@ def verify(
 
     Raises:
         RunMissing: there is no such run.
+        WrongKey: of an encrypted repository no byte can be checked without its key.
     """
+    if deep and isinstance(shelf.identity, Locked):
+        shelf.identity.digest()  # refuses, and says what to give
     return _Check(shelf, deep, progress).run(run)
 
 
 class _Check:
     def __init__(self, shelf: Shelf, deep: bool, progress: Progress) -> None:
         self.shelf, self.deep, self.progress = shelf, deep, progress
-        self.report = Report()
+        self.locked = isinstance(shelf.identity, Locked)
+        self.report = Report(locked=self.locked)
         self.inventory = Inventory(shelf.files)
         self.scrubber = Scrubber(shelf)
         self.asked: dict[str, int | None] = {}
@@ -144,7 +106,13 @@ class _Check:
 
     def tell_headless(self, run: str, why: str) -> None:
         """Which checkpoints a run has that no head names, and how they come back."""
-        left = remains(self.shelf, run, self.progress).survivors
+        try:
+            left = remains(self.shelf, run, self.progress).survivors
+        except WrongKey:
+            self.found(
+                f"{why}; `carousel checkpoints repair {run}` with the repository's key rebuilds it", run
+            )
+            return
         commits = [(it.commit, it.trouble) for it in left if it.commit is not None]
         self.found(
             f"{why}: none of its {len({commit.id for commit, _ in commits})} checkpoints can be used until"
@@ -185,22 +153,30 @@ class _Check:
                     if troubles := self.check_commit(run, commit, manifest or self.read(run, commit)):
                         troubled.append((commit, troubles))
             self.tell(run, troubled, self.named(run) if troubled else set())
+        except WrongKey:
+            raise
         except CheckpointError as error:
             self.found(str(error), run)
             self.tell(run, troubled, {commit.manifest for commit, _ in troubled})
 
-    def read_ahead(self, run: str, commit: Commit) -> Manifest | str | None:
+    def read_ahead(self, run: str, commit: Commit) -> Manifest | Outside | str | None:
         """As `read`; None: it is too large to be held beside others."""
         return self.read(run, commit) if commit.manifest_bytes <= _SMALL else None
 
-    def read(self, run: str, commit: Commit) -> Manifest | str:
-        """A commit's manifest, or why it cannot be read."""
+    def read(self, run: str, commit: Commit) -> Manifest | Outside | str:
+        """A commit's manifest, without the key only its packs, or why it cannot be read."""
         try:
-            return self.shelf.read_manifest(run, commit)
+            return (
+                read_outside(self.shelf, run, commit)
+                if self.locked
+                else self.shelf.read_manifest(run, commit)
+            )
+        except WrongKey:  # no damage
+            raise
         except CheckpointError as error:
             return str(error)
 
-    def check_commit(self, run: str, commit: Commit, manifest: Manifest | str) -> list[str]:
+    def check_commit(self, run: str, commit: Commit, manifest: Manifest | Outside | str) -> list[str]:
         """What is wrong with it, unless that is known."""
         self.report.commits += 1
         self.mark(Kind.MANIFEST, run, commit.manifest)
@@ -221,7 +197,7 @@ class _Check:
                 for trouble in troubles:
                     self.found(trouble, run, commit)
 
-    def troubles(self, manifest: Manifest) -> list[str]:
+    def troubles(self, manifest: Manifest | Outside) -> list[str]:
         """What is wrong with a commit that has this manifest."""
         troubles = []
         for pack, size in manifest.packs.items():
@@ -233,7 +209,9 @@ class _Check:
                     if there is None
                     else f"pack {pack} has {there} bytes, not {size}"
                 )
-        return troubles + (self.scrub(manifest) if self.deep and not troubles else [])
+        if self.deep and not troubles and isinstance(manifest, Manifest):
+            troubles += self.scrub(manifest)
+        return troubles
 
     def size(self, pack: str, expected: int) -> int | None:
         """Bytes of a pack; one that seems to be wrong may only be younger than the inventory."""

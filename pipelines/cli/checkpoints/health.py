@@ -124,6 +124,11 @@ def verify(
         read = f", {size_text(report.bytes_read)} in {report.chunks:,} chunks read" if read_data else ""
         verdict = "intact" if report.intact else f"{report.found:,} findings"
         out.print(f"{report.commits:,} commits of {report.runs:,} runs{read}: {verdict}")
+        if report.locked:
+            out.print(
+                "only heads, packs and their sizes were looked at, as the repository is encrypted: with"
+                " CAROUSEL_REPOSITORY_KEY set, its manifests are checked too, and with --read-data every byte"
+            )
         if report.marked:
             out.print(f"{report.marked:,} commits were found damaged before; a resume passes over them")
         if not report.intact:
