@@ -22,12 +22,20 @@ if TYPE_CHECKING:
     from pipelines.report.publish import Published
     from storage.checkpoints import Commit
     from storage.checkpoints.complete import Complete
+    from storage.checkpoints.head import Parent
 
 DELAY = "delay"
 """The demo's own target."""
 
 SHOWN_SERIES = 24
 """Series of a table on the terminal; the report has more."""
+
+SAID = 1024
+"""Characters of a note or a pin that `show` tells: all that they may have."""
+
+TRAINING_LOSSES = ("training_loss", "train_loss", "loss")
+VALIDATION_LOSSES = ("validation_loss", "val_loss", "eval_loss")
+"""What trainers call the losses that `list` shows: this one, Lightning, Transformers."""
 
 SHORT_ID = 12
 """Digits of a commit's id that are shown; any unique beginning names it."""
@@ -47,25 +55,41 @@ def run_table(runs: Mapping[str, Sequence[Commit]]) -> Table:
 
 def commit_table(run: str, commits: Sequence[Commit]) -> Table:
     """The commits of one run."""
-    table = Table("commit", "step", "training loss", "validation loss", "raw", "new", "tags", box=None)
+    headers = ("commit", "step", "training loss", "validation loss", "raw", "new", "tags", "note")
+    table = Table(*headers, box=None)
     for commit in commits:
+        marks = (f"pinned for {', '.join(map(shown, commit.pins))}",) if commit.pins else ()
         table.add_row(
             f"{run}/{commit.id[:SHORT_ID]}",
             str(commit.step),
-            figure(commit.metrics.get("training_loss"), 4),
-            figure(commit.metrics.get("validation_loss"), 4),
+            figure(_first(commit.metrics, TRAINING_LOSSES), 4),
+            figure(_first(commit.metrics, VALIDATION_LOSSES), 4),
             megabytes(commit.raw_bytes),
             megabytes(commit.new_bytes),
-            ", ".join((*commit.tags, *(("damaged",) if commit.damaged else ()))),
+            ", ".join((*commit.tags, *marks, *(("damaged",) if commit.damaged else ()))),
+            shown(commit.note) if commit.note else "",
         )
     return table
 
 
-def commit_details(run: str, found: Complete) -> Iterable[str | Table]:
+def _first(metrics: Mapping[str, float], names: Sequence[str]) -> float | None:
+    """The first of these metrics that a commit has."""
+    return next((metrics[name] for name in names if name in metrics), None)
+
+
+def commit_details(run: str, found: Complete, parent: Parent | None) -> Iterable[str | Table]:
     """One commit: what was passed over for it, where it comes from, and its tensors."""
     commit, meta = found.commit, found.manifest.meta
     yield from found.skipped
     yield f"{run}/{commit.id}, step {commit.step}, {commit.created}, written by {commit.attempt}"
+    if parent is not None:
+        yield f"its run was forked from {parent.run}/{parent.commit}"
+    if commit.note:
+        yield f"note: {shown(commit.note, SAID)}"
+    if commit.tags:
+        yield f"tags: {', '.join(commit.tags)}"
+    if commit.pins:
+        yield f"pinned for: {', '.join(shown(it, SAID) for it in commit.pins)}"
     if "snapshot" in meta:
         yield f"trained on snapshot {meta['snapshot']['id']} of {meta['snapshot']['table']}"
         yield f"plan {meta['plan_id']}; environment {meta['environment']}"

@@ -66,16 +66,17 @@ def show(
     with connected(storage_config(config, assign), settings(context).root) as connection:
         repository = connection.existing_repository()
         with asked_for(run, repository):
-            found = repository.find(run, identity)
+            found, parent = repository.find(run, identity), repository.head(run).parent
     if as_json:
         tensors = [
             {"name": name, "type": it.dtype, "shape": it.shape, "bytes": it.nbytes}
             for name, it in sorted(found.manifest.tensors.items())
         ]
         told_of = {"run": run, **_described(found.commit), "skipped": found.skipped}
+        told_of["run_parent"] = None if parent is None else {"run": parent.run, "commit": parent.commit}
         print_json({**told_of, "meta": found.manifest.meta, "tensors": tensors})
         return
-    for part in commit_details(run, found):
+    for part in commit_details(run, found, parent):
         console().print(part)
 
 
@@ -135,5 +136,5 @@ def _each_run(repository: "Repository") -> tuple[dict[str, tuple["Commit", ...]]
 
 def _described(commit: "Commit") -> dict[str, object]:
     """What the run's head says of a commit."""
-    names = ("id", "step", "created", "attempt", "metrics", "tags", "damaged", "raw_bytes", "new_bytes")
-    return {name: getattr(commit, name) for name in names}
+    said = ("id", "step", "created", "attempt", "metrics", "tags", "pins", "note", "damaged")
+    return {name: getattr(commit, name) for name in (*said, "raw_bytes", "new_bytes")}
