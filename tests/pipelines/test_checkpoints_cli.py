@@ -43,6 +43,25 @@ def test_a_tag_names_a_commit_until_it_is_taken_away(checkpoints):
     assert checkpoints("show", "r/good").code == 2
 
 
+def test_what_people_say_of_a_commit_and_where_its_run_comes_from_can_be_read(checkpoints, repository):
+    RunWriter.create(repository, "lightning", "a1").save(state(0), {}, step=7, metrics={"val_loss": 0.125})
+    assert "0.1250" in checkpoints("list", "lightning").out
+    checkpoints("note", "r/newest", "old sensors")
+    checkpoints("pin", "r/newest", "--for", "the paper")
+    newest = repository.commits("r")[-1]
+    repository.fork("r", newest.id, "branch", "b1")
+    words = checkpoints("show", "r/newest").out
+    assert ("note: old sensors\n" in words, "pinned for: the paper\n" in words) == (True, True)
+    assert "old sensors" in checkpoints("list", "r").out
+    told = json.loads(checkpoints("list", "r", "--json").out)["r"][-1]
+    assert (told["note"], told["pins"]) == ("old sensors", ["the paper"])
+    assert f"its run was forked from r/{newest.id}" in " ".join(
+        checkpoints("show", "branch/newest").out.split()
+    )
+    parent = json.loads(checkpoints("show", "branch/newest", "--json").out)["run_parent"]
+    assert parent == {"run": "r", "commit": newest.id}
+
+
 def test_prune_drops_what_no_rule_keeps_and_says_so_before(checkpoints, repository):
     rules = ["r", "--keep-last", "1", "--keep-best", "1", "--metric", "validation_loss"]
     checkpoints("pin", "r/" + repository.commits("r")[1].id, "--for", "the model in production")
@@ -197,6 +216,7 @@ def test_stats_add_up(checkpoints, repository):
         (("prune", "r", "--keep-best", "1"), "--metric"),
         (("prune", "r", "--metric", "validation_loss"), "--keep-best"),
         (("prune", "nobody", "--dry-run"), "no run"),
+        (("prune", "r", "--keep-best", "1", "--metric", "val_loss"), "they have validation_loss"),
         (("unpin", "r/newest", "--for", "nobody"), "not pinned"),
         (("verify", "nobody"), "no run"),
     ],
@@ -222,6 +242,15 @@ def test_an_encrypted_repository_needs_its_key_and_takes_a_new_one(carousel, roo
     refused = call("show", "r/newest")
     assert (refused.code, "CAROUSEL_REPOSITORY_KEY" in refused.err) == (2, True)
     assert call("rekey").code == 2
+    unopened = call("verify")
+    assert (unopened.code, "1 commits of 1 runs: intact\nonly heads, packs" in unopened.out) == (0, True)
+    whole = call("verify", "--read-data")
+    assert (whole.code, "CAROUSEL_REPOSITORY_KEY" in whole.err) == (2, True)
+    (pack, size) = next(it for it in made.shelf.files.list("packs/"))
+    data = made.shelf.files.get(pack, size).data
+    made.shelf.files.delete(pack)
+    assert (call("verify").code, "is missing" in call("verify").out) == (1, True)
+    made.shelf.files.put(pack, data)
     monkeypatch.setenv("CAROUSEL_REPOSITORY_KEY", old)
     assert call("show", "r/newest").code == 0
     monkeypatch.setenv("CAROUSEL_REPOSITORY_NEW_KEY", new)

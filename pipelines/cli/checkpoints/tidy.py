@@ -52,6 +52,7 @@ def prune(
     with connected(storage_config(config, assign), root) as connection, remembered(root) as lists:
         repository = connection.existing_repository()
         with waiting("looking at the commits"):
+            _check_metric(repository, run, metric)
             result = repository.retain(run, policy, dry_run=True)
             freed = _freed_by(repository, run, result.dropped, lists) if dry_run or not yes else None
         if result.dropped and not as_json:
@@ -183,6 +184,18 @@ def _policy(last: int, every: int | None, best: int, metric: str | None, highest
     if metric is not None and not best:
         raise UserError("--metric goes with --keep-best N")
     return Retention(last=last, every=every, best=best, metric=metric, higher_is_better=highest)
+
+
+def _check_metric(repository: "Repository", run: str, metric: str | None) -> None:
+    """Raises UserError: no commit has the metric, so that the best ones would go."""
+    from storage.errors import UserError
+
+    if metric is None:
+        return
+    known = {name for it in repository.commits(run) if not it.damaged for name in it.metrics}
+    if metric not in known:
+        names = ", ".join(sorted(known)) or "none at all"
+        raise UserError(f"no commit of run {run} has a metric {metric!r}; they have {names}")
 
 
 def _asked(question: str, yes: bool) -> None:
