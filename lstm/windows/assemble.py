@@ -44,6 +44,7 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
         whole = int(np.searchsorted(ends, away, side="right"))
         if not whole:
             yield _in_rounds(parts.popleft(), pools, shelf)
+            pools.catch_up()
         for a, b in pairwise([0, *ends[:whole].tolist()]):
             values, times = shelf.gather(found.rows[a:b])
             yield _batch(parts.popleft(), values, times, found.series[a:b], found.starts[a:b])

@@ -5,7 +5,7 @@ of few pieces it is worked out once, for all blocks together.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from lstm.windows.segments import Copies
 
 FEW_PIECES = 1 << 16
 """Pieces of a plan about whose blocks everything is remembered: some 500 bytes for each, 32 MB at most."""
+
+_LATEST = 1024
+"""Blocks that are remembered of other plans: those that are being loaded are asked for several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +109,10 @@ class Blocks:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        few = len(plan.pieces) <= FEW_PIECES
-        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if few else None
-        self._known: dict[int, Block] = {}
-
-    @property
-    def remembered(self) -> bool:
-        """Whether the plan has few enough pieces."""
-        return self._all is not None
+        self.remembered = len(plan.pieces) <= FEW_PIECES
+        """Whether the plan has few enough pieces that everything about its blocks is kept."""
+        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if self.remembered else None
+        self._block = lru_cache(maxsize=None if self.remembered else _LATEST)(self._made)
 
     def uses(self) -> NDArray[np.int64]:
         """[G] how many blocks are copied from each row group, if they are remembered."""
@@ -121,9 +120,9 @@ class Blocks:
         return self._all.uses(len(self._plan.pieces.group_rows))
 
     def __getitem__(self, superblock: int) -> Block:
+        return self._block(superblock)
+
+    def _made(self, superblock: int) -> Block:
         if self._all is None:
             return _Stored(self._plan, np.array([superblock])).block(0)
-        block = self._known.get(superblock)
-        if block is None:
-            block = self._known[superblock] = self._all.block(superblock)
-        return block
+        return self._all.block(superblock)

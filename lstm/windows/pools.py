@@ -91,6 +91,10 @@ class Pools:
         self._epochs = epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
+        self._later: list[int] = []
+        """Superblocks of current pools that are still to be loaded, as windows need them."""
+        self._moved: list[int] = []
+        """Lanes whose next pool is still to be loaded."""
         lanes = plan.order.lanes
         self._width = pool_windows(most_windows(plan, split), pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
@@ -112,7 +116,11 @@ class Pools:
         )
 
     def move(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> None:
-        """Let each lane that holds none of its windows stand in the first one's pool; load what follows."""
+        """Let each lane that holds none of its windows stand in the first one's pool.
+
+        Blocks of these windows are loaded at once, what else the pools need when `catch_up` is called: a
+        first batch waits for no more than it has windows of.
+        """
         held = np.zeros(len(self._size), bool)
         held[lanes[self._here(order, lanes, indices)]] = True
         away = np.flatnonzero(~held[lanes])
@@ -126,15 +134,29 @@ class Pools:
             self._first[lane], self._size[lane] = pool.first, pool.end - pool.first
             self._origin[lane] = pool.place.start - pool.first
         if fresh:
-            self._shelf.load(self._by_first_use(fresh), order.epoch)
-        for lane in moving:
+            asked = dict(zip(*np.unique(lanes, return_counts=True), strict=True))
+            uses = self._first_uses(fresh)
+            now = [superblock for lane, superblock, use in uses if use < asked[lane]]
+            self._shelf.load(np.array(now, np.int64), order.epoch)
+            self._later.extend(superblock for lane, superblock, use in uses if use >= asked[lane])
+        self._moved.extend(moving)
+
+    def catch_up(self) -> None:
+        """Load what is not urgent: the rest of the pools that lanes have moved to, and those after them."""
+        if self._later and self._order is not None:
+            self._shelf.load(np.array(self._later, np.int64), self._order.epoch)
+        for lane in self._moved:
             if lane not in self._next and (following := self._following(lane)):
                 pool = self._next[lane] = self._request(*following)
                 self._shelf.load(pool.superblocks, pool.order.epoch)
+        self._later.clear()
+        self._moved.clear()
 
     def clear(self) -> None:
         """Give all blocks back."""
         self._order = None
+        self._later.clear()
+        self._moved.clear()
         for pools in (self._current, self._next):
             for pool in pools.values():
                 self._leave(pool)
@@ -150,22 +172,22 @@ class Pools:
         here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
         return here
 
-    def _by_first_use(self, lanes: Mapping[int, int]) -> NDArray[np.int64]:
+    def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int]]:
         """The superblocks of lanes' pools, as windows need them from an index in each lane on.
 
-        A first batch then waits for no more blocks than it has windows of.
+        Each with its lane, and how many windows of the lane come before the first one that needs it; at most
+        `_LOOKED_AT`.
         """
-        needed: list[tuple[int, int]] = []
+        found: list[tuple[int, int, int]] = []
         for lane, index in lanes.items():
             pool = self._current[lane]
             begin = pool.place.start + index - pool.first
             rows = self._rows[begin : min(begin + _LOOKED_AT, pool.place.stop)]
             slots, first = np.unique(self._shelf.slots(rows), return_index=True)
             first_use = dict(zip(slots.tolist(), first.tolist(), strict=True))
-            own = self._shelf.slots(pool.base).tolist()
-            uses = [first_use.get(slot, _LOOKED_AT) for slot in own]
-            needed.extend(zip(uses, pool.superblocks.tolist(), strict=True))
-        return np.array([superblock for _, superblock in sorted(needed, key=itemgetter(0))], np.int64)
+            own = zip(pool.superblocks.tolist(), self._shelf.slots(pool.base).tolist(), strict=True)
+            found.extend((lane, superblock, first_use.get(slot, _LOOKED_AT)) for superblock, slot in own)
+        return sorted(found, key=itemgetter(2))
 
     def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:
         """Have a lane stand in the pool of its window `index`; whether its blocks are to be loaded yet."""
