@@ -5,9 +5,10 @@ Offers only: the encoder takes the one that stores least, and the manifest says 
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from typing import Self
 
 from storage.checkpoints.chunks import ChunkId
@@ -139,15 +140,19 @@ class Predictor:
                 if steps == 1 and before is not None and first is not None:
                     for beta1, beta2 in dict.fromkeys((it.beta1, it.beta2) for it in self._settings(hint)):
                         betas = (beta1, 1 - beta1, beta2, 1 - beta2)
-                        yield self._offer("second-moment", (base, before, first), betas)
+                        if all(map(math.isfinite, betas)):
+                            yield self._offer("second-moment", (base, before, first), betas)
                 elif steps > 1 and before is not None:
-                    yield self._offer("second-moment-decayed", (base, before), (hint.beta2**steps,))
+                    decay = _computed(lambda: (hint.beta2**steps,))
+                    if decay is not None:
+                        yield self._offer("second-moment-decayed", (base, before), decay)
             case _Role.WEIGHT if steps is not None and base is not None:
                 moments = [self._beside(chunk, name) for name in (hint.first_moment, hint.second_moment)]
                 if None not in moments:
                     bases = (base, *(it for it in moments if it is not None))
                     settings = self._settings(hint) if steps == 1 else [hint]
-                    for scalars in dict.fromkeys(_adam_scalars(it, steps) for it in settings):
+                    tried = [_computed(partial(_adam_scalars, it, steps)) for it in settings]
+                    for scalars in dict.fromkeys(it for it in tried if it is not None):
                         yield self._offer("adam", bases, scalars)
 
     def _offer(self, codec: str, bases: tuple[ChunkId, ...], scalars: tuple[float, ...] = ()) -> Offer:
@@ -218,6 +223,15 @@ def _places(draft: Draft) -> Iterator[tuple[ChunkId, tuple[str, int]]]:
                 if chunk not in seen:
                     seen.add(chunk)
                     yield chunk, (name, number)
+
+
+def _computed(scalars: Callable[[], tuple[float, ...]]) -> tuple[float, ...] | None:
+    """What a hint comes to; None: it is no Adam's, and offers nothing. A wrong hint costs bytes only."""
+    try:
+        numbers = scalars()
+    except (ArithmeticError, ValueError):
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _adam_scalars(hint: AdamHint, steps: int) -> tuple[float, float, float, float]:

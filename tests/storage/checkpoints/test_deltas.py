@@ -288,3 +288,35 @@ def test_chunks_go_to_the_memory_of_who_asks_and_are_read_once(repo):
     assert {it.chunk for it in found} == wanted.keys()
     assert all(np.shares_memory(np.frombuffer(it.raw, np.uint8), targets[it.chunk]) for it in found)
     assert decoder.read_bytes >= sum(at.size for at in manifest.locations.values())
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step": 0},
+        {"step": -3},
+        {"learning_rate": 1e300, "weight_decay": 1e300},
+        {"beta2": 1e200},
+        {"beta1": 1.0},
+        {"beta2": 2.0, "step": 5},
+        {"learning_rate": float("nan")},
+        {"beta1": float("inf")},
+    ],
+    ids=str,
+)
+def test_a_wrong_hint_costs_bytes_only(repo, wrong, stride):
+    writer = RunWriter.create(repo, "run", "a1")
+    for number, (tensors, hints) in enumerate(islice(states(3 * stride), 0, None, stride)):
+        told = hints if number == 0 else [replace(hint, **wrong) for hint in hints]
+        commit = writer.save(tensors, {}, step=number * stride, hints=told)
+        assert repo.restore("run", commit.id).tensors == tensors
+
+
+def test_a_wrong_hint_after_a_resume_costs_bytes_only(repo):
+    (before, _), (after, hints) = list(states(2))
+    RunWriter.create(repo, "run", "a1").save(before, {}, step=0)
+    writer = RunWriter.take_over(repo, "run", "a2")
+    writer.resume()
+    writer.save(after, {}, step=1, hints=[replace(hint, step=0) for hint in hints])
+    assert repo.restore("run").tensors == after
