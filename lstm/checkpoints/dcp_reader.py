@@ -126,8 +126,8 @@ class CarouselReader(StorageReader):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Whether it can be a commit's id or tag. In which repository, only a reader that is given says."""
-        return is_tag(checkpoint_id)
+        """Whether it can be a commit's id, a tag, or "newest". In which repository, only a reader says."""
+        return checkpoint_id == NEWEST or is_tag(checkpoint_id)
 
     def _find(self, commit: str) -> Restored:
         self._found = self.repository.restore(self.run, commit, names=())

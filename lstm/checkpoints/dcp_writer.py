@@ -27,6 +27,7 @@ from lstm.checkpoints.values import NotStorable, to_json
 from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.errors import CheckpointError, HeadLost, RunMissing
 from storage.checkpoints.head import Commit, newest_first
+from storage.checkpoints.names import checked_tags
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.sharded import ShardedSaver, joined
 from storage.checkpoints.writer import RunWriter
@@ -93,9 +94,9 @@ class CarouselWriter(StorageWriter):
         self._kept = kept_here(self._name)
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
-        """Begin a save."""
+        """Begin a save. Raises InvalidName: no commit can be tagged so."""
         if checkpoint_id is not None:
-            self.tag = os.fspath(checkpoint_id)
+            (self.tag,) = checked_tags((os.fspath(checkpoint_id),))
         self._save_id, self._alone = uuid.uuid4().hex, False
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:

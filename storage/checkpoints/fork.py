@@ -10,7 +10,10 @@ from storage.objects import LostRace
 
 
 class Branch:
-    """A `Content` that another run's commit holds; its bytes are not in this process's memory."""
+    """A `Content` that another run's commit holds; its bytes are not in this process's memory.
+
+    Tags, pins and notes stay behind: who set them meant the other run's commit.
+    """
 
     def __init__(self, shelf: Shelf, parent: str, commit: Commit, run: str, attempt: str) -> None:
         self.id = commit.id
@@ -34,6 +37,8 @@ class Branch:
             new_bytes=size,
             created=manifest.created,
             tags=(),
+            pins=(),
+            note="",
         )
 
     def store_again(self, commit: Commit, condemned: set[str], newest: int) -> None:

@@ -14,8 +14,6 @@ from storage.checkpoints.shelf import Shelf
 def tag(shelf: Shelf, run: str, wanted: str, name: str) -> Commit:
     """Let a tag name this commit and no other one of the run."""
     (checked,) = checked_tags([name])
-    if not checked or checked == NEWEST:
-        raise InvalidName(f"a tag cannot be called {name!r}")
 
     def decide(commits: tuple[Commit, ...], chosen: Commit) -> Changes:
         others = [it for it in commits if checked in it.tags and it.id != chosen.id]

@@ -23,6 +23,8 @@ _BELOW_RUN = {"manifests": "manifest", "pages": "page"}
 _COLLECTION = re.compile(r"[0-9]{8}", re.ASCII)
 _BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
 _TENSOR_LIMIT = 1024
+NEWEST = "newest"
+"""Where a commit is named: the newest one that is complete. No tag can be called so, nor have no name."""
 TEXT_LIMIT = 1024
 """Characters of any other text in a head or manifest."""
 SMALL_LIMIT = 2**16
@@ -75,12 +77,14 @@ def checked_tensor_name(name: str) -> str:
 
 
 def checked_tags(tags: Collection[str]) -> tuple[str, ...]:
-    """`tags`, each once, if a head can hold them. Raises InvalidName."""
+    """`tags`, each once, if commits can be called so. Raises InvalidName."""
     if isinstance(tags, str):
         raise InvalidName(f"tags is the text {tags[:200]!r}; give a list of texts")
     for tag in tags:
         if not isinstance(tag, str) or len(tag) > TEXT_LIMIT:
             raise InvalidName(f"tag {str(tag)[:200]!r} must be a text of at most {TEXT_LIMIT} characters")
+        if tag in ("", NEWEST):
+            raise InvalidName(f"a tag cannot be called {tag!r}: choose another name")
     return tuple(dict.fromkeys(tags))
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from storage.checkpoints import names
 from storage.checkpoints.errors import CommitMissing, Damaged, RunMissing
 from storage.checkpoints.head import Commit, newest_first
 from storage.checkpoints.manifest import Manifest
@@ -16,7 +17,7 @@ from storage.checkpoints.tensor import Tensor
 
 T = TypeVar("T")
 
-NEWEST = "newest"
+NEWEST = names.NEWEST
 _PREFIX = 4
 """Digits that at least must be given of an id."""
 

@@ -19,7 +19,7 @@ from storage.checkpoints.inspection import Inspector
 from storage.checkpoints.landing import Content, land
 from storage.checkpoints.manifest import Manifest
 from storage.checkpoints.memory import Memory
-from storage.checkpoints.names import checked_tags, checked_word
+from storage.checkpoints.names import NEWEST, checked_tags, checked_word
 from storage.checkpoints.predicting import Predictor, Previous
 from storage.checkpoints.restore import Restored, nothing_complete
 from storage.checkpoints.retention import Retention
@@ -280,7 +280,7 @@ class RunWriter:
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)
-            notes = said.metrics, checked_tags(said.tags)
+            notes = said.metrics, checked_tags([tag for tag in said.tags if tag not in ("", NEWEST)])
             author = Claim(self._claim.shelf, self.run, said.attempt or self.attempt)
             predictor = self._predictor(draft, (), inheritance)
             state = State.of(

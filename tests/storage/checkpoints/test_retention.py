@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.checkpoints import Commit, CommitMissing, CommitPinned, Retention, RunWriter
+from storage.checkpoints import Commit, CommitMissing, CommitPinned, InvalidName, Retention, RunWriter
 
 from .collector import PREFIX, Watch
 from .fake_store import FakeServer, FakeStore, Fault, at
@@ -340,3 +340,28 @@ def test_undoing_a_drop_while_a_collection_deletes_stores_the_bytes_anew():
     assert again.manifest != chosen.manifest
     assert opened.restore("run", chosen.id).tensors == state(w=1)
     assert opened.head("run").writer == "a1"
+
+
+def test_a_fork_begins_without_the_tags_pins_and_note_of_what_it_forks():
+    store = FakeStore()
+    run_of(store, 2)
+    opened = repository(store)
+    first = opened.commits("run")[0].id
+    opened.tag("run", first, "best")
+    opened.pin("run", first, "production")
+    opened.note("run", first, "served since May")
+    opened.fork("run", first, "child", "b1")
+    (begun,) = opened.commits("child")
+    assert (begun.tags, begun.pins, begun.note) == ((), (), "")
+    opened.drop("child", [first])
+
+
+@pytest.mark.parametrize("name", ["", "newest"])
+def test_no_save_and_no_mark_gives_a_tag_that_means_something_else(name):
+    store = FakeStore()
+    writer = begun(store)
+    with pytest.raises(InvalidName, match="a tag cannot be called"):
+        writer.save(state(w=1), {}, step=1, tags=[name])
+    with pytest.raises(InvalidName, match="a tag cannot be called"):
+        repository(store).tag("run", writer.head.commits[0].id, name)
+    assert steps(repository(store).commits("run")) == [0]
