@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from storage.checkpoints.complete import Choice, Complete
 from storage.checkpoints.errors import Damaged
+from storage.checkpoints.measuring import measure, numbers
 from storage.checkpoints.progress import Progress, silent
 from storage.checkpoints.reading import read_tensors
 from storage.checkpoints.shelf import Shelf
@@ -27,9 +27,11 @@ class Difference:
     changed: float | None = None
     """Share of its numbers whose bits differ."""
     largest: float | None = None
-    """Largest absolute difference; infinite where one is, not a number where neither can be told."""
+    """Largest absolute difference of numbers that are finite in both; exact for whole numbers."""
     relative: float | None = None
-    """Root mean square of the differences ÷ that of the numbers before."""
+    """Root mean square of these differences ÷ that of the numbers before; None: these were all 0."""
+    not_finite: int = 0
+    """Numbers that differ and are NaN or infinite in either: the two figures above leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +108,7 @@ def _shape(tensor: StoredTensor) -> tuple[str, tuple[int, ...]]:
 
 def _measured(name: str, before: Tensor, after: Tensor) -> Difference:
     width = before.nbytes // max(1, int(np.prod(before.shape, dtype=np.int64)))
-    bytes_before, bytes_after = (
-        np.frombuffer(it.data, np.uint8).reshape(-1, width) for it in (before, after)
-    )
-    changed = float((bytes_before != bytes_after).any(axis=1).mean())
-    if before.dtype.startswith(("float8", "complex")):
-        return Difference(name, "changed", changed)
-    old, new = _values(before), _values(after)
-    with np.errstate(all="ignore"):
-        delta = new - old
-        size = float(np.sqrt(np.mean(old * old)))
-        relative = float(np.sqrt(np.mean(delta * delta))) / size if size else None
-        return Difference(name, "changed", changed, float(np.abs(delta).max()), relative)
-
-
-def _values(tensor: Tensor) -> NDArray[np.float64]:
-    if tensor.dtype == "bfloat16":
-        bits = np.frombuffer(tensor.data, "<u2").astype(np.uint32) << 16
-        return bits.view(np.float32).astype(np.float64)
-    return tensor.to_numpy().astype(np.float64)
+    bits = [np.frombuffer(it.data, np.uint8).reshape(-1, width) for it in (before, after)]
+    differs = (bits[0] != bits[1]).any(axis=1)
+    measured = measure(numbers(before).reshape(-1), numbers(after).reshape(-1), differs)
+    return Difference(name, "changed", float(differs.mean()), *measured)
