@@ -1,5 +1,6 @@
 """Import a plain file of `torch.save`: tensors and plain data only; no code of the file runs."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.values import to_json
 from storage.checkpoints.errors import CheckpointError, FileTrouble
 from storage.checkpoints.tensor import Tensor
+
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+"""What PyTorch paints its messages with."""
 
 
 class NotWeights(CheckpointError):
@@ -29,7 +33,7 @@ def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except OSError as error:
         raise FileTrouble(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a file may be bent in ways that fail anywhere in the unpickler
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = _COLOURS.sub("", str(error).partition("\n")[0]) or type(error).__name__
         raise NotWeights(f"{path} is not a file of torch.save that holds weights only: {why}") from error
     if not isinstance(state, dict):
         raise NotWeights(f"{path} holds a {type(state).__name__}, not a state dict")

@@ -173,6 +173,8 @@ class _Entry:
     @classmethod
     def of(cls, value: Any) -> Self:
         """Raises KeyError, TypeError, ValueError."""
+        if missing := [it for it in ("dtype", "shape", "data_offsets") if it not in value]:
+            raise ValueError(f"a tensor's entry has no {' and no '.join(missing)}")
         theirs, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
         numbers = [*shape, begin, end]
         if any(type(number) is not int or number < 0 for number in numbers):

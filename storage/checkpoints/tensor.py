@@ -73,7 +73,14 @@ class Tensor:
         """A view of `array`'s bytes, or of a copy where it is not contiguous or big-endian.
 
         Dtypes of ml_dtypes (bfloat16, float8) are fine: those of JAX, and of TensorFlow's `numpy()`.
+
+        Raises:
+            ValueError: a masked array, whose mask would be lost.
         """
+        if isinstance(array, np.ma.MaskedArray):
+            raise ValueError(
+                "a masked array's mask cannot be stored: save `.data` and `.mask` as two tensors"
+            )
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

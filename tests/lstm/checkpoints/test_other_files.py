@@ -14,7 +14,7 @@ from storage.checkpoints import CheckpointError, CommitMissing, FileTrouble
 from storage.checkpoints.extracting import extract
 from storage.checkpoints.importing import import_state
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.safetensors_file import open_safetensors
+from storage.checkpoints.safetensors_file import NotSafetensors, open_safetensors
 from storage.checkpoints.writer import RunWriter
 from storage.objects import Bucket
 
@@ -221,3 +221,14 @@ def test_a_file_of_another_kind_and_a_folder_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "notes.txt", tmp_path, tmp_path / "nowhere.pt"):
         with pytest.raises(FileTrouble, match=path.name), open_state(path):
             pass
+
+
+def test_a_refusal_is_told_without_escapes_and_with_what_is_missing(tmp_path):
+    torch.save({"a": SystemExit()}, tmp_path / "code.pt")
+    with pytest.raises(NotWeights) as refused, open_state(tmp_path / "code.pt"):
+        pass
+    assert "\x1b" not in str(refused.value)
+    header = b'{"a": {"shape": [0], "data_offsets": [0, 0]}}'
+    (tmp_path / "bent.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(NotSafetensors, match="has no dtype"), open_state(tmp_path / "bent.safetensors"):
+        pass

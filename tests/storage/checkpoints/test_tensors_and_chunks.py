@@ -100,3 +100,8 @@ def test_chunk_ids_are_those_of_the_format():
         == "5590bd2f45cb7f2a9e2e302ec485084aab8c20ae7faece775574af9f6be4deec"
     )
     assert chunk_id("int32", bytes(range(256))) != chunk_id("float32", bytes(range(256)))
+
+
+def test_a_masked_array_is_refused_as_its_mask_would_be_lost():
+    with pytest.raises(ValueError, match="mask"):
+        Tensor.from_numpy(np.ma.masked_array([1.0, 2.0], [True, False]))
