@@ -76,9 +76,11 @@ class RunWriter:
 
         Raises:
             RunExists, InvalidName, UnsafeServer.
+            WrongKey: the repository is encrypted and was opened without its key; nothing was written.
             HeadLost: a new head would leave the checkpoints that are there to the next collection.
         """
         checked_word(run, "run")
+        repository.shelf.identity.digest(b"")  # without the key, no commit would follow
         shelf = repository.writable()
         if shelf.has_lost_head(run):
             raise HeadLost(

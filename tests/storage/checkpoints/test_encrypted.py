@@ -162,3 +162,11 @@ def test_a_key_comes_from_a_variable_or_a_file(tmp_path):
     assert OuterKey.from_environment({"CAROUSEL_REPOSITORY_KEY_FILE": str(tmp_path / "key")}) == KEY
     assert OuterKey.from_environment({"CAROUSEL_REPOSITORY_KEY": "ab" * 32}) == KEY
     assert OuterKey.from_environment({}) is None
+
+
+def test_without_its_key_no_run_is_begun(store):
+    made(store)
+    before = dict(store.server.objects)
+    with pytest.raises(WrongKey, match="no key was given"):
+        RunWriter.create(Repository.open(store, PREFIX), "run", "a1")
+    assert store.server.objects == before

@@ -222,7 +222,7 @@ def test_what_no_head_can_hold_is_refused_and_the_run_can_go_on(store, notes, er
     writer = begun(store)
     with pytest.raises(error, match=message):
         writer.save(state(w=1), {}, **{"step": 1} | notes)
-    writer.save(state(w=1), {}, step=2**62, tags=["x" * 1024, ""])
+    writer.save(state(w=1), {}, step=2**62, tags=["x" * 1024])
     assert RunWriter.take_over(repository(store), "run", "a2").resume().commit.step == 2**62
 
 
