@@ -99,7 +99,12 @@ def storage_config(path: Path, assignments: list[str] | None, *, also: str | Non
             )
     if path == DEFAULT_CONFIG and not path.exists():
         return default_storage(assignments or ())
-    return run_config(path, assignments).storage
+    from pipelines.display.waiting import waiting
+
+    with waiting("reading the settings"):
+        from pipelines.config.load import load_storage
+
+        return load_storage(path, assignments=assignments or ())
 
 
 def storage_and_run(

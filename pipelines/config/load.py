@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.config.checks import checked
 from pipelines.config.model import RunConfig
+from pipelines.config.storage import StorageConfig
 from pipelines.config.text import ConfigError, Origins, overridden, read_yaml
 
 
@@ -23,13 +24,29 @@ def load(
     Raises:
         ConfigError: says each wrong key, where it stands, its value, and what is allowed.
     """
+    return validated(*_read(path), assignments=assignments, environment=environment)
+
+
+def load_storage(
+    path: Path, *, assignments: Iterable[str] = (), environment: Mapping[str, str] | None = None
+) -> StorageConfig:
+    """The section `storage` of the YAML file at `path`, which may have no other; as `load` otherwise."""
+    values, origins = _read(path)
+    if set(values) == {"storage"} and isinstance(values["storage"], dict):
+        variables = os.environ if environment is None else environment
+        merged, origins = overridden(values, origins, variables, assignments)
+        return checked(StorageConfig, merged["storage"], origins, ("storage",))
+    return validated(values, origins, assignments=assignments, environment=environment).storage
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Origins]:
     try:
         text = path.read_text()
     except FileNotFoundError:
         raise ConfigError(f"no such file: {path}; `carousel config init` writes one to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    return validated(*read_yaml(text, path.name), assignments=assignments, environment=environment)
+    return read_yaml(text, path.name)
 
 
 def validated(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config.load import load, validated
+from pipelines.config.load import load, load_storage, validated
 from pipelines.config.model import access_of
 from pipelines.config.storage import default_storage
 from pipelines.config.template import schema, template
@@ -319,3 +319,16 @@ def test_the_stack_trains_what_the_demo_trains():
         demo.training,
     )
     assert stack.table == demo.table
+
+
+def test_commands_that_read_only_where_the_bucket_is_take_a_file_of_that_alone(tmp_path):
+    path = tmp_path / "lake.yaml"
+    path.write_text("storage:\n  endpoint_url: http://127.0.0.1:9\n  bucket: somewhere\n")
+    found = load_storage(path, assignments=["storage.repository=mine"], environment={})
+    assert (found.bucket, found.repository) == ("somewhere", "mine")
+    path.write_text("storage:\n  buckett: somewhere\n")
+    with pytest.raises(ConfigError, match="buckett"):
+        load_storage(path, environment={})
+    path.write_text("storage:\n  bucket: somewhere\nwindow:\n  context: 1\n")
+    with pytest.raises(ConfigError, match="run"):
+        load_storage(path, environment={})
