@@ -47,7 +47,7 @@ def freeze(plan: Plan) -> bytes:
             "interval": plan.interval,
             "pieces": {name: pack(getattr(plan.pieces, name)) for name in _named(plan.keys)},
             "splits": plan.splits,
-            "cuts": [[time, pack(cut.segments), pack(cut.rows)] for time, cut in sorted(plan.cuts.items())],
+            "cuts": [[time, *map(pack, cut.arrays())] for time, cut in sorted(plan.cuts.items())],
             **({"nulls": plan.nulls.to_json()} if plan.nulls.policies else {}),
             **({} if plan.weights is None else {"weights": pack(plan.weights)}),
             **({"laid_out": plan.freeze_layout()} if len(plan.pieces) >= laid_out.MANY else {}),
@@ -110,8 +110,7 @@ def _plan_of(values: dict[str, Any]) -> Plan:
         ),
         splits={split: (values["splits"][split][0], values["splits"][split][1]) for split in SPLITS},
         cuts={
-            time: Cut(unpack(segments, np.int64), unpack(rows, np.int64))
-            for time, segments, rows in values["cuts"]
+            time: Cut(*(unpack(packed, np.int64) for packed in arrays)) for time, *arrays in values["cuts"]
         },
         nulls=Nulls.from_json(values["nulls"]) if "nulls" in values else NO_NULLS,
         weights=unpack(values["weights"], np.float64) if "weights" in values else None,

@@ -24,7 +24,10 @@ MOST = 10
 """Rows that are filled in for each that stands in the table, unless `max_gap` says which gaps are meant."""
 _FEW = 100_000
 """Rows that are always filled in."""
-_MOST_OF_A_GROUP = 2**31 - 1
+MOST_OF_A_GROUP = 16
+"""Rows of a row group on the grid for each that it has in the table: memory holds it while it is read."""
+_FEW_OF_A_GROUP = 2**22
+"""Rows that a row group may always have, about 150 MiB while one column is read."""
 
 
 def gridded(schema: pa.Schema, keys: Keys) -> pa.Schema:
@@ -75,10 +78,13 @@ def filled(pieces: Pieces, links: Links, keys: Keys, series: Sequence[Entity]) -
     ends = np.cumsum(pieces.group_rows)
     held = np.searchsorted(np.cumsum(pieces.rows, dtype=np.int64), ends, side="right")
     group_rows = np.diff(edges[held], prepend=0)
-    if int(group_rows.max()) > _MOST_OF_A_GROUP:
+    most = np.minimum(np.maximum(MOST_OF_A_GROUP * pieces.group_rows, _FEW_OF_A_GROUP), 2**31 - 1)
+    if (group_rows > most).any():
+        worst = int((group_rows - most).argmax())
         raise GridTooFine(
-            f"a row group would have {int(group_rows.max()):,} rows on a grid of {keys.say_length(grid)}, of "
-            f"at most {_MOST_OF_A_GROUP:,}; choose a longer grid, or a shorter max_gap"
+            f"a row group of {int(pieces.group_rows[worst]):,} rows would have {int(group_rows[worst]):,} "
+            f"on a grid of {keys.say_length(grid)}, of at most {int(most[worst]):,} that are read at once; "
+            "choose a longer grid, or a shorter max_gap, which cuts a series where more rows are missing"
         )
     return replace(
         pieces,

@@ -46,6 +46,11 @@ class Filling:
         pieces = self.pieces
         return Sums(pieces.rows).find(np.concatenate([[0], np.cumsum(pieces.group_rows)]))
 
+    @cached_property
+    def nothing(self) -> "Filling":
+        """As if the grid added no rows."""
+        return Filling(self.keys, self.files, self.pieces.of_the_table())
+
     def groups(self, file: DataFile) -> slice:
         """The row groups of a file, as the pieces number them."""
         number = self._file_number[file.identity]

@@ -74,6 +74,15 @@ class Plan:
         """None: the plan's rows are the table's."""
         return None if self.pieces.stored is None else Filling(self.keys, self.files, self.pieces)
 
+    def table_view_of(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot as `view_of` gives it, without the rows that a grid adds: those of `of_table`."""
+        return as_read(snapshot, self.keys, None if self._filling is None else self._filling.nothing)
+
+    @cached_property
+    def of_table(self) -> Pieces:
+        """The pieces without the rows that a grid adds."""
+        return self.pieces.of_the_table()
+
     @property
     def table_rows(self) -> NDArray[np.int32]:
         """[n] rows of each piece that stand in the table."""
@@ -103,9 +112,12 @@ class Plan:
     def _starts(self) -> StartRanges:
         """First and last row of each segment at which windows of each split start."""
         first_times = self.pieces.first_time[self.segments.chained[self.segments.first_piece[:-1]]]
-        cuts = {time: first_rows(time, cut, self.segments, first_times) for time, cut in self.cuts.items()}
+        cuts, known = (
+            {time: first_rows(time, cut, self.segments, first_times, ends) for time, cut in self.cuts.items()}
+            for ends in (False, True)
+        )
         ranges = {
-            split: start_ranges(self.window, bounds, cuts, self.segments)
+            split: start_ranges(self.window, bounds, cuts, known, self.segments)
             for split, bounds in self.splits.items()
         }
         return ranges if self.held_out is None else self._without_held_out(ranges)
@@ -125,7 +137,7 @@ class Plan:
 
     def _without_held_out(self, ranges: StartRanges) -> StartRanges:
         """All rows of a series that is held out are its split's, and no other one's."""
-        whole = start_ranges(self.window, (None, None), {}, self.segments)
+        whole = start_ranges(self.window, (None, None), {}, {}, self.segments)
         stays = self.trained_on[self.segments.series]
         found: StartRanges = {}
         for split, (first, last) in ranges.items():

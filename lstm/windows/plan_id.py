@@ -50,7 +50,7 @@ def _nulls(plan: "Plan") -> Any:
 
 
 def _cuts(plan: "Plan") -> list[list[Any]]:
-    return [[time, _digest(cut.segments, cut.rows)] for time, cut in sorted(plan.cuts.items())]
+    return [[time, _digest(*cut.arrays())] for time, cut in sorted(plan.cuts.items())]
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

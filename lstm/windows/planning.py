@@ -82,9 +82,10 @@ def _refuse_empty_splits(plan: Plan) -> None:
                     f"the entities held out for the {split} split have no stretch of {plan.window.length} "
                     "rows; hold others out, or lower context or horizon"
                 )
+            on_grid = "; on a grid it ends with a row of the table" if plan.keys.grid is not None else ""
             raise EmptySplit(
                 f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "
                 f"from {first or 'the first row'} to before {end or 'the end'}; the table spans "
-                f"{say(int(plan.pieces.first_time.min()))} to {say(int(plan.pieces.last_time.max()))}); "
-                "change the shares or times of the splits, lower context or horizon, or ingest more rows"
+                f"{say(int(plan.pieces.first_time.min()))} to {say(int(plan.pieces.last_time.max()))}"
+                f"{on_grid}); change the shares or times of the splits, lower context or horizon, or ingest more rows"
             )

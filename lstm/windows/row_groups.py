@@ -32,20 +32,32 @@ class Rows:
 
 
 def decode(
-    snapshot: Snapshot, plan: Plan, group: int, features: Features, rows: tuple[int, int] | None = None
+    snapshot: Snapshot,
+    plan: Plan,
+    group: int,
+    features: Features,
+    rows: tuple[int, int] | None = None,
+    *,
+    of_table: bool = False,
 ) -> Rows:
     """Read the rows of one row group, or a span of them, and check that they are the ones that were planned.
+
+    With `of_table`, those rows are left out, and not counted, that a grid adds.
 
     Raises:
         PlanMismatch: other rows than the plan's index saw.
         InfiniteValues: a value is infinite, or beyond float32.
     """
-    pieces, segments = plan.pieces, plan.segments
+    pieces, view = (
+        (plan.of_table, plan.table_view_of(snapshot)) if of_table else (plan.pieces, plan.view_of(snapshot))
+    )
     first, end = (0, int(pieces.group_rows[group])) if rows is None else rows
-    table, times = read_group(plan.view_of(snapshot), plan.keys, pieces, group, features.names, rows)
-    held, starts = segments.group_pieces(group)
-    ends = starts + pieces.rows[held]
+    table, times = read_group(view, plan.keys, pieces, group, features.names, rows)
+    held, _ = plan.segments.group_pieces(group)
+    ends = np.cumsum(pieces.rows[held], dtype=np.int64)
+    starts = ends - pieces.rows[held]
     begun, ended = (starts >= first) & (starts < end), (ends > first) & (ends <= end)
+    ended &= pieces.rows[held] == plan.pieces.rows[held]  # others end before the grid does
     if (
         len(times) != end - first
         or not np.array_equal(times[starts[begun] - first], pieces.first_time[held][begun])

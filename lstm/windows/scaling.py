@@ -51,7 +51,8 @@ class Scaling:
 def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column]) -> Scaling:
     """Measure features as the model sees them (float32), NaN left out.
 
-    Training rows are those before the end of the training split, whatever segment they are in. Partial sums
+    Training rows are those of the table before the end of the training split, whatever segment they are
+    in: on a grid none that it adds, so that of `observed` the mean is 1 and the deviation 0. Partial sums
     of row groups, in float64, are merged in the snapshot's order: the same on any number of ranks.
 
     Raises:
@@ -71,7 +72,7 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column])
 
 def _training_rows(snapshot: Snapshot, plan: Plan, features: Features) -> Iterator[NDArray[np.float32]]:
     for group in training_groups(plan):
-        rows = decode(snapshot, plan, group, features)
+        rows = decode(snapshot, plan, group, features, of_table=True)
         yield rows.values[is_training(plan, group, rows.times)]
 
 

@@ -4,7 +4,7 @@ Rows have two numbers. The *physical* one counts live rows in the snapshot's own
 rows); the *logical* one counts them by series, then time. A segment is a range of logical rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def of_the_table(self) -> "Pieces":
+        """Without the rows that a grid adds: they end where they did, or before."""
+        if self.stored is None:
+            return self
+        edges = np.concatenate([[0], np.cumsum(self.stored, dtype=np.int64)])
+        ends = np.searchsorted(np.cumsum(self.rows, dtype=np.int64), np.cumsum(self.group_rows), side="right")
+        return replace(self, rows=self.stored, group_rows=np.diff(edges[ends], prepend=0))
 
     def row_group(self, group: int) -> tuple[int, int]:
         """Where a row group lies: its file, by its number in the snapshot, and its number in that file."""

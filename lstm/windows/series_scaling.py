@@ -96,7 +96,7 @@ def fit_series_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | C
     shape = (len(plan.series), features.width)
     count, mean, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     for group in training_groups(plan):
-        rows = decode(snapshot, plan, group, features)
+        rows = decode(snapshot, plan, group, features, of_table=True)
         training = is_training(plan, group, rows.times)
         held, owner = np.unique(series_of_rows(plan, group)[training], return_inverse=True)
         values = rows.values[training].astype(np.float64)

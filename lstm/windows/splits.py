@@ -1,7 +1,9 @@
 """Divide windows into training, validation and test by the time of their horizons, without leakage.
 
-A boundary is a time; for every segment it becomes the first row at or after it. A horizon lies wholly in a
-split if its first row is not before the split's first row and its last one before the split's end.
+A boundary is a time; for every segment it becomes the first row at or after it. A horizon lies wholly in
+a split if its first row is not before the split's first row and its last one before the split's end. On a
+grid, a split ends in every series with the last row before its end that stands in the table
+(`Cut.known`).
 """
 
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from lstm.windows.index import SequenceIndex
 from lstm.windows.keys import read_time
 from lstm.windows.segments import Segments
 from lstm.windows.spec import Split, SplitSpec, WindowSpec
+from lstm.windows.sums import Sums
 
 Boundaries = dict[Split, tuple[int | None, int | None]]
 """Times [first, end) of each split; None: open."""
@@ -30,6 +33,13 @@ class Cut:
     segments: NDArray[np.int64]
     """Segments with rows before and at or after the boundary; the others need no record."""
     rows: NDArray[np.int64]
+    known: NDArray[np.int64] | None = None
+    """On a grid: the row after the last one before the boundary that stands in the table. Those between are
+    there only because of a row at or after the boundary. None: no grid, so the same as `rows`."""
+
+    def arrays(self) -> tuple[NDArray[np.int64], ...]:
+        """What it consists of, in the order of its fields."""
+        return (self.segments, self.rows) if self.known is None else (self.segments, self.rows, self.known)
 
 
 def boundaries_of(
@@ -85,7 +95,34 @@ def cut_at(time: int, index: SequenceIndex, segments: Segments) -> Cut:
     place = _first_not_before(time, index, segments, starts[cut], ends[cut])
     piece = chained[place]
     inside = _rows_before(time, piece, index, segments)
-    return Cut(cut, segments.chained_first.at(place) + inside - segments.first[cut])
+    rows = segments.chained_first.at(place) + inside - segments.first[cut]
+    if pieces.stored is None:
+        return Cut(cut, rows)
+    place = place - (inside == 0)  # the piece of the last row before the boundary
+    known = segments.chained_first.at(place) - segments.first[cut]
+    return Cut(cut, rows, np.minimum(rows, known + _known_before(time, chained[place], index, segments)))
+
+
+def _known_before(
+    time: int, piece: NDArray[np.integer], index: SequenceIndex, segments: Segments
+) -> NDArray[np.int64]:
+    """[k] rows of each piece on a grid up to its last one before `time` that stands in the table.
+
+    Reads the times of row groups that hold such a piece which lacks rows, one after the other.
+    """
+    pieces, table = index.pieces, index.pieces.of_the_table()
+    known: NDArray[np.int64] = pieces.rows[piece].astype(np.int64)
+    lacks = np.flatnonzero(table.rows[piece] < known)
+    group, begins = segments.group_of(piece), Sums(table.rows)
+    group_first = np.cumsum(table.group_rows) - table.group_rows
+    row_of = begins.at(piece) - group_first[group]
+    for number in np.unique(group[lacks]):
+        times = index.table_times(int(number))
+        for one in lacks[group[lacks] == number]:
+            own = times[int(row_of[one]) :][: int(table.rows[piece[one]])]
+            last = own[np.searchsorted(own, time) - 1]
+            known[one] = (last - own[0]) // index.interval + 1
+    return known
 
 
 def _first_not_before(
@@ -128,11 +165,14 @@ def _rows_before(
 
 
 def first_rows(
-    time: int, cut: Cut, segments: Segments, segment_first: NDArray[np.int64]
+    time: int, cut: Cut, segments: Segments, segment_first: NDArray[np.int64], ends: bool = False
 ) -> NDArray[np.int64]:
-    """[m] the first row of every segment at or after `time`: 0, its number of rows, or what `cut` says."""
+    """[m] the first row of every segment at or after `time`: 0, its number of rows, or what `cut` says.
+
+    With `ends`, the end of what is known before `time`.
+    """
     rows = np.where(segment_first >= time, 0, segments.rows)
-    rows[cut.segments] = cut.rows
+    rows[cut.segments] = cut.known if ends and cut.known is not None else cut.rows
     return rows
 
 
@@ -140,6 +180,7 @@ def start_ranges(
     window: WindowSpec,
     bounds: tuple[int | None, int | None],
     cuts: Mapping[int, NDArray[np.int64]],
+    known: Mapping[int, NDArray[np.int64]],
     segments: Segments,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last row of every segment at which a window of a split may start (none: last < first).
@@ -148,11 +189,12 @@ def start_ranges(
         window: the spec; starts are multiples of its stride, counted from the segment's first row.
         bounds: times of the split.
         cuts: first row of every segment at or after each bounding time.
+        known: end of the rows of every segment that are known before each bounding time.
         segments: the segments.
     """
     first_time, end_time = bounds
     rows = segments.rows
     first = np.zeros_like(rows) if first_time is None else np.maximum(cuts[first_time] - window.context, 0)
-    end = rows if end_time is None else cuts[end_time]
+    end = rows if end_time is None else known[end_time]
     first = -(-first // window.stride) * window.stride
     return first, (end - window.length) // window.stride * window.stride

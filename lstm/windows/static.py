@@ -52,7 +52,7 @@ def find_statics(
     highest = {column.name: np.full(series, -np.inf) for column in columns}
     for group in np.flatnonzero(plan.pieces.group_rows).tolist() if columns else []:
         names = [column.name for column in columns]
-        table, times = read_group(plan.view_of(snapshot), plan.keys, plan.pieces, group, names)
+        table, times = read_group(plan.table_view_of(snapshot), plan.keys, plan.of_table, group, names)
         owner = series_of_rows(plan, group)
         for column in columns:
             name = column.name

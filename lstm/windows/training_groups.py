@@ -1,4 +1,7 @@
-"""The training rows of a table, row group by row group: all that statistics and vocabularies may see."""
+"""The training rows of a table, row group by row group: all that statistics and vocabularies may see.
+
+Only rows that stand in the table: those that a grid adds may be there because of a row after the split.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +30,7 @@ def training_end(plan: Plan) -> int:
 
 
 def is_training(plan: Plan, group: int, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[n] which rows of a row group training may see: none of an entity that is held out."""
+    """[n] which of the table's rows of a row group training may see: none of an entity that is held out."""
     before: NDArray[np.bool_] = times < training_end(plan)
     return before if plan.held_out is None else before & plan.trained_on[series_of_rows(plan, group)]
 
@@ -35,11 +38,11 @@ def is_training(plan: Plan, group: int, times: NDArray[np.int64]) -> NDArray[np.
 def training_tables(snapshot: Snapshot, plan: Plan, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The training rows of these columns, as the table holds them."""
     for group in training_groups(plan):
-        table, times = read_group(plan.view_of(snapshot), plan.keys, plan.pieces, group, columns)
+        table, times = read_group(plan.table_view_of(snapshot), plan.keys, plan.of_table, group, columns)
         yield table.filter(pa.array(is_training(plan, group, times)))
 
 
 def series_of_rows(plan: Plan, group: int) -> NDArray[np.int32]:
-    """[n] the series of each row of a row group."""
+    """[n] the series of each of the table's rows of a row group."""
     held, _ = plan.segments.group_pieces(group)
-    return np.repeat(plan.pieces.series[held], plan.pieces.rows[held])
+    return np.repeat(plan.pieces.series[held], plan.table_rows[held])

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lstm.windows import (
@@ -21,6 +21,8 @@ from lstm.windows import (
     WindowSpec,
     WindowStream,
     fit_scaling,
+    fit_series_scaling,
+    fit_vocabularies,
     index_snapshot,
     make_plan,
     open_windows,
@@ -69,6 +71,15 @@ def spread(sample, step, kind):
     return MemorySnapshot(files), rows, step * unit, step if ordinal else timedelta(seconds=step)
 
 
+def known(windows, rows, end):
+    """Those of `windows` that end no later than the last row of their series before `end` in the table."""
+    if end is None:
+        return windows
+    names = sorted({name for name, *_ in rows}, key=lambda name: name is not None and name)
+    last = {names.index(name): time for name, time, *_ in sorted(rows, key=lambda row: row[1]) if time < end}
+    return {key: found for key, found in windows.items() if found[0][-1] <= last[key[0]]}
+
+
 def planned(snapshot, entity, window, split, order, **said):
     try:
         return make_plan(index_snapshot(snapshot, entity=entity, time="t", **said), window, split, order)
@@ -91,6 +102,7 @@ def test_windows_and_their_bits_equal_pandas(sample, window, split, gap, order, 
     reader = WindowReader(snapshot, plan, (*COLUMNS, OBSERVED))
     for name in SPLITS:
         expected = naive_windows(whole, window, None if gap is None else gap * unit, plan.splits[name])
+        expected = known(expected, rows, plan.splits[name][1])
         assert plan.windows(name) == len(expected)
         seen = {}
         for *_, windows in drain(plan, reader, name, ranks=ranks, seed=3, batch_size=7) if expected else ():
@@ -110,6 +122,7 @@ def test_null_policies_take_added_rows_for_nulls(sample, window, split, gap, x, 
     rows = [row[:-1] for row in on_grid(sample.rows, 1, gap)]
     for name in SPLITS:
         expected = naive(rows, window, gap, plan.splits[name], columns)
+        expected = known(expected, sample.rows, plan.splits[name][1])
         assert plan.windows(name) == len(expected)
         seen = {}
         for *_, windows in drain(plan, reader, name, ranks=2, seed=3, batch_size=7) if expected else ():
@@ -167,13 +180,69 @@ def test_nothing_before_a_split_depends_on_what_comes_after():
     assert seen(1e6) == seen(np.nan)
 
 
+TIMES = st.sets(st.integers(0, 59), min_size=3)
+
+
+@given(
+    TIMES,
+    TIMES,
+    GAPS,
+    st.integers(1, 40),
+    st.booleans(),
+    st.sampled_from([(30, "train"), (45, "validation")]),
+)
+@settings(deadline=None, max_examples=12)
+@example(set(range(20)) | {50, 59}, set(range(5, 60)), None, 13, False, (30, "train"))
+@example(set(range(20)) | {50, 59}, set(range(5, 60)), None, 13, True, (30, "train"))
+def test_nothing_before_a_split_depends_on_whether_rows_come_after(a, b, gap, group, drops, until):
+    end, name = until
+    column = Column(name="x", nulls="drop_window" if drops else "forward_fill")
+    split = SplitSpec(validation_from="30", test_from="45")
+
+    def seen(future):
+        times = {"a": sorted(a), "b": sorted(b), "z": range(60)}
+        stand = [(e, t) for e, its in times.items() for t in its if future or e == "z" or t < end]
+        entities, stamps = zip(*stand, strict=True)
+        values = [float(ord(entity) + time % 7) for entity, time in stand]
+        table = pa.table({"name": entities, "t": stamps, "x": values})
+        snapshot = in_groups(table, group)
+        said = {"grid": 1, "max_gap": gap, "columns": [column]}
+        plan = planned(snapshot, "name", WindowSpec(context=3, horizon=2), split, ORDER, **said)
+        plan = Plan.from_bytes(plan.to_bytes())
+        reader = WindowReader(snapshot, plan, (column, OBSERVED))
+        windows = {
+            (plan.series[series], start): (times, values)
+            for *_, windows in drain(plan, reader, name, ranks=1, seed=0, batch_size=8)
+            for _, series, start, times, values in windows
+        }
+        of = "xo" if name == "train" else ""
+        scaling = [fit_scaling(snapshot, plan, ["x", OBSERVED])] if of else []
+        own = [fit_series_scaling(snapshot, plan, ["x", OBSERVED])] if of else []
+        moments = [np.array([it.count, it.mean, it.std]) for it in scaling]
+        by_entity = {
+            entity: np.array([it.count[at], it.mean[at], it.std[at]]).tolist()
+            for it in own for at, entity in enumerate(it.entities) if it.count[at].any()
+        }  # fmt: skip
+        words = fit_vocabularies(snapshot, plan, ["name"]) if of else {}
+        return windows, moments, by_entity, words
+
+    one, other = seen(True), seen(False)
+    assert one[0] == other[0]
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-12)  # cut into other row groups, added up otherwise
+    assert one[2].keys() == other[2].keys()
+    for entity, moments in one[2].items():
+        np.testing.assert_allclose(moments, other[2][entity], rtol=1e-9, atol=1e-9)
+    assert one[3] == other[3]
+
+
 def test_statistics_leave_added_rows_out_and_the_mask_tells_them():
     rows = holey()
     snapshot = in_groups(rows, 13)
     plan = planned(snapshot, "name", WINDOW, WHOLE, ORDER, grid=timedelta(hours=1))
     scaling = fit_scaling(snapshot, plan, ("x", OBSERVED))
-    assert scaling.count == (rows.num_rows, 120)
-    assert scaling.mean == pytest.approx((np.mean(rows["x"].to_numpy()), rows.num_rows / 120))
+    assert scaling.count == (rows.num_rows, rows.num_rows)
+    assert scaling.mean == pytest.approx((np.mean(rows["x"].to_numpy()), 1))
+    assert scaling.std[1] == 0
 
 
 def test_a_gap_longer_than_max_gap_still_cuts():
@@ -314,7 +383,14 @@ BAD = {
         [[rows([0, 1, 2**33])]],
         {"grid": 1, "max_gap": 2**34},
         GridTooFine,
-        "a row group would have 8,589,934,593 rows on a grid of 1, of at most 2,147,483,647",
+        "a row group of 3 rows would have 8,589,934,593 on a grid of 1, of at most 4,194,304 that are read "
+        "at once; choose a longer grid, or a shorter max_gap, which cuts a series",
+    ),
+    "more than memory would hold": (
+        [[rows([0, 1])], [rows([2, 3, 2**22 + 2])]],
+        {"grid": 1, "max_gap": 2**34},
+        GridTooFine,
+        "a row group of 3 rows would have 4,194,305 on a grid of 1, of at most 4,194,304",
     ),
     "the same row twice": (
         [[rows([0, 1, 2])], [rows([2, 4])]],
