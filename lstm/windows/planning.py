@@ -87,5 +87,6 @@ def _refuse_empty_splits(plan: Plan) -> None:
                 f"no window has its whole horizon of {plan.window.horizon} rows in the {split} split (times "
                 f"from {first or 'the first row'} to before {end or 'the end'}; the table spans "
                 f"{say(int(plan.pieces.first_time.min()))} to {say(int(plan.pieces.last_time.max()))}"
-                f"{on_grid}); change the shares or times of the splits, lower context or horizon, or ingest more rows"
+                f"{on_grid}); change the shares or times of the splits, lower context or horizon, or ingest "
+                "more rows"
             )
