@@ -17,7 +17,7 @@ from lstm.windows.shelf import Shelf
 from lstm.windows.superblocks import SplitWindows
 from lstm.windows.times import Times, array_of
 
-_LOOKED_UP_AT_ONCE = 16
+_LOOKED_UP_AT_ONCE = 32
 """Batches."""
 
 
@@ -42,11 +42,13 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
         ends = np.cumsum([len(part.positions) for part in few])
         away = len(found.here) if found.here.all() else int(np.argmin(found.here))
         whole = int(np.searchsorted(ends, away, side="right"))
+        shelf.at_hand = False
         if not whole:
             yield _in_rounds(parts.popleft(), pools, shelf)
             pools.catch_up()
-        for a, b in pairwise([0, *ends[:whole].tolist()]):
+        for left, (a, b) in zip(reversed(range(whole)), pairwise([0, *ends[:whole].tolist()]), strict=True):
             values, times = shelf.gather(found.rows[a:b])
+            shelf.at_hand = bool(left) and not shelf.loading
             yield _batch(parts.popleft(), values, times, found.series[a:b], found.starts[a:b])
 
 

@@ -1,13 +1,13 @@
 """The runs of superblocks' windows, as pools ask for them.
 
 They are the same in every epoch, and to work them out takes longer than to list the windows of a small pool,
-so for plans of few pieces they are worked out once, for all superblocks together.
+so where there are few they are worked out once, for all superblocks together.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.moves import FEW_PIECES
+from lstm.windows.moves import FEW
 from lstm.windows.superblocks import Runs, SplitWindows
 
 
@@ -18,7 +18,7 @@ class KnownRuns:
         """Of `windows`, or of others of the same split."""
         self._windows = windows
         self._all: tuple[Runs, NDArray[np.int64]] | None = None
-        if len(windows.layout.segments.pieces) <= FEW_PIECES:
+        if len(windows.layout.segments.pieces) + len(windows.layout.dropped) <= FEW:  # runs, at most
             superblocks = np.arange(len(windows.layout))
             runs = windows.runs(windows.layout.parts(superblocks))
             self._all = runs, np.searchsorted(runs.owner, np.append(superblocks, len(superblocks)))

@@ -1,11 +1,11 @@
 """What has to be copied out of row groups: for some rows, or for a block.
 
-A block needs the same in every epoch, and to work it out takes longer than to copy a small one, so for plans
-of few pieces it is worked out once, for all blocks together.
+A block needs the same in every epoch, and to work it out takes longer than to copy a small one, so where all
+blocks together take few copies it is worked out once.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from lstm.windows.block_times import common_step
 from lstm.windows.plan import Plan
 from lstm.windows.segments import Copies
 
-FEW_PIECES = 1 << 16
-"""Pieces of a plan about whose blocks everything is remembered: some 500 bytes for each, 32 MB at most."""
-
-_LATEST = 1024
-"""Blocks that are remembered of other plans: those that are being loaded are asked for several times."""
+FEW = 1 << 16
+"""Copies out of row groups up to which all blocks of a plan are remembered: some 400 bytes each, 26 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +106,13 @@ class Blocks:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.remembered = len(plan.pieces) <= FEW_PIECES
-        """Whether the plan has few enough pieces that everything about its blocks is kept."""
-        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if self.remembered else None
-        self._block = lru_cache(maxsize=None if self.remembered else _LATEST)(self._made)
+        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if _has_few_copies(plan) else None
+        self._known: dict[int, Block] = {}
+
+    @property
+    def remembered(self) -> bool:
+        """Whether each block is worked out once; else whenever it is asked for."""
+        return self._all is not None
 
     def uses(self) -> NDArray[np.int64]:
         """[G] how many blocks are copied from each row group, if they are remembered."""
@@ -120,9 +120,17 @@ class Blocks:
         return self._all.uses(len(self._plan.pieces.group_rows))
 
     def __getitem__(self, superblock: int) -> Block:
-        return self._block(superblock)
-
-    def _made(self, superblock: int) -> Block:
         if self._all is None:
             return _Stored(self._plan, np.array([superblock])).block(0)
-        return self._all.block(superblock)
+        block = self._known.get(superblock)
+        if block is None:
+            block = self._known[superblock] = self._all.block(superblock)
+        return block
+
+
+def _has_few_copies(plan: Plan) -> bool:
+    if len(plan.pieces) > FEW:
+        return False
+    parts = plan.superblocks.parts(np.arange(len(plan.superblocks)))
+    held = parts.stored > 0
+    return plan.segments.count_copies(parts.first[held], parts.stored[held]) <= FEW

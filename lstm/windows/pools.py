@@ -158,9 +158,8 @@ class Pools:
         self._later.clear()
         self._moved.clear()
         for pools in (self._current, self._next):
-            for pool in pools.values():
-                self._leave(pool)
-            pools.clear()
+            while pools:
+                self._leave(pools.popitem()[1])
 
     def _here(
         self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]

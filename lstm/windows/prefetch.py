@@ -10,8 +10,12 @@ T = TypeVar("T")
 
 
 _HANDED_OVER_S = 200e-6
-"""A consumer that is back within so many seconds makes the next item itself: to wake a thread, and to share
-the interpreter with it, costs more than that."""
+"""A consumer that is back within so many seconds makes the next item itself, if that is at hand: to wake a
+thread, and to share the interpreter with it, costs more than that."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Prefetcher(Generic[T]):
@@ -20,9 +24,17 @@ class Prefetcher(Generic[T]):
     The thread touches the iterator only while items are `asked` of it, its consumer only while none are.
     """
 
-    def __init__(self, items: Iterator[T], ahead: int) -> None:
-        """Start to work ahead by at most `ahead` items; 0: work when asked, in the caller's thread."""
-        self._items, self._ahead = items, ahead
+    def __init__(self, items: Iterator[T], ahead: int, at_hand: Callable[[], bool] = _never) -> None:
+        """Start to work ahead.
+
+        Args:
+            items: what is handed out.
+            ahead: by at most so many items; 0: work when asked, in the caller's thread.
+            at_hand: whether the next item can be made without a lock. An interrupt (Ctrl-C) reaches the
+                consumer's thread alone, and where it comes while that thread takes a lock of `threading`
+                the lock may never be free again.
+        """
+        self._items, self._ahead, self._at_hand = items, ahead, at_hand
         # Simple queues wait without the interpreter; a Condition would cost more than a small batch.
         self._ready: SimpleQueue[T | _Raised] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
@@ -67,8 +79,10 @@ class Prefetcher(Generic[T]):
             self._thread.join()
 
     def _take(self) -> "T | _Raised":
-        if not self._asked:
+        if self._thread is None or (not self._asked and self._at_hand()):
             return self._make()
+        if not self._asked:
+            self._ask()
         item = self._ready.get()
         self._asked -= 1
         return item
@@ -99,24 +113,31 @@ class Prefetcher(Generic[T]):
 class Ahead(Generic[T]):
     """Items from a cursor on, made ahead; after `forget` they begin anew at another cursor."""
 
-    def __init__(self, begin: Callable[[int, int], Iterator[T]], ahead: int) -> None:
-        """`begin` takes an epoch and how much of it was consumed; `ahead` is a prefetcher's."""
-        self._begin, self._ahead = begin, ahead
+    def __init__(
+        self, begin: Callable[[int, int], Iterator[T]], ahead: int, at_hand: Callable[[], bool] = _never
+    ) -> None:
+        """`begin` takes an epoch and how much of it was consumed; the others are a prefetcher's."""
+        self._begin, self._ahead, self._at_hand = begin, ahead, at_hand
         self._prefetcher: Prefetcher[T] | None = None
         self._waited_before = 0.0
+        self._forgetting = False
 
     def next(self, epoch: int, consumed: int) -> T:
         """The next item; the first one since `forget` is the one at this cursor. Raises as a prefetcher."""
+        if self._forgetting:
+            self.forget()  # what was interrupted while it waited for the thread
         if self._prefetcher is None:
-            self._prefetcher = Prefetcher(self._begin(epoch, consumed), self._ahead)
+            self._prefetcher = Prefetcher(self._begin(epoch, consumed), self._ahead, self._at_hand)
         return self._prefetcher.next()
 
     def forget(self) -> None:
         """Drop what was made ahead; returns when nothing is being made."""
         if self._prefetcher is not None:
+            self._forgetting = True
             self._prefetcher.stop()
             self._waited_before += self._prefetcher.waited_s
             self._prefetcher = None
+        self._forgetting = False
 
     @property
     def waited_s(self) -> float:

@@ -17,9 +17,11 @@ from lstm.windows.column import Column
 from lstm.windows.features import Features
 from lstm.windows.foresight import Moments
 from lstm.windows.kept import KeptBlocks, kept_bytes
+from lstm.windows.memory import place_bytes
 from lstm.windows.moves import Blocks, Moves, moves_of
 from lstm.windows.plan import Plan
 from lstm.windows.row_groups import RowGroups, Rows, decode
+from lstm.windows.spec import Split
 from lstm.windows.vocabulary import Vocabulary
 from storage.disk_cache import DiskCache
 from storage.tables.protocol import Snapshot
@@ -113,17 +115,24 @@ class WindowReader:
     def keep(self) -> KeptBlocks | None:
         """All blocks of the plan, kept for one more stream until it calls `leave`; None: there is no room.
 
-        They take half of what is free at most, so that row groups and other streams find theirs.
+        They take half of what is free at most, and leave room for a stream of each split.
         """
         with self._lock:
             if self._kept is None:
                 size = kept_bytes(self.plan, self.row_bytes)
-                if not self._blocks.remembered or 2 * size > self.unreserved:
+                if not self._blocks.remembered or self._needs_beside(size) > self.unreserved:
                     return None
                 self._kept = KeptBlocks(self.plan, self._blocks, self.width, self._groups.forget)
                 self._reserved += size
             self._keepers += 1
             return self._kept
+
+    def _needs_beside(self, size: int) -> int:
+        """Bytes that have to be free where `size` bytes of blocks are kept."""
+        rows, pool = size // self.row_bytes, self.plan.order.pool
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        places = sum(place_bytes(self.plan, split, 1, rows, pool=pool) for split in splits)
+        return max(2 * size, size + places)
 
     def leave(self) -> None:
         """Take one `keep` back; the blocks go with the last one."""
@@ -139,8 +148,9 @@ class WindowReader:
         return self.budget_bytes - self._reserved
 
     def at_hand(self, superblock: int) -> bool:
-        """Whether the block of a superblock can be copied out of memory."""
-        return not self._in_parts and self._groups.hold(self._blocks[superblock].groups)
+        """Whether the block of a superblock is known to be in memory, and needs only to be copied."""
+        known = self._blocks.remembered and not self._in_parts
+        return known and self._groups.hold(self._blocks[superblock].groups)
 
     def load_block(
         self,
@@ -197,12 +207,11 @@ class WindowReader:
 
     def _counted(self, superblock: int, told: Told | None) -> Callable[[int, int], None]:
         """Takes a row group and how much of it was fetched, and tells of it."""
-        needs = dict(self.needs(superblock)) if told is not None else {}
+        part = self.needs(superblock)[0] if self._in_parts else None
 
         def count(group: int, fetched: int) -> None:
             if told is not None:
-                unit = superblock if self._in_parts else group
-                told(unit, needs[unit], fetched)
+                told(*(part or (group, 1)), fetched)
 
         return count
 

@@ -94,6 +94,11 @@ class Segments:
         """[m] rows of each segment."""
         return np.diff(self.first)
 
+    def count_copies(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+        """How many copies `copies` would list."""
+        low, high = self.chained_first.find(first), self.chained_first.find(first + counts - 1)
+        return int((high - low).sum()) + len(first)
+
     def copies(
         self, first: NDArray[np.int64], counts: NDArray[np.int64], places: NDArray[np.int64]
     ) -> Copies:

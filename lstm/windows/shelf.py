@@ -46,6 +46,8 @@ class Shelf(ABC):
         self.fetches = Fetches()
         self._away = np.zeros(len(values) // max(1, slot_rows), bool)
         """Slots whose blocks were asked for and have not been waited for."""
+        self.at_hand = False
+        """Whether the next batch is one that takes no more than a copy."""
 
     @abstractmethod
     def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -67,6 +69,11 @@ class Shelf(ABC):
         """The step of the times of a slot's block, once it is there; raises what loading it raised."""
         return self._loading(slot).result()
 
+    @property
+    def loading(self) -> bool:
+        """Whether some blocks may not be there yet."""
+        return bool(self._away.any())
+
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot in which each row lies."""
         return rows // self._slot_rows
@@ -76,7 +83,7 @@ class Shelf(ABC):
 
         Waits until their blocks are there; raises what loading them raised.
         """
-        if self._away.any():
+        if self.loading:
             slots = np.unique(self.slots(rows))
             away = slots[self._away[slots]].tolist()
             wait_for([self._loading(slot) for slot in away])

@@ -122,9 +122,10 @@ class WindowStream:
             epochs=not ordered,
         )
         self._finish = finish or Finish(reader.features, plan)
-        self._made = Ahead(self._produce, prefetch)
+        self._made = Ahead(self._produce, prefetch, lambda: self._shelf.at_hand)
         self._epoch, self._consumed = 0, 0
         self._closed = False
+        self._resetting = False
 
     def __len__(self) -> int:
         """Batches of the current epoch: the same in each, unless series are weighted."""
@@ -184,7 +185,7 @@ class WindowStream:
         samples = self._schedule.samples(epoch)
         while self._epoch == epoch and self._consumed < samples:
             batch = self._next()
-            self._consumed = min(self._consumed + self._make["batch_size"], samples)
+            self._consumed = min((batch.index + 1) * self._make["batch_size"], samples)
             yield batch
         if self._epoch == epoch:
             self._epoch, self._consumed = epoch + 1, 0
@@ -278,8 +279,15 @@ class WindowStream:
     def _next(self) -> Batch:
         if self._closed:
             raise ValueError("the stream is closed")
+        if self._resetting:
+            self._reset()  # what an interrupt has left half done
+        at = self._epoch, -(-self._consumed // self._make["batch_size"])
         try:
-            return self._made.next(self._epoch, self._consumed)
+            batch = self._made.next(self._epoch, self._consumed)
+            if (batch.epoch, batch.index) != at:  # one was taken, and an interrupt kept it from the consumer
+                self._reset()
+                batch = self._made.next(self._epoch, self._consumed)
+            return batch
         except BaseException:
             self._reset()  # the next call starts afresh at the cursor
             raise
@@ -300,9 +308,11 @@ class WindowStream:
 
     def _reset(self) -> None:
         """Forget what was made ahead."""
+        self._resetting = True
         self._made.forget()
         self._pools.clear()
         self._shelf.fetches.start_over()
+        self._resetting = False
 
     @cached_property
     def _replays(self) -> Schedule:

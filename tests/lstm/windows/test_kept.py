@@ -13,9 +13,12 @@ from lstm.windows import (
     WindowStream,
     index_snapshot,
     make_plan,
+    moves,
 )
 from lstm.windows.kept import kept_bytes
+from lstm.windows.memory import place_bytes, rank_bytes
 from lstm.windows.order import EpochOrder
+from lstm.windows.prefetch import Prefetcher
 from lstm.windows.shelf import KeepingShelf, PassingShelf
 
 from .conftest import in_groups, sorted_table
@@ -160,3 +163,73 @@ def test_a_first_batch_waits_for_the_blocks_of_its_windows_alone(monkeypatch):
         batch = next(iter(stream))
         assert len(batch) == 4
     assert set(loaded) == needed
+
+
+def test_blocks_of_more_copies_than_are_remembered_are_worked_out_anew_and_are_the_same(monkeypatch):
+    snapshot = in_groups(sorted_table(), 3)  # a halo lies in several row groups
+    plan = planned(snapshot, lanes=3, pool=1)
+    few = moves.Blocks(plan)
+    assert few.remembered
+    pieces = len(plan.pieces)
+    monkeypatch.setattr(moves, "FEW", pieces)
+    many = moves.Blocks(plan)
+    assert not many.remembered
+    for number in range(len(plan.superblocks)):
+        assert many[number].moves == few[number].moves
+        assert many[number].groups == few[number].groups
+    reader = WindowReader(snapshot, plan, ("x", "y"))
+    assert reader.keep() is None
+    copies = sum(len(move.rows) for number in range(len(plan.superblocks)) for move in few[number].moves)
+    monkeypatch.setattr(moves, "FEW", copies)
+    assert moves.Blocks(plan).remembered
+    monkeypatch.setattr(moves, "FEW", copies - 1)
+    assert not moves.Blocks(plan).remembered
+
+
+def test_what_is_kept_leaves_room_for_a_stream_of_every_split():
+    snapshot = in_groups(sorted_table(hours=400), 4)
+    plan = make_plan(
+        index_snapshot(snapshot, entity="name", time="t"),
+        WindowSpec(context=4, horizon=2),
+        SplitSpec(validation=0.1, test=0),
+        OrderSpec(lanes=8, pool=1, weights={"a": 37}),
+    )
+    kept = kept_bytes(plan, 16)
+    budget = 2 * kept  # a weight makes many windows, and where they lie takes more than the blocks
+    reader = WindowReader(snapshot, plan, ("x", "y"), budget)
+    rows, splits = kept // 16, ("train", "validation")
+    assert sum(rank_bytes(plan, split, 1, 16) for split in splits) < budget
+    assert kept + sum(place_bytes(plan, split, 1, rows, pool=1) for split in splits) > budget
+    with (
+        WindowStream(plan, reader, "train", seed=0, batch_size=4) as training,
+        WindowStream(plan, reader, "validation", seed=0, batch_size=4, ordered=True) as validation,
+    ):
+        assert len(next(iter(training))) == len(next(iter(validation))) == 4
+
+
+def test_a_stream_goes_on_at_its_cursor_after_an_interrupt_wherever_that_came(two_series, monkeypatch):
+    plan, reader = two_series()
+    with WindowStream(plan, reader, "train", seed=3, batch_size=4) as stream:
+        expected = [windows_of(batch) for batch in stream]
+        stream.set_epoch(0)
+        assert windows_of(next(iter(stream))) == expected[0]
+        stream._made.next(0, 4)  # taken, and an interrupt kept it from the consumer
+        assert [windows_of(batch) for batch in stream] == expected[1:]
+    stop, failing = Prefetcher.stop, [True]
+
+    def interrupted(prefetcher):
+        if failing:
+            failing.pop()
+            prefetcher._stopped = True
+            prefetcher._room.put(None)
+            raise KeyboardInterrupt  # while it waits for the thread
+        stop(prefetcher)
+
+    with WindowStream(plan, reader, "train", seed=3, batch_size=4) as stream:
+        next(iter(stream))
+        with monkeypatch.context() as patch:
+            patch.setattr(Prefetcher, "stop", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                stream.set_epoch(5)
+        stream.set_epoch(0)
+        assert [windows_of(batch) for batch in stream] == expected

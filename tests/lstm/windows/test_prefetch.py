@@ -58,7 +58,7 @@ def test_a_consumer_that_is_back_at_once_makes_its_items_itself_and_others_find_
             makers.append(threading.current_thread().name)
             yield number
 
-    prefetcher = Prefetcher(items(), 2)
+    prefetcher = Prefetcher(items(), 2, lambda: True)
     taken = [prefetcher.next() for _ in range(500)]
     own = threading.current_thread().name
     assert makers[:2] == ["prefetch"] * 2
@@ -79,3 +79,17 @@ def test_stopping_ends_the_thread_at_once_while_nobody_takes():
     assert prefetcher.next() == 0
     prefetcher.stop()
     assert threading.active_count() == before
+
+
+def test_what_is_not_at_hand_is_made_by_the_thread_however_hurried_its_consumer():
+    makers = []
+
+    def items():
+        for number in range(200):
+            makers.append(threading.current_thread().name)
+            yield number
+
+    prefetcher = Prefetcher(items(), 2)
+    assert [prefetcher.next() for _ in range(200)] == list(range(200))
+    prefetcher.stop()
+    assert set(makers) == {"prefetch"}
