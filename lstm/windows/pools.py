@@ -134,11 +134,13 @@ class Pools:
             self._first[lane], self._size[lane] = pool.first, pool.end - pool.first
             self._origin[lane] = pool.place.start - pool.first
         if fresh:
-            asked = dict(zip(*np.unique(lanes, return_counts=True), strict=True))
+            here = self._here(order, lanes, indices)
+            rows = self._rows[self._origin[lanes[here]] + indices[here]]
+            needed = set(np.unique(self._shelf.slots(rows)).tolist())
             uses = self._first_uses(fresh)
-            now = [superblock for lane, superblock, use in uses if use < asked[lane]]
+            now = [superblock for superblock, slot, _ in uses if slot in needed]
             self._shelf.load(np.array(now, np.int64), order.epoch)
-            self._later.extend(superblock for lane, superblock, use in uses if use >= asked[lane])
+            self._later.extend(superblock for superblock, slot, _ in uses if slot not in needed)
         self._moved.extend(moving)
 
     def catch_up(self) -> None:
@@ -174,7 +176,7 @@ class Pools:
     def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int]]:
         """The superblocks of lanes' pools, as windows need them from an index in each lane on.
 
-        Each with its lane, and how many windows of the lane come before the first one that needs it; at most
+        Each with its slot, and how many windows of the lane come before the first one that needs it; at most
         `_LOOKED_AT`.
         """
         found: list[tuple[int, int, int]] = []
@@ -185,7 +187,7 @@ class Pools:
             slots, first = np.unique(self._shelf.slots(rows), return_index=True)
             first_use = dict(zip(slots.tolist(), first.tolist(), strict=True))
             own = zip(pool.superblocks.tolist(), self._shelf.slots(pool.base).tolist(), strict=True)
-            found.extend((lane, superblock, first_use.get(slot, _LOOKED_AT)) for superblock, slot in own)
+            found.extend((superblock, slot, first_use.get(slot, _LOOKED_AT)) for superblock, slot in own)
         return sorted(found, key=itemgetter(2))
 
     def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:

@@ -45,7 +45,7 @@ class Shelf(ABC):
         self._block_times = BlockTimes(times, slot_rows, self.length)
         self.fetches = Fetches()
         self._away = np.zeros(len(values) // max(1, slot_rows), bool)
-        """Slots whose blocks were asked for and have not been waited for."""
+        """Slots that are held, and whose blocks have not been waited for."""
         self.at_hand = False
         """Whether the next batch is one that takes no more than a copy."""
 
@@ -132,6 +132,7 @@ class PassingShelf(Shelf):
             if held is None:
                 held = self._held[superblock] = _Held(heapq.heappop(self._free))
                 self._holds[held.slot] = superblock
+                self._away[held.slot] = True
             held.users += 1
             slots.append(held.slot)
         return np.array(slots, np.int64) * self._slot_rows
@@ -146,7 +147,6 @@ class PassingShelf(Shelf):
                 held.loaded = self._executor(superblock).submit(
                     self._reader.load_block, superblock, self.values[rows], self.times[rows], told, moments
                 )
-                self._away[held.slot] = True
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
         """Take one `hold` back; a block that nobody holds gives up its slot."""
@@ -184,6 +184,7 @@ class KeepingShelf(Shelf):
         self._epoch = 0
 
     def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
+        self._away[superblocks] = ~self._there[superblocks]
         return superblocks * self._slot_rows
 
     def load(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
@@ -197,7 +198,6 @@ class KeepingShelf(Shelf):
             if not self._kept.request(superblock, self._executor(superblock), load):
                 had.append(superblock)
         self.fetches.had(epoch, dict(need for superblock in had for need in self._reader.needs(superblock)))
-        self._away[superblocks] = ~self._there[superblocks]
 
     def release(self, superblocks: NDArray[np.int64]) -> None:
         """Blocks stay; those that are not there yet need not come."""
