@@ -91,8 +91,8 @@ class Pools:
         self._epochs = epochs
         self._current: dict[int, Pool] = {}
         self._next: dict[int, Pool] = {}
-        self._later: list[int] = []
-        """Superblocks of current pools that are still to be loaded, as windows need them."""
+        self._later: dict[int, list[tuple[int, int]]] = {}
+        """By lane: superblocks of its pool that are still to be loaded, each after its first use."""
         self._moved: list[int] = []
         """Lanes whose next pool is still to be loaded."""
         lanes = plan.order.lanes
@@ -138,15 +138,18 @@ class Pools:
             rows = self._rows[self._origin[lanes[here]] + indices[here]]
             needed = set(np.unique(self._shelf.slots(rows)).tolist())
             uses = self._first_uses(fresh)
-            now = [superblock for superblock, slot, _ in uses if slot in needed]
+            now = [superblock for _, superblock, slot, _ in uses if slot in needed]
             self._shelf.load(np.array(now, np.int64), order.epoch)
-            self._later.extend(superblock for superblock, slot, _ in uses if slot not in needed)
+            for lane, superblock, slot, use in uses:
+                if slot not in needed:
+                    self._later.setdefault(lane, []).append((use, superblock))
         self._moved.extend(moving)
 
     def catch_up(self) -> None:
         """Load what is not urgent: the rest of the pools that lanes have moved to, and those after them."""
         if self._later and self._order is not None:
-            self._shelf.load(np.array(self._later, np.int64), self._order.epoch)
+            rest = sorted(it for later in self._later.values() for it in later)
+            self._shelf.load(np.array([superblock for _, superblock in rest], np.int64), self._order.epoch)
         for lane in self._moved:
             if lane not in self._next and (following := self._following(lane)):
                 pool = self._next[lane] = self._request(*following)
@@ -173,13 +176,13 @@ class Pools:
         here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
         return here
 
-    def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int]]:
+    def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
         """The superblocks of lanes' pools, as windows need them from an index in each lane on.
 
-        Each with its slot, and how many windows of the lane come before the first one that needs it; at most
-        `_LOOKED_AT`.
+        Each with its lane, its slot, and how many windows of the lane come before the first one that needs
+        it; at most `_LOOKED_AT`.
         """
-        found: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int, int, int]] = []
         for lane, index in lanes.items():
             pool = self._current[lane]
             begin = pool.place.start + index - pool.first
@@ -187,12 +190,13 @@ class Pools:
             slots, first = np.unique(self._shelf.slots(rows), return_index=True)
             first_use = dict(zip(slots.tolist(), first.tolist(), strict=True))
             own = zip(pool.superblocks.tolist(), self._shelf.slots(pool.base).tolist(), strict=True)
-            found.extend((superblock, slot, first_use.get(slot, _LOOKED_AT)) for superblock, slot in own)
-        return sorted(found, key=itemgetter(2))
+            found.extend((lane, *it, first_use.get(it[1], _LOOKED_AT)) for it in own)
+        return sorted(found, key=itemgetter(3))
 
     def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:
         """Have a lane stand in the pool of its window `index`; whether its blocks are to be loaded yet."""
         number = order.pool_at(lane, index)
+        self._later.pop(lane, None)
         if before := self._current.pop(lane, None):
             self._leave(before)
         ahead = self._next.pop(lane, None)

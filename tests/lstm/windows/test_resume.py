@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lstm.windows import OrderSpec, SplitSpec, WindowReader, WindowSpec, WindowStream
 from lstm.windows.errors import CursorMismatch
+from lstm.windows.memory import rank_bytes
 
 from .drain import drain, windows_of
 from .tables import COLUMNS, samples
@@ -42,6 +43,9 @@ def test_restored_stream_yields_exactly_the_rest_at_every_step(sample, pool, las
     order = OrderSpec(lanes=8, pool=pool, last=last)
     plan = plan_for(sample, window, SplitSpec(validation=0, test=0), order)
     reader = WindowReader(sample.snapshot, plan, COLUMNS)
+    held = ranks * rank_bytes(plan, "train", ranks, reader.row_bytes, ordered=ordered)
+    # with what is just enough, blocks come and go; else all are kept
+    restored = WindowReader(sample.snapshot, plan, COLUMNS, data.draw(st.sampled_from([held, 2**30])))
     total = plan.windows("train")
     options = {
         "seed": 9,
@@ -54,7 +58,7 @@ def test_restored_stream_yields_exactly_the_rest_at_every_step(sample, pool, las
     assert len(batches) == len(whole)
     for step, state in enumerate(states):
         epochs = EPOCHS - state["epoch"]  # a cursor at the end of an epoch yields one empty iteration
-        rest = drain(plan, reader, "train", ranks=ranks, state=state, epochs=epochs, **options)
+        rest = drain(plan, restored, "train", ranks=ranks, state=state, epochs=epochs, **options)
         assert rest == whole[step:]
 
 
