@@ -84,8 +84,8 @@ class Shelf(ABC):
         Waits until their blocks are there; raises what loading them raised.
         """
         if self.loading:
-            slots = np.unique(self.slots(rows))
-            away = slots[self._away[slots]].tolist()
+            slots = self.slots(rows)
+            away = np.unique(slots[self._away[slots]]).tolist()
             wait_for([self._loading(slot) for slot in away])
             for slot in away:
                 self._block_times.filled(slot, self._step(slot))
