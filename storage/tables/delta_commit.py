@@ -35,6 +35,7 @@ _WRITER_FEATURES = {
     "typeWidening",
     "v2Checkpoint",
     "vacuumProtocolCheck",
+    "variantType",
 }
 """Those that ask nothing of an append, if `refuse_writing` finds nothing else."""
 _IN_SCHEMA = {

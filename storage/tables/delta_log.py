@@ -39,6 +39,7 @@ _READER_FEATURES = {
     "typeWidening-preview",
     "v2Checkpoint",
     "vacuumProtocolCheck",
+    "variantType",  # a table may have such columns; those that do are refused with their column
 }
 REMOVED_BY = "VACUUM"
 KEPT_BY = "the table's property delta.deletedFileRetentionDuration (and RETAIN, where VACUUM is given one)"

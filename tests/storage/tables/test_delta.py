@@ -190,7 +190,7 @@ def test_files_agree_with_those_that_the_delta_library_sees(table, uri, options)
     assert ours == {(f"{uri}/{path}", size, rows) for path, size, rows in theirs}
 
 
-@pytest.mark.parametrize("feature", ["catalogManaged", "variantType", "somethingNew"])
+@pytest.mark.parametrize("feature", ["catalogManaged", "somethingNew"])
 def test_a_reader_feature_that_is_not_known_is_refused_by_name(table, embedded, feature):
     bucket, root = uris.parse(table.uri)
     features = {"readerFeatures": [feature], "writerFeatures": [feature]}
@@ -198,6 +198,27 @@ def test_a_reader_feature_that_is_not_known_is_refused_by_name(table, embedded, 
     key = f"{root}/_delta_log/{1:020d}.json"
     Bucket(bucket, embedded.access).put(key, json.dumps(action).encode())
     with pytest.raises(UnsupportedTable, match=feature):
+        table.snapshot()
+
+
+def test_a_table_that_may_have_variants_is_read_and_written_unless_it_has_one(embedded, uri, options):
+    """As the delta library makes tables whose deletes are to be marked."""
+    rows = sensors(50)
+    asked = {"delta.enableDeletionVectors": "true"}
+    deltalake.write_deltalake(uri, rows, configuration=asked, storage_options=options)
+    reader_features = deltalake.DeltaTable(uri, storage_options=options).protocol().reader_features
+    assert "variantType" in reader_features
+    table = open_table(embedded, uri)
+    table.append(sensors(50, first=50), transaction="more")
+    assert sum(file.rows for file in table.snapshot().files) == 100
+    bucket, root = uris.parse(uri)
+    variant = {"name": "v", "type": "variant", "nullable": True, "metadata": {}}
+    schema = json.dumps({"type": "struct", "fields": [variant]})
+    changed = {"id": "0", "format": {"provider": "parquet", "options": {}}, "schemaString": schema}
+    action = {"metaData": {**changed, "partitionColumns": [], "configuration": {}}}
+    key = f"{root}/_delta_log/{2:020d}.json"
+    Bucket(bucket, embedded.access).put(key, json.dumps(action).encode())
+    with pytest.raises(UnsupportedTable, match="'v' has the type 'variant'"):
         table.snapshot()
 
 
