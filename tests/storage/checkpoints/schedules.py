@@ -122,17 +122,20 @@ def collector(rng: random.Random) -> Work:
 HEAD = f"{PREFIX}runs/run/head"
 
 
-def repairer(rng: random.Random) -> Work:
-    """Loses the run's head or makes it unreadable at some moment, and repairs it some time later."""
+def repairer(rng: random.Random, healthy: set[str]) -> Work:
+    """Loses the run's head or makes it unreadable at some moment, and repairs it some time later.
+
+    `healthy` takes the ids of the commits that the lost head named and did not call damaged.
+    """
     wait, is_garbled = rng.choice((0, 1, 3, 6)), rng.random() < 0.5
 
     def work(store: FakeStore) -> None:
         opened = repository(store)
         for _ in range(rng.choice((1, 4, 12))):
             store.head(HEAD)  # time passes
-        healthy = {it.id for it in opened.commits("run") if not it.damaged}
+        readable = {it.id for it in opened.commits("run") if not it.damaged}
         named = json.loads(store.server.objects[HEAD])  # of this very moment: no request lies between
-        healthy &= {it["id"] for it in named["commits"] if not it["damaged"]}
+        healthy.update(readable & {it["id"] for it in named["commits"] if not it["damaged"]})
         if is_garbled:
             store.server.objects[HEAD] = b"no head"
         else:
@@ -168,6 +171,8 @@ class Played:
         rng = random.Random(seed)
         self.simulation = Simulation()
         self.watch = Watch(self.simulation.server)
+        self.healthy: set[str] = set()
+        """Commits of `run` that were in order when it lost its head."""
         if rng.random() < 0.7:  # no mercy on what is young: the protocol does not rely on generations
             patch.setattr(_Collection, "is_old", lambda self, name: True)
         if rng.random() < 0.3:
@@ -196,7 +201,7 @@ class Played:
         if alone:
             processes["newcomer"] = newcomer(random.Random(seed))
         if loses_head:
-            processes["repairer"] = repairer(random.Random(seed))
+            processes["repairer"] = repairer(random.Random(seed), self.healthy)
         for name, work in processes.items():
             self.simulation.start(name, work)
         self.results = self.simulation.shuffle(seed)
