@@ -130,6 +130,15 @@ def naive_windows(rows, window, max_gap, bounds):
     return found
 
 
+def known(windows, rows, end):
+    """Those of `windows` that end no later than the last row of their series before `end` in the table."""
+    if end is None:
+        return windows
+    names = sorted({name for name, *_ in rows}, key=lambda name: name is not None and name)
+    last = {names.index(name): time for name, time, *_ in sorted(rows, key=lambda row: row[1]) if time < end}
+    return {key: found for key, found in windows.items() if found[0][-1] <= last[key[0]]}
+
+
 def on_grid(rows, grid, max_gap=None):
     """Rows [(entity, time, *values)] and those that a grid adds, by pandas; last 1.0, of the added 0.0."""
     found = []

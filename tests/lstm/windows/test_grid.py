@@ -44,7 +44,7 @@ from storage.objects import Bucket
 from .conftest import HOUR, in_groups, sorted_table
 from .drain import drain
 from .memory_table import MemorySnapshot
-from .tables import COLUMNS, naive_windows, on_grid, samples
+from .tables import COLUMNS, known, naive_windows, on_grid, samples
 from .test_exactly_once import GAPS, ORDERS, SHARES, WINDOWS
 from .test_nulls import POLICIES, naive
 
@@ -69,15 +69,6 @@ def spread(sample, step, kind):
     files = [[table(group) for group in groups] for groups in sample.snapshot._groups.values()]
     rows = [(name, time * step * unit, *values) for name, time, *values in sample.rows]
     return MemorySnapshot(files), rows, step * unit, step if ordinal else timedelta(seconds=step)
-
-
-def known(windows, rows, end):
-    """Those of `windows` that end no later than the last row of their series before `end` in the table."""
-    if end is None:
-        return windows
-    names = sorted({name for name, *_ in rows}, key=lambda name: name is not None and name)
-    last = {names.index(name): time for name, time, *_ in sorted(rows, key=lambda row: row[1]) if time < end}
-    return {key: found for key, found in windows.items() if found[0][-1] <= last[key[0]]}
 
 
 def planned(snapshot, entity, window, split, order, **said):
