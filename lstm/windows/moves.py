@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstm.windows.block_times import common_step
 from lstm.windows.plan import Plan
 from lstm.windows.segments import Copies
+from lstm.windows.superblocks import Parts
 
 FEW = 1 << 16
 """Copies out of row groups up to which all blocks of a plan are remembered: some 400 bytes each, 26 MB."""
@@ -73,19 +74,19 @@ class Block:
 class _Stored:
     """What some blocks are made of, as arrays."""
 
-    def __init__(self, plan: Plan, superblocks: NDArray[np.int64]) -> None:
-        parts = plan.superblocks.parts(superblocks)
+    def __init__(self, plan: Plan, parts: Parts, count: int) -> None:
+        """Of `count` blocks, whose superblocks have these parts."""
         held = parts.stored > 0
         owner, stored, self._begins = parts.owner[held], parts.stored[held], parts.offset[held]
         copies = plan.segments.copies(parts.first[held], stored, self._begins)
         block = owner[copies.owner]
         order = np.lexsort((copies.group, block))
         self._copies = [it[order] for it in (copies.group, copies.row, copies.count, copies.place)]
-        edges = np.arange(len(superblocks) + 1)
+        edges = np.arange(count + 1)
         self._copy_edges = np.searchsorted(block[order], edges)
         self._part_edges = np.searchsorted(owner, edges)
         self._block_groups = block[order], self._copies[0]
-        self._rows = np.bincount(owner, weights=stored, minlength=len(superblocks)).astype(np.int64)
+        self._rows = np.bincount(owner, weights=stored, minlength=count).astype(np.int64)
 
     def block(self, place: int) -> Block:
         """The block at a place among those asked for."""
@@ -106,7 +107,7 @@ class Blocks:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._all = _Stored(plan, np.arange(len(plan.superblocks))) if _has_few_copies(plan) else None
+        self._all = _all_of(plan)
         self._known: dict[int, Block] = {}
 
     @property
@@ -121,16 +122,20 @@ class Blocks:
 
     def __getitem__(self, superblock: int) -> Block:
         if self._all is None:
-            return _Stored(self._plan, np.array([superblock])).block(0)
+            return _Stored(self._plan, self._plan.superblocks.parts(np.array([superblock])), 1).block(0)
         block = self._known.get(superblock)
         if block is None:
             block = self._known[superblock] = self._all.block(superblock)
         return block
 
 
-def _has_few_copies(plan: Plan) -> bool:
+def _all_of(plan: Plan) -> _Stored | None:
+    """What all blocks of a plan are made of; None: of too many copies."""
     if len(plan.pieces) > FEW:
-        return False
-    parts = plan.superblocks.parts(np.arange(len(plan.superblocks)))
+        return None
+    count = len(plan.superblocks)
+    parts = plan.superblocks.parts(np.arange(count))
     held = parts.stored > 0
-    return plan.segments.count_copies(parts.first[held], parts.stored[held]) <= FEW
+    if plan.segments.count_copies(parts.first[held], parts.stored[held]) > FEW:
+        return None
+    return _Stored(plan, parts, count)
