@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
-from lstm.checkpoints.tensors import from_torch
+from lstm.checkpoints.tensors import from_torch, to_torch
 from pipelines.demo.flights import hourly_departures
 from storage.checkpoints import Tensor
 from storage.checkpoints.hints import AdamHint
@@ -83,7 +83,14 @@ class Forecast(nn.Module):
 
 
 def trail(
-    kind: Kind, width: Width = "float32", *, cadence: int, saves: int, start: int = 200, hidden: int = 160
+    kind: Kind,
+    width: Width = "float32",
+    *,
+    cadence: int,
+    saves: int,
+    start: int = 200,
+    hidden: int = 160,
+    after: Save | None = None,
 ) -> Iterator[Save]:
     """Train, and yield a copy of the state every `cadence` steps.
 
@@ -94,10 +101,12 @@ def trail(
         saves: how many.
         start: steps before the first save, as a run's very first steps are not like the others.
         hidden: units of each of the two LSTM layers.
+        after: a save of the same trail: only what follows is trained and yielded, bit for bit the same.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model, loss = (_language if kind == "language" else _forecast)(hidden)
+    done = after.step if after else 0
+    model, loss = (_language if kind == "language" else _forecast)(hidden, done)
     model = model.to(getattr(torch, width))
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -107,13 +116,28 @@ def trail(
         weight_decay=WEIGHT_DECAY,
         fused=True,
     )
-    for step in range(1, start + cadence * (saves - 1) + 1):
+    if after:
+        _restore(model, optimizer, after)
+    for step in range(done + 1, start + cadence * (saves - 1) + 1):
         loss(model, step).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         if step >= start and (step - start) % cadence == 0:
             yield _saved(model, optimizer, step)
+
+
+def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, after: Save) -> None:
+    def saved(name: str) -> torch.Tensor:
+        return to_torch(after.tensors[name]).clone()
+
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(saved(f"model/{name}"))
+        optimizer.state[parameter] = {
+            "step": torch.tensor(float(after.step)),
+            "exp_avg": saved(f"optimizer/{name}/exp_avg"),
+            "exp_avg_sq": saved(f"optimizer/{name}/exp_avg_sq"),
+        }
 
 
 def _saved(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Save:
@@ -143,14 +167,27 @@ def _saved(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Sav
 Loss = Callable[[nn.Module, int], torch.Tensor]
 
 
-def _language(hidden: int, *, batch: int = 16, length: int = 48) -> tuple[nn.Module, Loss]:
+class _Starts:
+    """Where the windows of each step begin: [B] of `choices` rows, from the step after `done`."""
+
+    def __init__(self, choices: int, batch: int, done: int) -> None:
+        self._numbers, self._choices, self._batch = np.random.default_rng(0), choices, batch
+        for _ in range(done):
+            self.draw()
+
+    def draw(self) -> torch.Tensor:
+        """Of the next step."""
+        return torch.from_numpy(self._numbers.integers(0, self._choices, self._batch))
+
+
+def _language(hidden: int, done: int, *, batch: int = 16, length: int = 48) -> tuple[nn.Module, Loss]:
     text = np.frombuffer(_text(), np.uint8)
     alphabet, codes = np.unique(text, return_inverse=True)
     stream = torch.from_numpy(codes.astype(np.int64))
-    starts = np.random.default_rng(0)
+    starts = _Starts(len(stream) - length - 1, batch, done)
 
     def loss(model: nn.Module, step: int) -> torch.Tensor:
-        at = torch.from_numpy(starts.integers(0, len(stream) - length - 1, batch))
+        at = starts.draw()
         window = stream[at.unsqueeze(1) + torch.arange(length + 1)]
         return cross_entropy(model(window[:, :-1]).flatten(0, 1).float(), window[:, 1:].flatten())
 
@@ -166,17 +203,17 @@ def _text() -> bytes:
 
 
 def _forecast(
-    hidden: int, *, batch: int = 32, context: int = 96, horizon: int = 24
+    hidden: int, done: int, *, batch: int = 32, context: int = 96, horizon: int = 24
 ) -> tuple[nn.Module, Loss]:
     table = hourly_departures()
     first = table.filter(np.asarray(table["series"]) == table["series"][0].as_py())
     columns = np.stack([np.asarray(first[name].to_numpy(), np.float32) for name in WEATHER], axis=1)
     scaled = (columns - np.nanmean(columns, 0)) / np.nanstd(columns, 0)
     rows_TF = torch.from_numpy(np.nan_to_num(scaled))
-    starts = np.random.default_rng(0)
+    starts = _Starts(len(rows_TF) - context - horizon, batch, done)
 
     def loss(model: nn.Module, step: int) -> torch.Tensor:
-        at = torch.from_numpy(starts.integers(0, len(rows_TF) - context - horizon, batch))
+        at = starts.draw()
         window = rows_TF[at.unsqueeze(1) + torch.arange(context + horizon)]
         dtype = next(model.parameters()).dtype
         return smooth_l1_loss(model(window[:, :context].to(dtype)).float(), window[:, context:])
