@@ -36,7 +36,7 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
-from lstm.windows.keys import keys_for
+from lstm.windows.table.keys import keys_for
 from storage.checkpoints.manifest import PACK_LIMIT
 
 LATENCY_S = 0.02

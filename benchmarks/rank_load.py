@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import print_result
 from lstm.windows import OrderSpec
-from lstm.windows.order import EpochOrder
+from lstm.windows.order.order import EpochOrder
 
 _RANKS = (2, 3, 8, 48)
 _BATCH = 256

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from lstm.windows.file_index import FileIndex
-from lstm.windows.index_cache import LEVELS, Span, block_name, checksums, cut
-from lstm.windows.keys import Keys
+from lstm.windows.index.file_index import FileIndex
+from lstm.windows.index.index_cache import LEVELS, Span, block_name, checksums, cut
+from lstm.windows.table.keys import Keys
 from storage.objects import NotFound, Object
 from storage.tables.protocol import DataFile, Traffic
 

@@ -13,7 +13,7 @@ from benchmarks.window_figures.medians import medians
 from benchmarks.window_figures.table import plan_of, tensors
 from benchmarks.window_peers.rows import BATCH, COLUMNS, FEATURES, LENGTH, Rows, bare
 from lstm.windows import WindowReader, WindowStream
-from lstm.windows.gather import Windows
+from lstm.windows.arrays.gather import Windows
 from storage.tables import Snapshot
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.window_figures.table import plan_of
 from benchmarks.window_peers.rows import BATCH
-from lstm.windows.schedule import Schedule
+from lstm.windows.order.schedule import Schedule
 from storage.tables import Snapshot
 
 

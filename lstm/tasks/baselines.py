@@ -10,7 +10,7 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
-from lstm.windows.calendar import HOURS_A_WEEK, Calendar
+from lstm.windows.features.calendar import HOURS_A_WEEK, Calendar
 
 LAST_SEASON = "same_time_last_season"
 """Key of the baseline that a forecast has to beat to be worth anything."""

@@ -18,10 +18,10 @@ from lstm.tasks.clock import HOURLY, Clock
 from lstm.tasks.forecast_config import ForecastConfig, WrongForecast, check_window
 from lstm.tasks.target_scale import TargetScale
 from lstm.windows.batch import Batch
-from lstm.windows.calendar import Calendar, NoCalendar
-from lstm.windows.plan import Plan
-from lstm.windows.scaling import Scaling, fit_scaling
-from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
+from lstm.windows.features.calendar import Calendar, NoCalendar
+from lstm.windows.features.scaling import Scaling, fit_scaling
+from lstm.windows.features.series_scaling import SeriesScaling, fit_series_scaling
+from lstm.windows.plan.plan import Plan
 from lstm.windows.spec import WindowSpec
 from storage.tables.protocol import Snapshot
 

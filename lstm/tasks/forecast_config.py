@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from lstm.models import check_levels
 from lstm.tasks.target_scale import SCALES, Scale
-from lstm.windows.calendar import Calendar
-from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
-from lstm.windows.plan import Plan
+from lstm.windows.features.calendar import Calendar
+from lstm.windows.plan.plan import Plan
 from lstm.windows.spec import WindowSpec
+from lstm.windows.table.column import NULL_POLICIES, Column, NullPolicy
 from storage.errors import UserError
 
 _EARLIEST_US, _LATEST_US = (

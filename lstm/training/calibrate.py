@@ -27,7 +27,7 @@ from lstm.training.recorder import Recorder
 from lstm.training.start import pinned_snapshot
 from lstm.training.worker import run_rank
 from lstm.windows import Scaling, WindowReader, WindowStream
-from lstm.windows.series_scaling import nothing_measured
+from lstm.windows.features.series_scaling import nothing_measured
 from storage.objects import Bucket
 from storage.tables import Lake
 

@@ -3,12 +3,12 @@
 from lstm.tasks.forecast_config import WrongForecast, check_times, check_window
 from lstm.training.job import Job
 from lstm.windows import Plan, index_snapshot, make_plan
-from lstm.windows.columns import check_features
 from lstm.windows.curriculum import Curriculum
-from lstm.windows.features import Features
-from lstm.windows.grid import gridded
-from lstm.windows.keys import keys_for
-from lstm.windows.sizing import fitted
+from lstm.windows.features.features import Features
+from lstm.windows.index.grid import gridded
+from lstm.windows.read.sizing import fitted
+from lstm.windows.table.columns import check_features
+from lstm.windows.table.keys import keys_for
 from storage.objects import Bucket
 from storage.tables import Snapshot
 

@@ -7,27 +7,27 @@ Reads snapshots, yields arrays: no torch, no Prefect. What must hold: ARCHITECTU
 """
 
 from lstm.windows.batch import Batch
-from lstm.windows.column import NULL_POLICIES, Column, NullPolicy
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.curriculum import Curriculum
 from lstm.windows.errors import WindowError
-from lstm.windows.folds import rolling_origin
-from lstm.windows.index import SequenceIndex, index_snapshot
-from lstm.windows.learned import Learned
+from lstm.windows.features.learned import Learned
+from lstm.windows.features.scaling import Scaling, fit_scaling
+from lstm.windows.features.series_scaling import SeriesScaling, fit_series_scaling
+from lstm.windows.features.vocabulary import Vocabulary, fit_vocabularies
+from lstm.windows.index.index import SequenceIndex, index_snapshot
 from lstm.windows.mixture import Mixture
 from lstm.windows.open import open_stream, open_windows
-from lstm.windows.plan import Plan
-from lstm.windows.planning import make_plan
-from lstm.windows.read import WindowReader
-from lstm.windows.scaling import Scaling, fit_scaling
-from lstm.windows.sequences import Sequences
-from lstm.windows.series_scaling import SeriesScaling, fit_series_scaling
+from lstm.windows.plan.folds import rolling_origin
+from lstm.windows.plan.plan import Plan
+from lstm.windows.plan.planning import make_plan
+from lstm.windows.read.read import WindowReader
 from lstm.windows.spec import SPLITS, OrderSpec, Split, SplitSpec, WindowSpec
 from lstm.windows.stream import WindowStream
+from lstm.windows.table.column import NULL_POLICIES, Column, NullPolicy
+from lstm.windows.table.sequences import Sequences
+from lstm.windows.table.unnested import UnnestedSnapshot
 from lstm.windows.table_windows import TableWindows
 from lstm.windows.track_stream import TrackStream
-from lstm.windows.unnested import UnnestedSnapshot
-from lstm.windows.vocabulary import Vocabulary, fit_vocabularies
 
 __all__ = [
     "NULL_POLICIES",

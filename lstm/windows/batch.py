@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.times import TimesField
+from lstm.windows.arrays.times import TimesField
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
-from lstm.windows.finish import Finish
-from lstm.windows.plan import Plan
-from lstm.windows.read import WindowReader
-from lstm.windows.runs import Entity
+from lstm.windows.features.finish import Finish
+from lstm.windows.index.runs import Entity
+from lstm.windows.plan.plan import Plan
+from lstm.windows.read.read import WindowReader
 
 
 @dataclass(frozen=True, slots=True)

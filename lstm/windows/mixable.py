@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from lstm.windows.column import Column
 from lstm.windows.errors import WindowError
-from lstm.windows.finish import Finish
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.vocabulary import FIRST
+from lstm.windows.table.column import Column
 from lstm.windows.table_windows import TableWindows
-from lstm.windows.vocabulary import FIRST
 
 _LEARN = "open the second with learned=first.learned"
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
-from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import CursorMismatch, WindowError
+from lstm.windows.index.runs import Entity
 from lstm.windows.mixable import check_mixable
-from lstm.windows.runs import Entity
+from lstm.windows.order.cursor import check_cursor, epoch_number
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
 from lstm.windows.table_windows import TableWindows

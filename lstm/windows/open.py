@@ -8,28 +8,28 @@ from typing import Required, TypedDict, Unpack
 
 import pyarrow as pa
 
-from lstm.windows.calendar import Calendar
-from lstm.windows.column import Column, as_columns
-from lstm.windows.column_types import check_columns
-from lstm.windows.columns import is_number
 from lstm.windows.errors import WindowError
-from lstm.windows.features import Features
-from lstm.windows.finish import Finish
-from lstm.windows.grid import gridded
-from lstm.windows.index import index_snapshot
-from lstm.windows.keys import keys_for
-from lstm.windows.learned import Learned, learn
-from lstm.windows.plan import Plan
-from lstm.windows.planning import make_plan
-from lstm.windows.read import WindowReader
-from lstm.windows.recordings import Fetch, fetch_from
-from lstm.windows.sequences import Sequences
-from lstm.windows.sizing import fitted, sorted_again
+from lstm.windows.features.calendar import Calendar
+from lstm.windows.features.features import Features
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.learned import Learned, learn
+from lstm.windows.features.static import find_statics
+from lstm.windows.index.grid import gridded
+from lstm.windows.index.index import index_snapshot
+from lstm.windows.plan.plan import Plan
+from lstm.windows.plan.planning import make_plan
+from lstm.windows.read.read import WindowReader
+from lstm.windows.read.sizing import fitted, sorted_again
 from lstm.windows.spec import OrderSpec, Split, SplitSpec, WindowSpec
-from lstm.windows.static import find_statics
 from lstm.windows.stream import WindowStream
+from lstm.windows.table.column import Column, as_columns
+from lstm.windows.table.column_types import check_columns
+from lstm.windows.table.columns import is_number
+from lstm.windows.table.keys import keys_for
+from lstm.windows.table.recordings import Fetch, fetch_from
+from lstm.windows.table.sequences import Sequences
+from lstm.windows.table.unnested import UnnestedSnapshot
 from lstm.windows.table_windows import TableWindows
-from lstm.windows.unnested import UnnestedSnapshot
 from storage.disk_cache import DiskCache
 from storage.objects import Access, Bucket
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, Lake, Table, open_table

@@ -12,21 +12,21 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from lstm.windows.assemble import from_shelf, from_table
 from lstm.windows.batch import Batch
-from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
-from lstm.windows.finish import Finish
-from lstm.windows.foresight import Foresight
-from lstm.windows.kept import KeptBlocks
-from lstm.windows.memory import block_rows, place_bytes, rank_bytes, slots
-from lstm.windows.plan import Plan
-from lstm.windows.pools import Pools
-from lstm.windows.prefetch import Ahead
-from lstm.windows.read import WindowReader
-from lstm.windows.runs import Entity
-from lstm.windows.schedule import Schedule
-from lstm.windows.shelf import KeepingShelf, PassingShelf, Shelf
+from lstm.windows.features.finish import Finish
+from lstm.windows.index.runs import Entity
+from lstm.windows.order.cursor import check_cursor, epoch_number
+from lstm.windows.order.foresight import Foresight
+from lstm.windows.order.schedule import Schedule
+from lstm.windows.plan.plan import Plan
+from lstm.windows.read.assemble import from_shelf, from_table
+from lstm.windows.read.kept import KeptBlocks
+from lstm.windows.read.memory import block_rows, place_bytes, rank_bytes, slots
+from lstm.windows.read.pools import Pools
+from lstm.windows.read.prefetch import Ahead
+from lstm.windows.read.read import WindowReader
+from lstm.windows.read.shelf import KeepingShelf, PassingShelf, Shelf
 from lstm.windows.spec import Split
 
 _LOADERS, _MOST_LOADERS = 2, 16

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from lstm.windows.contexts import LastContexts, last_contexts
-from lstm.windows.finish import Finish
-from lstm.windows.learned import NOTHING_LEARNED, Learned, unfilled
-from lstm.windows.plan import Plan
-from lstm.windows.read import WindowReader
-from lstm.windows.runs import Entity
-from lstm.windows.scaling import Scaling, fit_scaling
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.learned import NOTHING_LEARNED, Learned, unfilled
+from lstm.windows.features.scaling import Scaling, fit_scaling
+from lstm.windows.index.runs import Entity
+from lstm.windows.plan.plan import Plan
+from lstm.windows.read.read import WindowReader
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
 from lstm.windows.track_stream import TrackStream

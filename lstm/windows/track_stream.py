@@ -13,17 +13,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.arrays.gather import gather
 from lstm.windows.batch import Batch
-from lstm.windows.cursor import check_cursor, epoch_number
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
-from lstm.windows.finish import Finish
-from lstm.windows.gather import gather
-from lstm.windows.plan import Plan
-from lstm.windows.prefetch import Ahead
-from lstm.windows.read import WindowReader
-from lstm.windows.row_groups import Rows
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.row_groups import Rows
+from lstm.windows.order.cursor import check_cursor, epoch_number
+from lstm.windows.order.track_order import Stretches, TrackOrder
+from lstm.windows.plan.plan import Plan
+from lstm.windows.read.prefetch import Ahead
+from lstm.windows.read.read import WindowReader
 from lstm.windows.spec import Split
-from lstm.windows.track_order import Stretches, TrackOrder
 
 _READERS = 4
 """Threads that read tracks' rows."""

@@ -10,7 +10,7 @@ from lstm.tasks.forecast_config import ForecastConfig, check_times
 from lstm.training.config import TrainingConfig
 from lstm.windows import OrderSpec, Plan, SequenceIndex, SplitSpec, WindowSpec, index_snapshot, make_plan
 from lstm.windows.errors import EmptySplit, TooFewRows
-from lstm.windows.segments import chain, link
+from lstm.windows.index.segments import chain, link
 from pipelines.derive.columns import check_target, choose_past, choose_target, likely_targets, numeric_columns
 from pipelines.derive.keys import find_keys
 from pipelines.derive.reasons import Reasons

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.types as types
 
 from lstm.windows import SequenceIndex, index_snapshot
-from lstm.windows.columns import entities_of, times_of
 from lstm.windows.errors import DuplicateRows, NullKey, UnsortedTable, WindowError, WrongColumnType
-from lstm.windows.overlaps import check_overlaps
+from lstm.windows.index.overlaps import check_overlaps
+from lstm.windows.table.columns import entities_of, times_of
 from pipelines.derive.reasons import Reasons
 from pipelines.derive.request import CannotDerive, Request
 from pipelines.derive.words import listed, near

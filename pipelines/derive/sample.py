@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows import SequenceIndex
-from lstm.windows.columns import features_of
-from lstm.windows.read_group import read_group
+from lstm.windows.index.read_group import read_group
+from lstm.windows.table.columns import features_of
 
 _CELLS = 24_000_000
 """Values of all columns together: 100 MB."""

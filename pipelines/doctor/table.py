@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lstm.windows.grid import OBSERVED
+from lstm.windows.index.grid import OBSERVED
 from pipelines.doctor.finding import Finding, mistake, ok, problem
 from pipelines.surroundings.connect import Connection
 from storage.errors import UserError

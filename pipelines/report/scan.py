@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows import Plan
-from lstm.windows.features import Features
-from lstm.windows.row_groups import decode
+from lstm.windows.features.features import Features
+from lstm.windows.features.row_groups import decode
 from storage.tables import Snapshot
 
 ROWS = 2_000_000

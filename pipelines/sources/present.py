@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm.windows import WindowError
-from lstm.windows.columns import times_of
-from lstm.windows.file_index import scan
-from lstm.windows.keys import Keys, keys_for
-from lstm.windows.runs import Entity
+from lstm.windows.index.file_index import scan
+from lstm.windows.index.runs import Entity
+from lstm.windows.table.columns import times_of
+from lstm.windows.table.keys import Keys, keys_for
 from pipelines.sources.body import Body
 from pipelines.sources.collect import Collected
 from storage.errors import UserError

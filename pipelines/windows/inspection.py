@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows import SPLITS, Column, Plan, Split, WindowReader
-from lstm.windows.layout import SAID, layout_of
-from lstm.windows.memory import rank_bytes
-from lstm.windows.sorted_rows import in_order
+from lstm.windows.read.layout import SAID, layout_of
+from lstm.windows.read.memory import rank_bytes
+from lstm.windows.table.sorted_rows import in_order
 from storage.tables import Snapshot
 
 _SAMPLED = 8

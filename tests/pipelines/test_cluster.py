@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.windows import index_snapshot
-from lstm.windows.overlaps import check_overlaps
+from lstm.windows.index.overlaps import check_overlaps
 from pipelines.config.storage import StorageConfig
 from pipelines.surroundings.connect import connect
 from storage.tables import ENTITY_PROPERTY, TIME_PROPERTY, create_table

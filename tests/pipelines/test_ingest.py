@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from lstm.windows import index_snapshot
-from lstm.windows.overlaps import check_overlaps
+from lstm.windows.index.overlaps import check_overlaps
 from pipelines.config.storage import StorageConfig
 from pipelines.sources import body
 from pipelines.surroundings.connect import connect

@@ -9,7 +9,7 @@ import torch
 from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.forecast_config import ForecastConfig
 from lstm.windows.batch import Batch
-from lstm.windows.scaling import Scaling
+from lstm.windows.features.scaling import Scaling
 from lstm.windows.spec import WindowSpec
 
 HOUR_US = 3_600_000_000

@@ -12,7 +12,7 @@ from lstm.tasks.forecast_config import WrongForecast
 from lstm.tasks.ridge import Ridge
 from lstm.tasks.training_rows import TrainingRows
 from lstm.windows.batch import Batch
-from lstm.windows.calendar import Calendar, NoCalendar
+from lstm.windows.features.calendar import Calendar, NoCalendar
 from pipelines.demo.flights import hourly_departures
 
 CONTEXT, HORIZON, LENGTH = 48, 6, 54

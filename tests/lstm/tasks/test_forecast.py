@@ -10,8 +10,8 @@ from torch import nn
 
 from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.forecast_config import ForecastConfig, WrongForecast
-from lstm.windows.scaling import Scaling
-from lstm.windows.series_scaling import SeriesScaling
+from lstm.windows.features.scaling import Scaling
+from lstm.windows.features.series_scaling import SeriesScaling
 from lstm.windows.spec import WindowSpec
 
 from .conftest import make_batch, make_task

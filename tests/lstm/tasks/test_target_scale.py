@@ -9,8 +9,8 @@ import torch
 from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.forecast_config import ForecastConfig
 from lstm.tasks.target_scale import SCALES, TargetScale
-from lstm.windows.scaling import Scaling
-from lstm.windows.series_scaling import SeriesScaling
+from lstm.windows.features.scaling import Scaling
+from lstm.windows.features.series_scaling import SeriesScaling
 from lstm.windows.spec import WindowSpec
 
 CONTEXT, HORIZON = 48, 6

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from lstm.windows.calendar import HARMONICS, Calendar, NoCalendar
+from lstm.windows.features.calendar import HARMONICS, Calendar, NoCalendar
 
 
 def micros(*moments: datetime) -> np.ndarray:

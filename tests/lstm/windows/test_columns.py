@@ -28,9 +28,9 @@ from lstm.windows import (
 )
 from lstm.windows.adapters.items import item_of
 from lstm.windows.errors import MissingColumn, MissingValues, VaryingValues, WindowError, WrongColumnType
-from lstm.windows.finish import Finish
-from lstm.windows.learned import learn
-from lstm.windows.static import find_statics
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.learned import learn
+from lstm.windows.features.static import find_statics
 from storage.tables import create_table, lake_for
 
 from .conftest import HOUR, in_groups

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm.windows.order import EpochOrder
+from lstm.windows.order.order import EpochOrder
 from storage.disk_cache import DiskCache
 
 from .test_faulty_server import server, windows_of  # noqa: F401 - a fixture

@@ -18,8 +18,8 @@ from lstm.windows import (
     make_plan,
 )
 from lstm.windows.errors import EmptySplit, TooFewRows
-from lstm.windows.memory import rank_bytes
-from lstm.windows.sorted_rows import in_order
+from lstm.windows.read.memory import rank_bytes
+from lstm.windows.table.sorted_rows import in_order
 
 from .drain import drain
 from .reference_order import epoch_order

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm.windows.file_index import FileIndex
-from lstm.windows.gathered import COLUMNS, Gathered
+from lstm.windows.index.file_index import FileIndex
+from lstm.windows.index.gathered import COLUMNS, Gathered
 
 
 def index_of(number: int, pieces: int) -> FileIndex:

@@ -38,7 +38,7 @@ from lstm.windows.errors import (
     TooFewRows,
     WindowError,
 )
-from lstm.windows.grid import OBSERVED
+from lstm.windows.index.grid import OBSERVED
 from storage.objects import Bucket
 
 from .conftest import HOUR, in_groups, sorted_table

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lstm.windows import index_snapshot
-from lstm.windows.file_index import FileIndex
+from lstm.windows.index.file_index import FileIndex
 from storage.objects import NotFound, Object
 
 from .conftest import HOUR, in_groups, sorted_table

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lstm.windows import index_cache, index_snapshot
+from lstm.windows import index_snapshot
 from lstm.windows.errors import UnsortedTable
-from lstm.windows.file_index import FileIndex
+from lstm.windows.index import index_cache
+from lstm.windows.index.file_index import FileIndex
 
 from .memory_table import MemorySnapshot
 from .test_index import MemoryBucket, same

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm.windows import OrderSpec, SplitSpec, WindowSpec, index_snapshot, interval, make_plan, rolling_origin
+from lstm.windows import OrderSpec, SplitSpec, WindowSpec, index_snapshot, make_plan, rolling_origin
 from lstm.windows.errors import EmptySplit, TooFewRows
+from lstm.windows.index import interval
 
 from .conftest import HOUR, sorted_table
 from .memory_table import MemorySnapshot

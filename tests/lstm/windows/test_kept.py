@@ -13,13 +13,13 @@ from lstm.windows import (
     WindowStream,
     index_snapshot,
     make_plan,
-    moves,
 )
-from lstm.windows.kept import kept_bytes
-from lstm.windows.memory import place_bytes, rank_bytes
-from lstm.windows.order import EpochOrder
-from lstm.windows.prefetch import Prefetcher
-from lstm.windows.shelf import KeepingShelf, PassingShelf
+from lstm.windows.order.order import EpochOrder
+from lstm.windows.read import moves
+from lstm.windows.read.kept import kept_bytes
+from lstm.windows.read.memory import place_bytes, rank_bytes
+from lstm.windows.read.prefetch import Prefetcher
+from lstm.windows.read.shelf import KeepingShelf, PassingShelf
 
 from .conftest import in_groups, sorted_table
 from .drain import windows_of

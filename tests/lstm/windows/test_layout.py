@@ -15,10 +15,10 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
-from lstm.windows.expected import expected_reading
-from lstm.windows.kept import kept_bytes
-from lstm.windows.layout import clustered, kind_of, layout_of
-from lstm.windows.memory import place_bytes, rank_bytes
+from lstm.windows.read.expected import expected_reading
+from lstm.windows.read.kept import kept_bytes
+from lstm.windows.read.layout import clustered, kind_of, layout_of
+from lstm.windows.read.memory import place_bytes, rank_bytes
 
 from .conftest import HOUR
 from .memory_table import MemorySnapshot

@@ -16,9 +16,9 @@ from lstm.windows import (
     open_windows,
 )
 from lstm.windows.errors import WindowError
-from lstm.windows.features import Features
-from lstm.windows.finish import Finish
-from lstm.windows.learned import Learned
+from lstm.windows.features.features import Features
+from lstm.windows.features.finish import Finish
+from lstm.windows.features.learned import Learned
 
 from .tables import COLUMNS, samples
 from .test_columns import CONTEXT, HORIZON, SPLIT, all_of, rows_of

@@ -26,7 +26,7 @@ from lstm.windows import (
     open_windows,
 )
 from lstm.windows.errors import EmptySplit, MissingValues, PlanMismatch, TooFewRows
-from lstm.windows.finish import Finish
+from lstm.windows.features.finish import Finish
 from storage.objects import Bucket
 from storage.tables import create_table, lake_for
 

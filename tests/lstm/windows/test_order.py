@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm.windows.order import EpochOrder
-from lstm.windows.permute import permutation, seed_of, splitmix64
+from lstm.windows.arrays.permute import permutation, seed_of, splitmix64
+from lstm.windows.order.order import EpochOrder
 
 from .reference_order import epoch_order, permuted
 

@@ -19,16 +19,15 @@ from lstm.windows import (
     WindowSpec,
     WindowStream,
     index_snapshot,
-    laid_out,
     make_plan,
-    segments,
-    sums,
-    superblocks,
 )
-from lstm.windows import plan as plans
+from lstm.windows.arrays import sums
 from lstm.windows.errors import PlanMismatch
-from lstm.windows.known_runs import KnownRuns
-from lstm.windows.superblocks import cut_superblocks
+from lstm.windows.index import segments
+from lstm.windows.plan import laid_out, superblocks
+from lstm.windows.plan import plan as plans
+from lstm.windows.plan.superblocks import cut_superblocks
+from lstm.windows.read.known_runs import KnownRuns
 
 from .conftest import HOUR, in_groups, sorted_table
 from .memory_table import MemorySnapshot

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lstm.windows.prefetch import Prefetcher
+from lstm.windows.read.prefetch import Prefetcher
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 4])

@@ -17,11 +17,11 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
+from lstm.windows.arrays.gather import gather
 from lstm.windows.errors import InfiniteValues
-from lstm.windows.gather import gather
-from lstm.windows.memory import rank_bytes
-from lstm.windows.row_groups import RowGroups, Rows
-from lstm.windows.shelf import PassingShelf
+from lstm.windows.features.row_groups import RowGroups, Rows
+from lstm.windows.read.memory import rank_bytes
+from lstm.windows.read.shelf import PassingShelf
 from storage.tables.errors import SnapshotDamaged
 
 from .conftest import in_groups, sorted_table

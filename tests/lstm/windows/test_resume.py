@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lstm.windows import OrderSpec, SplitSpec, WindowReader, WindowSpec, WindowStream
 from lstm.windows.errors import CursorMismatch
-from lstm.windows.memory import rank_bytes
+from lstm.windows.read.memory import rank_bytes
 
 from .drain import drain, windows_of
 from .tables import COLUMNS, samples

@@ -24,8 +24,8 @@ from lstm.windows import (
     open_windows,
 )
 from lstm.windows.errors import BadRecording, DuplicateRows, MissingColumn, WindowError, WrongColumnType
-from lstm.windows.recordings import fetch_from
-from lstm.windows.whole_recordings import what_lacks
+from lstm.windows.table.recordings import fetch_from
+from lstm.windows.table.whole_recordings import what_lacks
 from storage.objects import Bucket
 
 from .memory_table import MemorySnapshot

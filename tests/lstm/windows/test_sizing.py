@@ -18,10 +18,10 @@ from lstm.windows import (
     open_windows,
 )
 from lstm.windows.errors import BudgetTooSmall
-from lstm.windows.expected import expected_reading
-from lstm.windows.features import Features
-from lstm.windows.memory import rank_bytes
-from lstm.windows.sizing import fitted, needed
+from lstm.windows.features.features import Features
+from lstm.windows.read.expected import expected_reading
+from lstm.windows.read.memory import rank_bytes
+from lstm.windows.read.sizing import fitted, needed
 
 from .drain import drain
 from .memory_table import MemorySnapshot

@@ -20,10 +20,10 @@ from lstm.windows import (
     rolling_origin,
 )
 from lstm.windows.errors import EmptySplit, WindowError
-from lstm.windows.hold_out import held_out
-from lstm.windows.series_scaling import fit_series_scaling
-from lstm.windows.splits import boundaries_of
-from lstm.windows.vocabulary import fit_vocabularies
+from lstm.windows.features.series_scaling import fit_series_scaling
+from lstm.windows.features.vocabulary import fit_vocabularies
+from lstm.windows.plan.hold_out import held_out
+from lstm.windows.plan.splits import boundaries_of
 
 from .conftest import HOUR, in_groups, sorted_table
 from .drain import drain

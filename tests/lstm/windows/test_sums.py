@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm.windows import sums
-from lstm.windows.sums import Sums
+from lstm.windows.arrays import sums
+from lstm.windows.arrays.sums import Sums
 
 
 @given(

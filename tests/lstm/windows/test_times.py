@@ -18,8 +18,8 @@ from lstm.windows import (
     index_snapshot,
     make_plan,
 )
-from lstm.windows.block_times import UNEVEN, BlockTimes, common_step
-from lstm.windows.times import Counted
+from lstm.windows.arrays.times import Counted
+from lstm.windows.read.block_times import UNEVEN, BlockTimes, common_step
 
 from .conftest import HOUR, in_groups
 

@@ -15,7 +15,7 @@ from lstm.windows import (
     WindowSpec,
 )
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, TooManyRanks
-from lstm.windows.track_order import Stretches
+from lstm.windows.order.track_order import Stretches
 
 from .drain import windows_of
 from .reference_order import permuted

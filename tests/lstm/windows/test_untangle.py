@@ -12,9 +12,9 @@ from lstm.windows import (
     WindowSpec,
     index_snapshot,
     make_plan,
-    untangle,
 )
 from lstm.windows.errors import DuplicateRows, UnsortedTable
+from lstm.windows.index import untangle
 from storage.objects import Bucket
 
 from .memory_table import MemorySnapshot

@@ -21,7 +21,7 @@ from lstm.windows import (
     make_plan,
 )
 from lstm.windows.errors import EmptySplit, WindowError
-from lstm.windows.weights import repeats_of
+from lstm.windows.plan.weights import repeats_of
 
 from .conftest import in_groups
 from .drain import drain

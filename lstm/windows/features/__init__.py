@@ -1,0 +1,1 @@
+"""What a model reads of a row: columns decoded to cells, with what training rows alone have taught."""

@@ -1,0 +1,1 @@
+"""Where every series' rows lie in a snapshot: its keys are scanned once, and kept in the bucket."""

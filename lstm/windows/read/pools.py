@@ -1,0 +1,255 @@
+"""The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm.windows.order.order import EpochOrder
+from lstm.windows.order.schedule import Schedule
+from lstm.windows.plan.plan import Plan
+from lstm.windows.plan.superblocks import SplitWindows
+from lstm.windows.read.at_once import wait_for
+from lstm.windows.read.known_runs import KnownRuns
+from lstm.windows.read.memory import most_windows, number_type, pool_windows
+from lstm.windows.read.shelf import Shelf
+from lstm.windows.spec import Split
+
+_LOOKED_AT = 256
+"""Windows of a lane whose blocks are loaded before others: a lane has about five in a batch of 256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The windows of one pool, in the order in which they come."""
+
+    order: EpochOrder
+    lane: int
+    number: int
+    first: int
+    """Index in its lane of the pool's first window."""
+    end: int
+    superblocks: NDArray[np.int64]
+    base: NDArray[np.int64]
+    """Row on the shelf at which the block of each begins."""
+    place: slice
+    """Where its windows stand among those of all pools."""
+    ready: "Future[None]"
+    """Done when they stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Windows of a batch, [b] each."""
+
+    here: NDArray[np.bool_]
+    """Which ones the pools hold now; of the others the rest says nothing."""
+    rows: NDArray[np.int64]
+    """First row of each on the shelf."""
+    series: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    """Rows of their series before them."""
+
+
+class Pools:
+    """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank, and three numbers for each window in them.
+
+    Used by one thread.
+
+    What is to be known of a window is worked out pool by pool by a worker, so that a batch only looks it up,
+    whatever the number of lanes.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        worker: Executor,
+        plan: Plan,
+        split: Split,
+        schedule: Schedule,
+        *,
+        pool: int,
+        epochs: bool,
+    ) -> None:
+        """Prepare to walk.
+
+        Args:
+            shelf: where blocks are held.
+            worker: lists the windows of pools, and permutes them.
+            plan: where series lie.
+            split: whose windows they are.
+            schedule: gives the order of an epoch, and the windows that its numbers mean.
+            pool: superblocks of a pool, at most.
+            epochs: also load the first pools of the next epoch ahead.
+        """
+        self._shelf, self._worker, self._schedule = shelf, worker, schedule
+        self._segments = plan.segments
+        self._runs = KnownRuns(plan.split_windows(split))
+        self._epochs = epochs
+        self._current: dict[int, Pool] = {}
+        self._next: dict[int, Pool] = {}
+        self._later: dict[int, list[tuple[int, int]]] = {}
+        """By lane: superblocks of its pool that are still to be loaded, each after its first use."""
+        self._moved: list[int] = []
+        """Lanes whose next pool is still to be loaded."""
+        lanes = plan.order.lanes
+        self._width = pool_windows(most_windows(plan, split), pool)
+        places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
+        number = number_type(max(len(shelf.times), plan.rows))
+        self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
+        self._order: EpochOrder | None = None
+        self._first, self._size, self._origin = (np.zeros(lanes, np.int64) for _ in range(3))
+
+    def find(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
+        """Look up windows by their indices in their lanes, where lanes stand now."""
+        here = self._here(order, lanes, indices)
+        places = self._origin[lanes] + indices
+        places[~here] = 0
+        return Found(
+            here,
+            self._rows[places].astype(np.int64),
+            self._series[places].astype(np.int64),
+            self._starts[places].astype(np.int64),
+        )
+
+    def move(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> None:
+        """Let each lane that holds none of its windows stand in the first one's pool.
+
+        Blocks of these windows are loaded at once, what else the pools need when `catch_up` is called: a
+        first batch waits for no more than it has windows of.
+        """
+        held = np.zeros(len(self._size), bool)
+        held[lanes[self._here(order, lanes, indices)]] = True
+        away = np.flatnonzero(~held[lanes])
+        names, first = np.unique(lanes[away], return_index=True)
+        moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
+        fresh = {lane: index for lane, index in moving.items() if self._stand(order, lane, index)}
+        wait_for([self._current[lane].ready for lane in moving])
+        for lane in moving:
+            pool = self._current[lane]
+            pool.ready.result()
+            self._first[lane], self._size[lane] = pool.first, pool.end - pool.first
+            self._origin[lane] = pool.place.start - pool.first
+        if fresh:
+            here = self._here(order, lanes, indices)
+            rows = self._rows[self._origin[lanes[here]] + indices[here]]
+            needed = set(np.unique(self._shelf.slots(rows)).tolist())
+            uses = self._first_uses(fresh)
+            now = [superblock for _, superblock, slot, _ in uses if slot in needed]
+            self._shelf.load(np.array(now, np.int64), order.epoch)
+            for lane, superblock, slot, use in uses:
+                if slot not in needed:
+                    self._later.setdefault(lane, []).append((use, superblock))
+        self._moved.extend(moving)
+
+    def catch_up(self) -> None:
+        """Load what is not urgent: the rest of the pools that lanes have moved to, and those after them."""
+        if self._later and self._order is not None:
+            rest = sorted(it for later in self._later.values() for it in later)
+            self._shelf.load(np.array([superblock for _, superblock in rest], np.int64), self._order.epoch)
+        for lane in self._moved:
+            if lane not in self._next and (following := self._following(lane)):
+                pool = self._next[lane] = self._request(*following)
+                self._shelf.load(pool.superblocks, pool.order.epoch)
+        self._later.clear()
+        self._moved.clear()
+
+    def clear(self) -> None:
+        """Give all blocks back."""
+        self._order = None
+        self._later.clear()
+        self._moved.clear()
+        for pools in (self._current, self._next):
+            while pools:
+                self._leave(pools.popitem()[1])
+
+    def _here(
+        self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        if order is not self._order:
+            self._order = order
+            self._size[:] = 0
+        within = indices - self._first[lanes]
+        here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
+        return here
+
+    def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
+        """The superblocks of lanes' pools, as windows need them from an index in each lane on.
+
+        Each with its lane, its slot, and how many windows of the lane come before the first one that needs
+        it; at most `_LOOKED_AT`.
+        """
+        found: list[tuple[int, int, int, int]] = []
+        for lane, index in lanes.items():
+            pool = self._current[lane]
+            begin = pool.place.start + index - pool.first
+            rows = self._rows[begin : min(begin + _LOOKED_AT, pool.place.stop)]
+            slots, first = np.unique(self._shelf.slots(rows), return_index=True)
+            first_use = dict(zip(slots.tolist(), first.tolist(), strict=True))
+            own = zip(pool.superblocks.tolist(), self._shelf.slots(pool.base).tolist(), strict=True)
+            found.extend((lane, *it, first_use.get(it[1], _LOOKED_AT)) for it in own)
+        return sorted(found, key=itemgetter(3))
+
+    def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:
+        """Have a lane stand in the pool of its window `index`; whether its blocks are to be loaded yet."""
+        number = order.pool_at(lane, index)
+        self._later.pop(lane, None)
+        if before := self._current.pop(lane, None):
+            self._leave(before)
+        ahead = self._next.pop(lane, None)
+        if ahead and not (ahead.order is order and ahead.number == number):
+            self._leave(ahead)
+            ahead = None
+        self._current[lane] = ahead or self._request(order, lane, number)
+        return ahead is None
+
+    def _leave(self, pool: Pool) -> None:
+        if not pool.ready.cancel():
+            pool.ready.exception()  # one under way must not write into the place of another pool
+        self._shelf.release(pool.superblocks)
+
+    def _request(self, order: EpochOrder, lane: int, number: int) -> Pool:
+        superblocks = order.pool_superblocks(lane, number)
+        first, end = order.pool_span(lane, number)
+        beside = self._current.get(lane)
+        side = 2 * lane * self._width
+        if beside and beside.place.start == side:
+            side += self._width
+        place = slice(side, side + end - first)
+        windows = self._schedule.windows_at(order.epoch)
+        held = windows.superblocks[superblocks]
+        base = self._shelf.hold(held)
+        ready = self._worker.submit(self._work_out, order, windows, lane, number, base, place)
+        return Pool(order, lane, number, first, end, held, base, place, ready)
+
+    def _work_out(
+        self,
+        order: EpochOrder,
+        windows: SplitWindows,
+        lane: int,
+        number: int,
+        base: NDArray[np.int64],
+        place: slice,
+    ) -> None:
+        """Put a pool's windows in their order. What they share with their run is looked up by run."""
+        runs = self._runs.of(windows.superblocks[order.pool_superblocks(lane, number)])
+        run, further = windows.each(runs)
+        series, starts = self._segments.within_series(runs.start)
+        come = order.pool_order(lane, number)
+        run, further = run[come], further[come]
+        self._rows[place] = (base[runs.owner] + runs.offset)[run] + further
+        self._series[place] = series[run]
+        self._starts[place] = starts[run] + further
+
+    def _following(self, lane: int) -> tuple[EpochOrder, int, int] | None:
+        pool = self._current[lane]
+        if pool.number + 1 < pool.order.pools(lane):
+            return pool.order, lane, pool.number + 1
+        if self._epochs:
+            order = self._schedule.order(pool.order.epoch + 1)
+            if order.pools(lane):
+                return order, lane, 0
+        return None
