@@ -3,6 +3,7 @@
 A *window* is `context + horizon` consecutive rows of one segment. A *plan* fixes which windows there are and
 in which order; a *cursor* into that order is the only state that a stream needs to resume.
 
+Rooms, from the ground up: `arrays`, `table`, `index`, `plan`, `features` and `order`, `read`; then streams.
 Reads snapshots, yields arrays: no torch, no Prefect. What must hold: ARCHITECTURE.md#what-must-hold
 """
 

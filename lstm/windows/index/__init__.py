@@ -1,1 +1,1 @@
-"""Where every series' rows lie in a snapshot: its keys are scanned once, and kept in the bucket."""
+"""Where every series' rows lie in a snapshot: keys are scanned once, what was found is kept in the bucket."""
