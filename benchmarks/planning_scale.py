@@ -37,7 +37,7 @@ from lstm.windows import (
     make_plan,
 )
 from lstm.windows.table.keys import keys_for
-from storage.checkpoints.manifest import PACK_LIMIT
+from storage.checkpoints.format.manifest import PACK_LIMIT
 
 LATENCY_S = 0.02
 BATCH = 256

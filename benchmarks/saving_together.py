@@ -35,7 +35,7 @@ from benchmarks.report import print_result
 from benchmarks.throttle import throttled
 from lstm.training.side_channel import SideChannel
 from storage.checkpoints import Helper, Helpers, Repository, RunWriter, Tensor
-from storage.checkpoints.storing import store_alone
+from storage.checkpoints.save.storing import store_alone
 from storage.local import LocalServer
 from storage.objects import Access, Bucket
 

@@ -12,12 +12,12 @@ from functools import cached_property
 
 from blake3 import blake3
 
-from storage.checkpoints.canonical import dumps
-from storage.checkpoints.head import Commit, Head
-from storage.checkpoints.identity import Clear
-from storage.checkpoints.locations import Location
-from storage.checkpoints.manifest import Manifest, commit_id
-from storage.checkpoints.names import (
+from storage.checkpoints.format.canonical import dumps
+from storage.checkpoints.format.head import Commit, Head
+from storage.checkpoints.format.identity import Clear
+from storage.checkpoints.format.locations import Location
+from storage.checkpoints.format.manifest import Manifest, commit_id
+from storage.checkpoints.format.names import (
     PACKS,
     REPOSITORY,
     RUNS,
@@ -30,9 +30,9 @@ from storage.checkpoints.names import (
     page_key,
     parse_key,
 )
-from storage.checkpoints.pages import HEAD_COMMITS, STAY
-from storage.checkpoints.shelf import FORMAT
-from storage.checkpoints.stored_tensor import StoredTensor
+from storage.checkpoints.format.pages import HEAD_COMMITS, STAY
+from storage.checkpoints.format.shelf import FORMAT
+from storage.checkpoints.format.stored_tensor import StoredTensor
 from storage.checkpoints.tensor import Buffer
 
 LONG = "long"

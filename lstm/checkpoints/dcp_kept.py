@@ -7,8 +7,8 @@ save. What is kept does not travel: it stays there under the writer's name, so t
 from dataclasses import dataclass
 
 from lstm.checkpoints.dcp_roll_call import RollCall
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.sharded import ShardedSaver
-from storage.checkpoints.writer import RunWriter
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.metadata import (
 
 from lstm.checkpoints.values import from_json, to_json
 from storage.checkpoints.errors import InvalidName
-from storage.checkpoints.names import checked_tags
+from storage.checkpoints.format.names import checked_tags
 
 _KEY = "torch.distributed.checkpoint"
 

@@ -21,8 +21,8 @@ from torch.futures import Future
 from lstm.checkpoints.dcp_metadata import is_tag, of_commit, value_of
 from lstm.checkpoints.tensors import to_torch
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.restore import NEWEST, Restored
-from storage.checkpoints.rows import Rows
+from storage.checkpoints.restore.choosing import NEWEST, Restored
+from storage.checkpoints.restore.rows import Rows
 
 AT_ONCE = 256 * 2**20
 """Bytes of rows that a rank holds beside its state, or an eighth of all that it reads, if that is more: each

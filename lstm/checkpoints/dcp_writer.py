@@ -24,13 +24,13 @@ from lstm.checkpoints.dcp_metadata import is_tag, to_meta
 from lstm.checkpoints.dcp_roll_call import RollCall
 from lstm.checkpoints.tensors import TensorShard
 from lstm.checkpoints.values import NotStorable, to_json
-from storage.checkpoints.delta_policy import DeltaPolicy
 from storage.checkpoints.errors import CheckpointError, HeadLost, RunMissing
-from storage.checkpoints.head import Commit, newest_first
-from storage.checkpoints.names import checked_tags
+from storage.checkpoints.format.head import Commit, newest_first
+from storage.checkpoints.format.names import checked_tags
 from storage.checkpoints.repository import Repository
+from storage.checkpoints.save.delta_policy import DeltaPolicy
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.sharded import ShardedSaver, joined
-from storage.checkpoints.writer import RunWriter
 
 
 class CheckpointExists(CheckpointError):

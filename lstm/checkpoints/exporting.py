@@ -1,7 +1,8 @@
 """A commit's model in one file of another tool: its weights by the names that the model itself gives them.
 
 So `model.load_state_dict(safetensors.torch.load_file(path))`, or `torch.load(path, weights_only=True)`, is
-all that the other side needs. The whole state with its meta is what `storage.checkpoints.extracting` writes.
+all that the other side needs. The whole state with its meta is what
+`storage.checkpoints.transfer.extracting` writes.
 """
 
 from collections.abc import Collection
@@ -10,15 +11,15 @@ from pathlib import Path
 import torch
 
 from lstm.checkpoints.tensors import to_torch
-from storage.checkpoints.complete import Complete, read_complete
 from storage.checkpoints.errors import CommitMissing, FileTrouble
-from storage.checkpoints.extracting import Extracted
-from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.format.manifest import Manifest
+from storage.checkpoints.format.shelf import Shelf
 from storage.checkpoints.progress import Progress, silent
-from storage.checkpoints.reading import read_tensors
-from storage.checkpoints.safetensors_file import write_safetensors
-from storage.checkpoints.shelf import Shelf
-from storage.checkpoints.whole_file import refuse_what_is_there, whole_file
+from storage.checkpoints.restore.complete import Complete, read_complete
+from storage.checkpoints.restore.reading import read_tensors
+from storage.checkpoints.transfer.extracting import Extracted
+from storage.checkpoints.transfer.safetensors_file import write_safetensors
+from storage.checkpoints.transfer.whole_file import refuse_what_is_there, whole_file
 
 WEIGHTS = ("average/module.", "model/", "state_dict/", "state_dict.", "model.")
 """What the names of a model's weights begin with: a run's averaged ones, which forecasts are made with; its

@@ -7,8 +7,8 @@ from typing import Any
 
 from lstm.checkpoints.torch_file import read_torch_file
 from storage.checkpoints.errors import FileTrouble
-from storage.checkpoints.safetensors_file import open_safetensors
 from storage.checkpoints.tensor import Tensor
+from storage.checkpoints.transfer.safetensors_file import open_safetensors
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"

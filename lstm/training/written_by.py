@@ -16,7 +16,7 @@ from lstm.tasks.forecast import ForecastTask
 from lstm.tasks.forecast_config import ForecastConfig
 from lstm.training.job import Job
 from storage.checkpoints import Tensor
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 from storage.errors import UserError
 
 DISTRIBUTION = "carousel-lstm"

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from storage.checkpoints.differences import Compared
+from storage.checkpoints.restore.differences import Compared
 
 
 def difference_table(compared: Compared) -> Table:

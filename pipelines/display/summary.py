@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pipelines.flows.train import TrainedRun
     from pipelines.report.publish import Published
     from storage.checkpoints import Commit
-    from storage.checkpoints.complete import Complete
-    from storage.checkpoints.head import Parent
+    from storage.checkpoints.format.head import Parent
+    from storage.checkpoints.restore.complete import Complete
 
 DELAY = "delay"
 """The demo's own target."""

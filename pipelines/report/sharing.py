@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pipelines.report.content import Checkpoints, CommitBytes, KindBytes, number
 from pipelines.report.wording import counted
 from storage.checkpoints import Commit, Repository
-from storage.checkpoints.chunks import cut
 from storage.checkpoints.errors import CheckpointError
-from storage.checkpoints.manifest import Manifest
+from storage.checkpoints.format.chunks import cut
+from storage.checkpoints.format.manifest import Manifest
 
 SHOWN = 200
 """Commits of which the page tells the bytes: the newest."""

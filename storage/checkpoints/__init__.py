@@ -1,10 +1,18 @@
 """Deduplicated checkpoints: chunks, packs, manifests, heads. The format: docs/checkpoint-format.md."""
 
-from storage.checkpoints.background import BackgroundWriter, LastSave
-from storage.checkpoints.collected import Collected, Ending
-from storage.checkpoints.copying import Copied, copy_commits
-from storage.checkpoints.delta_policy import EVERY_STEP, DeltaPolicy
-from storage.checkpoints.dropping import Dropped
+from storage.checkpoints.background.background_writer import BackgroundWriter, LastSave
+from storage.checkpoints.background.recovery import recover
+from storage.checkpoints.background.slots import HostSlot, Slot
+from storage.checkpoints.background.spool import Spool, spool_folder
+from storage.checkpoints.collect.collected import Collected, Ending
+from storage.checkpoints.collect.keepers import Freed, Keeper, in_words
+from storage.checkpoints.collect.pack_lists import PackLists
+from storage.checkpoints.collect.repack import Repacked
+from storage.checkpoints.collect.shares import RunShare, Shares
+from storage.checkpoints.commits.dropping import Dropped
+from storage.checkpoints.commits.retention import Retention
+from storage.checkpoints.damage.findings import Finding, Report
+from storage.checkpoints.damage.repairing import Lost, Repaired
 from storage.checkpoints.errors import (
     CheckpointError,
     CommitFailed,
@@ -30,25 +38,17 @@ from storage.checkpoints.errors import (
     UnsupportedRepository,
     WrongKey,
 )
-from storage.checkpoints.findings import Finding, Report
-from storage.checkpoints.head import Commit, Head, Parent
-from storage.checkpoints.helper import Helper
+from storage.checkpoints.format.head import Commit, Head, Parent
+from storage.checkpoints.format.outer_key import OuterKey
 from storage.checkpoints.hints import AdamHint
-from storage.checkpoints.keepers import Freed, Keeper, in_words
-from storage.checkpoints.leader import Channel, Helpers, worth_sharing
-from storage.checkpoints.outer_key import OuterKey
-from storage.checkpoints.pack_lists import PackLists
-from storage.checkpoints.recovery import recover
-from storage.checkpoints.repack import Repacked
-from storage.checkpoints.repairing import Lost, Repaired
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.restore import Restored
-from storage.checkpoints.retention import Retention
-from storage.checkpoints.shares import RunShare, Shares
-from storage.checkpoints.slots import HostSlot, Slot
-from storage.checkpoints.spool import Spool, spool_folder
+from storage.checkpoints.restore.choosing import Restored
+from storage.checkpoints.save.delta_policy import EVERY_STEP, DeltaPolicy
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.tensor import DTYPES, Tensor
-from storage.checkpoints.writer import RunWriter
+from storage.checkpoints.together.helping_rank import Helper
+from storage.checkpoints.together.leader import Channel, Helpers, worth_sharing
+from storage.checkpoints.transfer.copying import Copied, copy_commits
 
 __all__ = [
     "DTYPES",

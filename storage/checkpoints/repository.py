@@ -4,12 +4,22 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
-from storage.checkpoints import canonical, dropping, fields, marks
-from storage.checkpoints.collected import Collected, Doomed
-from storage.checkpoints.collector import collect
-from storage.checkpoints.complete import Complete, find_complete
-from storage.checkpoints.differences import Compared, compare
-from storage.checkpoints.dropping import Dropped
+from storage.checkpoints.collect.collected import Collected, Doomed
+from storage.checkpoints.collect.collector import collect
+from storage.checkpoints.collect.explain import explain
+from storage.checkpoints.collect.keepers import Freed, Keeper, freed_by, keepers
+from storage.checkpoints.collect.pack_lists import PackLists
+from storage.checkpoints.collect.repack import Repacked, repack
+from storage.checkpoints.collect.shares import Shares, count_shares
+from storage.checkpoints.collect.statistics import Statistics, count
+from storage.checkpoints.collect.undo import undo_drop
+from storage.checkpoints.commits import dropping, marks
+from storage.checkpoints.commits.dropping import Dropped
+from storage.checkpoints.commits.fork import Branch
+from storage.checkpoints.commits.retention import Retention
+from storage.checkpoints.damage.findings import Report
+from storage.checkpoints.damage.repairing import Repaired, broken_runs, repair
+from storage.checkpoints.damage.verify import verify
 from storage.checkpoints.errors import (
     Damaged,
     RepositoryMissing,
@@ -17,21 +27,17 @@ from storage.checkpoints.errors import (
     UnsupportedRepository,
     WrongKey,
 )
-from storage.checkpoints.explain import explain
-from storage.checkpoints.findings import Report
-from storage.checkpoints.fork import Branch
-from storage.checkpoints.head import Commit, Head, Parent
-from storage.checkpoints.identity import CLEAR, Locked
-from storage.checkpoints.keepers import Freed, Keeper, freed_by, keepers
-from storage.checkpoints.keyring import CIPHER, Keyring
-from storage.checkpoints.names import REPOSITORY, SMALL_LIMIT, Nonces, checked_word, fresh_nonce
-from storage.checkpoints.outer_key import OuterKey
-from storage.checkpoints.pack_lists import PackLists
-from storage.checkpoints.pages import read_whole
+from storage.checkpoints.format import canonical, fields
+from storage.checkpoints.format.head import Commit, Head, Parent
+from storage.checkpoints.format.identity import CLEAR, Locked
+from storage.checkpoints.format.keyring import CIPHER, Keyring
+from storage.checkpoints.format.names import REPOSITORY, SMALL_LIMIT, Nonces, checked_word, fresh_nonce
+from storage.checkpoints.format.outer_key import OuterKey
+from storage.checkpoints.format.pages import read_whole
+from storage.checkpoints.format.shelf import FORMAT, Retries, Shelf, utc_now
+from storage.checkpoints.format.store import Below, ObjectStore
 from storage.checkpoints.progress import Progress, silent
-from storage.checkpoints.repack import Repacked, repack
-from storage.checkpoints.repairing import Repaired, broken_runs, repair
-from storage.checkpoints.restore import (
+from storage.checkpoints.restore.choosing import (
     NEWEST,
     Restored,
     nothing_complete,
@@ -39,16 +45,11 @@ from storage.checkpoints.restore import (
     restore_one,
     restore_rows,
 )
-from storage.checkpoints.retention import Retention
-from storage.checkpoints.rows import Rows
-from storage.checkpoints.shares import Shares, count_shares
-from storage.checkpoints.shelf import FORMAT, Retries, Shelf, utc_now
-from storage.checkpoints.statistics import Statistics, count
-from storage.checkpoints.store import Below, ObjectStore
+from storage.checkpoints.restore.complete import Complete, find_complete
+from storage.checkpoints.restore.differences import Compared, compare
+from storage.checkpoints.restore.rows import Rows
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.tensor import Tensor
-from storage.checkpoints.undo import undo_drop
-from storage.checkpoints.verify import verify
-from storage.checkpoints.writer import RunWriter
 from storage.objects import Exists, NotFound, OutcomeUnknown, TryAgain
 
 
@@ -205,7 +206,7 @@ class Repository:
     def restore_newest(
         self, run: str, names: Collection[str] | None
     ) -> tuple[Restored | None, list[str], list[str]]:
-        """See `storage.checkpoints.restore.restore_newest`."""
+        """See `storage.checkpoints.restore.choosing.restore_newest`."""
         return restore_newest(self.shelf, run, names)
 
     def fork(self, run: str, commit: str, new_run: str, attempt: str) -> RunWriter:
@@ -240,7 +241,7 @@ class Repository:
     def collect(
         self, *, dry_run: bool = False, lists: PackLists | None = None, progress: Progress = silent
     ) -> Collected:
-        """Delete what no commit needs any more, beside live writers; see `storage.checkpoints.collector`.
+        """Delete what no commit needs; beside live writers, see `storage.checkpoints.collect.collector`.
 
         What was written since the last collection is left alone, so garbage goes with the second one.
         Versioned buckets free nothing: see `Bucket.cautions`.
@@ -273,7 +274,7 @@ class Repository:
         return count_shares(self.shelf, lists, progress)
 
     def verify(self, run: str | None = None, *, deep: bool = False, progress: Progress = silent) -> Report:
-        """Look for damage; see `storage.checkpoints.verify`."""
+        """Look for damage; see `storage.checkpoints.damage.verify`."""
         return verify(self.shelf, run, deep=deep, progress=progress)
 
     def broken_runs(self) -> list[str]:
@@ -281,7 +282,7 @@ class Repository:
         return broken_runs(self.shelf)
 
     def repair(self, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repaired:
-        """Rebuild a head that is lost or cannot be read; see `storage.checkpoints.repairing`.
+        """Rebuild a head that is lost or cannot be read; see `storage.checkpoints.damage.repairing`.
 
         Raises:
             NothingToRepair: it is in order, or was mended meanwhile.
@@ -290,7 +291,7 @@ class Repository:
         return repair(self.shelf if dry_run else self.writable(), run, dry_run=dry_run, progress=progress)
 
     def retain(self, run: str, policy: Retention, *, dry_run: bool = False) -> Dropped:
-        """Drop what a policy does not keep; see `storage.checkpoints.dropping`."""
+        """Drop what a policy does not keep; see `storage.checkpoints.commits.dropping`."""
         return dropping.retain(self.shelf if dry_run else self.writable(), run, policy, dry_run=dry_run)
 
     def repack(
@@ -301,7 +302,7 @@ class Repository:
         lists: PackLists | None = None,
         progress: Progress = silent,
     ) -> Repacked:
-        """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.repack`.
+        """Store anew what keeps bytes of dropped commits alive; see `storage.checkpoints.collect.repack`.
 
         Commits of other runs that share the run's packs are rewritten with it.
         """
@@ -313,7 +314,7 @@ class Repository:
         return dropping.drop(self.writable(), run, commits)
 
     def undo_drop(self, run: str, commits: Collection[Commit]) -> None:
-        """Take back commits that `retain` or `drop` has dropped; see `storage.checkpoints.undo`.
+        """Take back commits that `retain` or `drop` has dropped; see `storage.checkpoints.collect.undo`.
 
         Raises:
             CommitMissing: something that one of them needs was collected.

@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.surroundings.servers import folder_of
 from storage.checkpoints import Repository, RunWriter
-from storage.checkpoints.names import pack_key
-from storage.checkpoints.safetensors_file import open_safetensors
+from storage.checkpoints.format.names import pack_key
+from storage.checkpoints.transfer.safetensors_file import open_safetensors
 from storage.local import LocalServer
 from storage.objects import Bucket
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lstm.windows.arrays.packing import pack, unpack
 from lstm.windows.index.runs import Entity, runs_of
 from lstm.windows.table.keys import Keys
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 from storage.tables.protocol import DataFile, Snapshot
 
 FORMAT = 2

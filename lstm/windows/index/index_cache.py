@@ -27,7 +27,7 @@ from lstm.windows.index.file_index import FORMAT, FileIndex, cache_name, joined,
 from lstm.windows.index.gathered import Gathered, Share
 from lstm.windows.index.runs import REMEDY
 from lstm.windows.table.keys import Keys
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 from storage.objects import Bucket, NotFound
 from storage.tables.protocol import Snapshot
 

@@ -25,7 +25,7 @@ from lstm.windows.table.column import Column
 from lstm.windows.table.column_types import check_columns
 from lstm.windows.table.columns import features_of, list_value
 from lstm.windows.table.keys import Keys
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 from storage.objects import Bucket, NotFound
 from storage.tables.protocol import DataFile, Snapshot
 

@@ -16,7 +16,7 @@ from lstm.windows.plan.plan_id import FORMAT
 from lstm.windows.plan.splits import Cut
 from lstm.windows.spec import SPLITS, OrderSpec, SplitSpec, WindowSpec
 from lstm.windows.table.keys import Keys
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 
 _PIECES: dict[str, type[np.generic]] = {
     "group_file": np.int32,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lstm.windows.errors import WindowError
 from lstm.windows.index.runs import Entity
 from lstm.windows.spec import HELD_OUT, Split, SplitSpec
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 
 
 def held_out(spec: SplitSpec, series: Sequence[Entity]) -> dict[Split, NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from storage.checkpoints.canonical import dumps
+from storage.checkpoints.format.canonical import dumps
 
 if TYPE_CHECKING:
     from lstm.windows.plan.plan import Plan

@@ -11,7 +11,7 @@ from pipelines.cli.checkpoints.address import Address, parted
 from pipelines.display.terminal import console
 
 if TYPE_CHECKING:
-    from storage.checkpoints.extracting import Extracted
+    from storage.checkpoints.transfer.extracting import Extracted
 
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace what an earlier call has written.")]
 
@@ -37,7 +37,7 @@ def restore(
     from pipelines.display.waiting import told
     from pipelines.runs.near import asked_for
     from pipelines.surroundings.session import connected
-    from storage.checkpoints.extracting import extract
+    from storage.checkpoints.transfer.extracting import extract
 
     run, wanted = parted(commit)
     with connected(storage_config(config, assign), settings(context).root) as connection:
@@ -111,7 +111,7 @@ def import_(
     from pipelines.display.waiting import waiting
     from pipelines.surroundings.session import connected
     from pipelines.upkeep.sizes import size_text
-    from storage.checkpoints.importing import import_state
+    from storage.checkpoints.transfer.importing import import_state
 
     storage = storage_config(config, assign)
     with open_state(file) as (tensors, meta), connected(storage, settings(context).root) as connection:

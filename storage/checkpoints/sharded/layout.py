@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from storage.checkpoints.chunks import cut
+from storage.checkpoints.format.chunks import cut
 from storage.checkpoints.sharded.boxes import Box, chunk_box
 from storage.checkpoints.sharded.shard import Shard
 from storage.checkpoints.tensor import DTYPES, check_geometry, raw_bytes

@@ -4,23 +4,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from storage.checkpoints.chunks import ChunkId, cut
-from storage.checkpoints.closure import Chain
-from storage.checkpoints.draft import Outline, outlined
 from storage.checkpoints.errors import Damaged, HelperFailed, RankGone
-from storage.checkpoints.head import Commit
-from storage.checkpoints.locations import Location
-from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.orders import Answer
+from storage.checkpoints.format.chunks import ChunkId, cut
+from storage.checkpoints.format.closure import Chain
+from storage.checkpoints.format.head import Commit
+from storage.checkpoints.format.locations import Location
+from storage.checkpoints.format.manifest import Manifest
+from storage.checkpoints.format.stored_tensor import INLINE_LIMIT, StoredTensor
+from storage.checkpoints.save.draft import Outline, outlined
+from storage.checkpoints.save.storing import Stored
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.sharded.group import Group
 from storage.checkpoints.sharded.layout import Held, Layout, Told, held_in
 from storage.checkpoints.sharded.messages import Hashes, Order, Plan, Report, said
 from storage.checkpoints.sharded.owner import Owner
 from storage.checkpoints.sharded.shard import Shard
 from storage.checkpoints.sharded.share import Place
-from storage.checkpoints.stored_tensor import INLINE_LIMIT, StoredTensor
-from storage.checkpoints.storing import Stored
-from storage.checkpoints.writer import RunWriter
+from storage.checkpoints.together.orders import Answer
 
 T = TypeVar("T")
 

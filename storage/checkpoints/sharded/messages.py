@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from storage.checkpoints import canonical, fields
-from storage.checkpoints.chunks import ChunkId
-from storage.checkpoints.closure import Chain
-from storage.checkpoints.orders import Answer, chains_from_json, chains_to_json
+from storage.checkpoints.format import canonical, fields
+from storage.checkpoints.format.chunks import ChunkId
+from storage.checkpoints.format.closure import Chain
 from storage.checkpoints.sharded.boxes import Box
 from storage.checkpoints.sharded.layout import Held, Told
 from storage.checkpoints.sharded.share import Place
+from storage.checkpoints.together.orders import Answer, chains_from_json, chains_to_json
 
 _WHAT = "a message of a rank"
 

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.checkpoints.chunks import ChunkId, chunk_id
 from storage.checkpoints.codecs import Prediction
-from storage.checkpoints.delta_policy import chain_limit
-from storage.checkpoints.locations import Location
-from storage.checkpoints.packs import Job, PackWriter
-from storage.checkpoints.predicting import Offer
+from storage.checkpoints.format.chunks import ChunkId, chunk_id
+from storage.checkpoints.format.locations import Location
+from storage.checkpoints.format.shelf import Shelf
+from storage.checkpoints.save.delta_policy import chain_limit
+from storage.checkpoints.save.packs import Job, PackWriter
+from storage.checkpoints.save.predicting import Offer
+from storage.checkpoints.save.storing import Stored
 from storage.checkpoints.sharded.group import Group
 from storage.checkpoints.sharded.messages import Hashes, Order, Plan
 from storage.checkpoints.sharded.shard import Shard
 from storage.checkpoints.sharded.share import Chunk, Part, Place, Share
-from storage.checkpoints.shelf import Shelf
-from storage.checkpoints.storing import Stored
 
 _PACKED = 64 * 2**20
 """Packs hold a quarter of what a rank stores, and of no more than this: five are in memory at once."""

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from storage.checkpoints.canonical import loads
 from storage.checkpoints.errors import HelperFailed
-from storage.checkpoints.head import Commit
-from storage.checkpoints.orders import Answer
+from storage.checkpoints.format.canonical import loads
+from storage.checkpoints.format.head import Commit
+from storage.checkpoints.format.shelf import Shelf
+from storage.checkpoints.save.writer import RunWriter
 from storage.checkpoints.sharded.group import LEADER, Group
 from storage.checkpoints.sharded.layout import held_in
 from storage.checkpoints.sharded.leader import Leader
 from storage.checkpoints.sharded.messages import Hashes, Order, Plan, Report, said
 from storage.checkpoints.sharded.owner import Owner
 from storage.checkpoints.sharded.shard import Shard
-from storage.checkpoints.shelf import Shelf
-from storage.checkpoints.writer import RunWriter
+from storage.checkpoints.together.orders import Answer
 
 
 class ShardedSaver:

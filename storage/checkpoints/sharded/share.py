@@ -12,13 +12,13 @@ from itertools import groupby
 
 import numpy as np
 
-from storage.checkpoints.chunks import cut
 from storage.checkpoints.errors import RankGone
+from storage.checkpoints.format.chunks import cut
+from storage.checkpoints.format.stored_tensor import INLINE_LIMIT
 from storage.checkpoints.sharded.boxes import Box, chunk_box
 from storage.checkpoints.sharded.group import Group
 from storage.checkpoints.sharded.layout import Told
 from storage.checkpoints.sharded.shard import Shard
-from storage.checkpoints.stored_tensor import INLINE_LIMIT
 from storage.checkpoints.tensor import DTYPES, Buffer, raw_bytes
 
 ROUND = 16 * 2**20

@@ -20,7 +20,7 @@ from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
 from lstm.checkpoints.tensors import from_torch
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.rows import Rows
+from storage.checkpoints.restore.rows import Rows
 from storage.checkpoints.tensor import Tensor
 from storage.objects import Access, Bucket
 

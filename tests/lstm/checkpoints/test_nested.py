@@ -12,7 +12,7 @@ from lstm.checkpoints.nested import of_tensors, to_tensors
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.values import NotStorable
 from storage.checkpoints import Damaged, Tensor
-from storage.checkpoints.draft import Draft
+from storage.checkpoints.save.draft import Draft
 
 KEYS = st.text("ab/~.1", max_size=4)
 LEAVES = (

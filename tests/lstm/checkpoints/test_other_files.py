@@ -11,11 +11,11 @@ from lstm.checkpoints.other_files import open_state
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.torch_file import NotWeights, read_torch_file
 from storage.checkpoints import CheckpointError, CommitMissing, FileTrouble
-from storage.checkpoints.extracting import extract
-from storage.checkpoints.importing import import_state
 from storage.checkpoints.repository import Repository
-from storage.checkpoints.safetensors_file import NotSafetensors, open_safetensors
-from storage.checkpoints.writer import RunWriter
+from storage.checkpoints.save.writer import RunWriter
+from storage.checkpoints.transfer.extracting import extract
+from storage.checkpoints.transfer.importing import import_state
+from storage.checkpoints.transfer.safetensors_file import NotSafetensors, open_safetensors
 from storage.objects import Bucket
 
 library = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")

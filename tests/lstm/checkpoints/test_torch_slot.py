@@ -7,7 +7,7 @@ from lstm.checkpoints import torch_slot
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.torch_slot import TorchSlot
 from storage.checkpoints import Repository, RunWriter
-from storage.checkpoints.background import BackgroundWriter
+from storage.checkpoints.background.background_writer import BackgroundWriter
 from storage.checkpoints.tensor import Tensor
 from storage.objects import Bucket
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from lstm.training import worker
-from storage.checkpoints import leader
+from storage.checkpoints.together import leader
 from storage.objects import AccessDenied, Bucket
 
 TRACE = "CAROUSEL_TEST_TRACE"

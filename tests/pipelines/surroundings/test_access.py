@@ -15,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pipelines.config.load import load
 from pipelines.surroundings.connect import connect
 from storage import object_access
-from storage.checkpoints.names import pack_key
+from storage.checkpoints.format.names import pack_key
 from storage.objects import AccessDenied, Bucket
 from storage.tables import open_table
 

@@ -7,10 +7,10 @@ import itertools
 import json
 import secrets
 
-from storage.checkpoints import canonical
-from storage.checkpoints.head import Head
-from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.names import collection_key, collection_number
+from storage.checkpoints.format import canonical
+from storage.checkpoints.format.head import Head
+from storage.checkpoints.format.manifest import Manifest
+from storage.checkpoints.format.names import collection_key, collection_number
 from storage.objects import Exists, LostRace, NotFound
 
 from .fake_store import FakeServer, FakeStore, Request

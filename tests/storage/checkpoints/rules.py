@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from storage.checkpoints import landing, undo
-from storage.checkpoints.collector import _Collection
-from storage.checkpoints.complete import find_complete
-from storage.checkpoints.fork import Branch
-from storage.checkpoints.shelf import Shelf
+from storage.checkpoints.collect import undo
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.commits import landing
+from storage.checkpoints.commits.fork import Branch
+from storage.checkpoints.format.shelf import Shelf
+from storage.checkpoints.restore.complete import find_complete
 
 from .fake_store import FakeStore
 

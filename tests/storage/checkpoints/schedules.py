@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter, borrowing, pages
-from storage.checkpoints.collector import _Collection
+from storage.checkpoints import CheckpointError, PackLists, Repository, Retention, RunWriter
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.format import pages
+from storage.checkpoints.save import borrowing
 
 from .collector import PREFIX, Watch
 from .fake_store import Crash, FakeStore, Fault, Request

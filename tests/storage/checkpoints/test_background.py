@@ -22,9 +22,9 @@ from storage.checkpoints import (
     Spool,
     TakenOver,
     Tensor,
-    backlog,
-    packs,
 )
+from storage.checkpoints.background import backlog
+from storage.checkpoints.save import packs
 from storage.objects import Unreachable
 
 from .collector import PREFIX

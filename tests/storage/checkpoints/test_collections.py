@@ -6,7 +6,8 @@ states). It is played twice: as the code is, nothing is lost; without the rule, 
 
 import pytest
 
-from storage.checkpoints import Damaged, RunWriter, canonical
+from storage.checkpoints import Damaged, RunWriter
+from storage.checkpoints.format import canonical
 
 from .collector import PREFIX, Watch, collect, drop
 from .fake_store import FakeServer, FakeStore

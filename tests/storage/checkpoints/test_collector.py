@@ -2,10 +2,11 @@
 
 import pytest
 
-from storage.checkpoints import Damaged, Repository, RunWriter, canonical
-from storage.checkpoints import collector as product
-from storage.checkpoints.collected import Collected, Ending
-from storage.checkpoints.explain import UNKNOWN
+from storage.checkpoints import Damaged, Repository, RunWriter
+from storage.checkpoints.collect import collector as product
+from storage.checkpoints.collect.collected import Collected, Ending
+from storage.checkpoints.collect.explain import UNKNOWN
+from storage.checkpoints.format import canonical
 from storage.objects import OutcomeUnknown
 
 from .collector import PREFIX, Watch, drop

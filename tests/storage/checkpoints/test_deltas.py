@@ -7,24 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from storage.checkpoints import (
-    EVERY_STEP,
-    Damaged,
-    DeltaPolicy,
-    Repository,
-    RunWriter,
-    Tensor,
-    TooLarge,
-    canonical,
-    decoding,
-    fetching,
-)
-from storage.checkpoints.chunks import cut
-from storage.checkpoints.closure import with_bases
-from storage.checkpoints.decoding import Decoder
-from storage.checkpoints.delta_policy import chain_limit
-from storage.checkpoints.locations import DEPTH_LIMIT
-from storage.checkpoints.manifest import Manifest
+from storage.checkpoints import EVERY_STEP, Damaged, DeltaPolicy, Repository, RunWriter, Tensor, TooLarge
+from storage.checkpoints.format import canonical
+from storage.checkpoints.format.chunks import cut
+from storage.checkpoints.format.closure import with_bases
+from storage.checkpoints.format.locations import DEPTH_LIMIT
+from storage.checkpoints.format.manifest import Manifest
+from storage.checkpoints.restore import decoding, fetching
+from storage.checkpoints.restore.decoding import Decoder
+from storage.checkpoints.save.delta_policy import chain_limit
 
 from .adam import states
 from .collector import PREFIX

@@ -14,7 +14,7 @@ from storage.checkpoints import (
     Tensor,
     WrongKey,
 )
-from storage.checkpoints.names import fresh_nonce
+from storage.checkpoints.format.names import fresh_nonce
 
 from .adam import states
 from .collector import PREFIX

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from storage.checkpoints import CommitFailed, Head, Repository, RunExists, RunWriter
-from storage.checkpoints.head import Parent
+from storage.checkpoints.format.head import Parent
 from storage.objects import OutcomeUnknown
 
 from .collector import PREFIX, Watch, drop

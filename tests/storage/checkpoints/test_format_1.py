@@ -3,8 +3,8 @@
 import pytest
 
 from storage.checkpoints import CommitMissing, Damaged, Repository
-from storage.checkpoints.shelf import Shelf
-from storage.checkpoints.store import Below
+from storage.checkpoints.format.shelf import Shelf
+from storage.checkpoints.format.store import Below
 
 from . import write_format_1 as fixture
 from .file_store import FileStore

@@ -3,7 +3,7 @@
 from blake3 import blake3
 
 from storage.checkpoints import Repository
-from storage.checkpoints.restore import Restored
+from storage.checkpoints.restore.choosing import Restored
 
 from . import write_format_2 as fixture
 from .file_store import FileStore

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.checkpoints import (
-    BackgroundWriter,
-    HelperFailed,
-    RankGone,
-    Repository,
-    Spool,
-    Tensor,
-    backlog,
-    borrowing,
-    leader,
-)
+from storage.checkpoints import BackgroundWriter, HelperFailed, RankGone, Repository, Spool, Tensor
+from storage.checkpoints.background import backlog
 from storage.checkpoints.hints import AdamHint
+from storage.checkpoints.save import borrowing
+from storage.checkpoints.together import leader
 from storage.objects import AccessDenied, Unreachable
 
 from .adam import states

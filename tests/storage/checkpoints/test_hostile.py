@@ -9,27 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from storage.checkpoints import (
-    CommitMissing,
-    Damaged,
-    Repository,
-    Tensor,
-    TooLarge,
-    UnsupportedRepository,
-    canonical,
-    decoding,
-    reading,
-    rows,
-)
-from storage.checkpoints.chunks import chunk_id
-from storage.checkpoints.decoding import Decoder
+from storage.checkpoints import CommitMissing, Damaged, Repository, Tensor, TooLarge, UnsupportedRepository
 from storage.checkpoints.errors import CheckpointError
-from storage.checkpoints.fetching import AHEAD_BYTES
-from storage.checkpoints.head import HEAD_LIMIT, PAGES_LIMIT, Head
-from storage.checkpoints.locations import Location
-from storage.checkpoints.manifest import Manifest
-from storage.checkpoints.names import object_name
-from storage.checkpoints.spans import SPAN_LIMIT
+from storage.checkpoints.format import canonical
+from storage.checkpoints.format.chunks import chunk_id
+from storage.checkpoints.format.head import HEAD_LIMIT, PAGES_LIMIT, Head
+from storage.checkpoints.format.locations import Location
+from storage.checkpoints.format.manifest import Manifest
+from storage.checkpoints.format.names import object_name
+from storage.checkpoints.restore import decoding, reading, rows
+from storage.checkpoints.restore.decoding import Decoder
+from storage.checkpoints.restore.fetching import AHEAD_BYTES
+from storage.checkpoints.restore.spans import SPAN_LIMIT
 from storage.host_memory import memory
 
 from .collector import PREFIX
@@ -215,8 +206,8 @@ def test_hostile_head_is_refused(store, what):
 def test_an_object_that_is_larger_than_any_of_its_kind_is_not_read(store, key, monkeypatch):
     """Asked of the store, which looks at the length that its server tells: see test_objects."""
     store.writer.repository.shelf.create_collection(1, ())
-    monkeypatch.setattr("storage.checkpoints.shelf.HEAD_LIMIT", 2**20)
-    monkeypatch.setattr("storage.checkpoints.shelf.COLLECTION_LIMIT", 2**20)
+    monkeypatch.setattr("storage.checkpoints.format.shelf.HEAD_LIMIT", 2**20)
+    monkeypatch.setattr("storage.checkpoints.format.shelf.COLLECTION_LIMIT", 2**20)
     store.server.objects[PREFIX + key] += b" " * 2**20
 
     def read() -> None:

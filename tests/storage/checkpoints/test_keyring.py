@@ -5,10 +5,10 @@ import json
 import pytest
 
 from storage.checkpoints.errors import Damaged, WrongKey
-from storage.checkpoints.keyring import KEYS, Keyring
-from storage.checkpoints.names import fresh_nonce
-from storage.checkpoints.outer_key import OuterKey, Scrypt
-from storage.checkpoints.store import Below
+from storage.checkpoints.format.keyring import KEYS, Keyring
+from storage.checkpoints.format.names import fresh_nonce
+from storage.checkpoints.format.outer_key import OuterKey, Scrypt
+from storage.checkpoints.format.store import Below
 
 from .fake_store import FakeStore
 from .simulation import Simulation

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from storage.checkpoints import Retention, RunWriter, Tensor
-from storage.checkpoints.waste import WASTE_LIMIT
+from storage.checkpoints.collect.waste import WASTE_LIMIT
 
 from .fake_store import FakeStore
 from .states import near, repository

@@ -17,10 +17,10 @@ from storage.checkpoints import (
     RunWriter,
     Tensor,
 )
-from storage.checkpoints.extracting import COMMIT, TENSORS, extract
-from storage.checkpoints.importing import import_state
-from storage.checkpoints.safetensors_file import NotSafetensors, open_safetensors
-from storage.checkpoints.whole_file import whole_file
+from storage.checkpoints.transfer.extracting import COMMIT, TENSORS, extract
+from storage.checkpoints.transfer.importing import import_state
+from storage.checkpoints.transfer.safetensors_file import NotSafetensors, open_safetensors
+from storage.checkpoints.transfer.whole_file import whole_file
 
 from .fake_store import FakeStore
 from .states import state

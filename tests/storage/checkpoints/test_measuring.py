@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from storage.checkpoints.measuring import measure, numbers
+from storage.checkpoints.restore.measuring import measure, numbers
 from storage.checkpoints.tensor import Tensor
 
 

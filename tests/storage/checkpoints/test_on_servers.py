@@ -21,7 +21,7 @@ from storage.checkpoints import (
     TakenOver,
     Tensor,
 )
-from storage.checkpoints.names import head_key
+from storage.checkpoints.format.names import head_key
 from storage.objects import Bucket
 
 from .fake_store import FakeStore

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from storage.checkpoints import RunWriter, Tensor
-from storage.checkpoints.closure import with_bases
+from storage.checkpoints.format.closure import with_bases
 
 from .adam import states
 from .fake_store import FakeStore

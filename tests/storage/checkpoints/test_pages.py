@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from storage.checkpoints import Repository, Retention, RunWriter, pages
-from storage.checkpoints.head import Commit
+from storage.checkpoints import Repository, Retention, RunWriter
+from storage.checkpoints.format import pages
+from storage.checkpoints.format.head import Commit
 
 from .collector import PREFIX, Watch, collect
 from .fake_store import FakeServer, FakeStore, Fault, Request

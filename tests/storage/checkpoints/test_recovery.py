@@ -3,8 +3,8 @@
 import pytest
 
 from storage.checkpoints import BackgroundWriter, RunWriter, Spool, TakenOver, recover
-from storage.checkpoints.pending import newest_id
-from storage.checkpoints.spool_file import SpooledState
+from storage.checkpoints.background.pending import newest_id
+from storage.checkpoints.background.spool_file import SpooledState
 
 from .fake_store import Crash, FakeStore, Fault, Request
 from .states import begun, repository, state

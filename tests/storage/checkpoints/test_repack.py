@@ -7,17 +7,11 @@ from itertools import islice
 
 import pytest
 
-from storage.checkpoints import (
-    OuterKey,
-    PackLists,
-    Repository,
-    Retention,
-    RunWriter,
-    pages,
-    repack,
-)
-from storage.checkpoints.collector import _Collection
-from storage.checkpoints.waste import WASTE_LIMIT, own_chunks
+from storage.checkpoints import OuterKey, PackLists, Repository, Retention, RunWriter
+from storage.checkpoints.collect import repack
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.collect.waste import WASTE_LIMIT, own_chunks
+from storage.checkpoints.format import pages
 
 from .adam import states
 from .collector import PREFIX, Watch, collect

@@ -5,9 +5,11 @@ from collections import defaultdict
 
 import pytest
 
-from storage.checkpoints import Repository, Retention, RunWriter, borrowing, repack
-from storage.checkpoints.collector import _Collection
-from storage.checkpoints.waste import WASTE_LIMIT, own_chunks
+from storage.checkpoints import Repository, Retention, RunWriter
+from storage.checkpoints.collect import repack
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.collect.waste import WASTE_LIMIT, own_chunks
+from storage.checkpoints.save import borrowing
 
 from .collector import Watch, collect
 from .fake_store import Crash, FakeServer, FakeStore, Fault

@@ -14,9 +14,9 @@ from storage.checkpoints import (
     RunMissing,
     RunWriter,
     TakenOver,
-    pages,
 )
-from storage.checkpoints.collector import _Collection
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.format import pages
 
 from .collector import PREFIX, Watch
 from .fake_store import FakeServer, FakeStore, Request

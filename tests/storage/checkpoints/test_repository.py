@@ -20,8 +20,8 @@ from storage.checkpoints import (
     RunWriter,
     Tensor,
     UnsupportedRepository,
-    canonical,
 )
+from storage.checkpoints.format import canonical
 from storage.checkpoints.tensor import raw_bytes
 from storage.errors import UserError
 from storage.objects import UnsafeServer

@@ -5,15 +5,9 @@ import itertools
 
 import pytest
 
-from storage.checkpoints import (
-    Commit,
-    DeltaPolicy,
-    OuterKey,
-    Repository,
-    RunWriter,
-    borrowing,
-    pages,
-)
+from storage.checkpoints import Commit, DeltaPolicy, OuterKey, Repository, RunWriter
+from storage.checkpoints.format import pages
+from storage.checkpoints.save import borrowing
 
 from .adam import states
 from .collector import PREFIX, Watch, collect, drop

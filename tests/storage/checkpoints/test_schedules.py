@@ -7,9 +7,9 @@ loss.
 import pytest
 
 from storage.checkpoints import Ending
-from storage.checkpoints.collector import _Collection
+from storage.checkpoints.collect.collector import _Collection
+from storage.checkpoints.damage.repairing import _Repair
 from storage.checkpoints.errors import CommitMissing
-from storage.checkpoints.repairing import _Repair
 
 from .collector import Watch, drop
 from .fake_store import FakeStore

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.checkpoints import DeltaPolicy, HelperFailed, RankGone, Repository, RunWriter, Tensor
-from storage.checkpoints.chunks import cut
+from storage.checkpoints.format.chunks import cut
 from storage.checkpoints.sharded import ArrayShard, Box, share
 from storage.checkpoints.sharded.boxes import chunk_box
 from storage.objects import AccessDenied
@@ -28,7 +28,7 @@ CUTS = {"rows": (1,), "columns": (0, 1), "both": (2, 2), "whole": ()}
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.checkpoints.chunks.CHUNK_TARGET", 4096)
+    monkeypatch.setattr("storage.checkpoints.format.chunks.CHUNK_TARGET", 4096)
     monkeypatch.setattr(share, "ROUND", 3 * 4096)
 
 
@@ -323,8 +323,8 @@ def test_packs_of_any_rank_that_a_collection_condemns_meanwhile_are_stored_again
 )
 def test_the_box_of_a_chunk_holds_its_elements_in_order(shape, target, limit):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.checkpoints.chunks.CHUNK_TARGET", target)
-        patch.setattr("storage.checkpoints.chunks.CHUNK_LIMIT", limit)
+        patch.setattr("storage.checkpoints.format.chunks.CHUNK_TARGET", target)
+        patch.setattr("storage.checkpoints.format.chunks.CHUNK_LIMIT", limit)
         numbers = np.arange(np.prod(shape, dtype=int), dtype=np.int64).reshape(shape)
         begin = 0
         for size in cut("int64", shape):
@@ -344,8 +344,8 @@ def test_the_box_of_a_chunk_holds_its_elements_in_order(shape, target, limit):
 )
 def test_any_boxes_on_any_ranks_commit_what_one_would(shapes, parts, ranks, target):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.checkpoints.chunks.CHUNK_TARGET", target)
-        patch.setattr("storage.checkpoints.chunks.CHUNK_LIMIT", 2 * target)
+        patch.setattr("storage.checkpoints.format.chunks.CHUNK_TARGET", target)
+        patch.setattr("storage.checkpoints.format.chunks.CHUNK_LIMIT", 2 * target)
         patch.setattr(share, "ROUND", 2 * target)
         rng = np.random.default_rng(0)
         arrays = {f"t{at}": rng.integers(0, 99, shape, np.int32) for at, shape in enumerate(shapes)}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from storage.checkpoints import Damaged, Spool, Tensor
-from storage.checkpoints.spool import SpoolFull, spool_folder
-from storage.checkpoints.spool_file import HEADER_LIMIT, SpooledState
+from storage.checkpoints.background.spool import SpoolFull, spool_folder
+from storage.checkpoints.background.spool_file import HEADER_LIMIT, SpooledState
 
 from .states import state
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.checkpoints import DTYPES, Tensor, TooLarge
-from storage.checkpoints.chunks import CHUNK_LIMIT, chunk_id, cut
+from storage.checkpoints.format.chunks import CHUNK_LIMIT, chunk_id, cut
 from storage.checkpoints.tensor import raw_bytes
 
 NUMPY_DTYPES = sorted(DTYPES.keys() - {"bfloat16", "float8_e4m3fn", "float8_e5m2"})

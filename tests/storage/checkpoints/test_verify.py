@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from storage.checkpoints import RunMissing, RunWriter, canonical, pages
+from storage.checkpoints import RunMissing, RunWriter
+from storage.checkpoints.format import canonical, pages
 
 from .collector import PREFIX
 from .fake_store import FakeStore
@@ -59,7 +60,7 @@ def test_manifests_are_read_side_by_side(store, writer):
 
 @pytest.mark.parametrize("small", [2**20, 0])  # 0: no manifest is read ahead
 def test_a_missing_and_a_short_pack_are_found_with_all_commits_they_affect(store, writer, small, monkeypatch):
-    monkeypatch.setattr("storage.checkpoints.verify._SMALL", small)
+    monkeypatch.setattr("storage.checkpoints.damage.verify._SMALL", small)
     del store.server.objects[key_of_pack(store, 2)]
     store.server.objects[key_of_pack(store, 1)] += b"x"
     report = repository(store).verify()

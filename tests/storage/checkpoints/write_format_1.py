@@ -10,7 +10,8 @@ import math
 import shutil
 from pathlib import Path
 
-from storage.checkpoints import DTYPES, Repository, RunWriter, Tensor, canonical
+from storage.checkpoints import DTYPES, Repository, RunWriter, Tensor
+from storage.checkpoints.format import canonical
 from storage.checkpoints.tensor import raw_bytes
 
 from .fake_store import FakeStore

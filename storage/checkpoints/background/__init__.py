@@ -1,0 +1,1 @@
+"""Save beside training: copies of states that wait in memory or in the spool, and who stores them."""

@@ -1,0 +1,1 @@
+"""How commits enter a run's head, are marked there, and leave it."""

@@ -1,0 +1,1 @@
+"""Find what is damaged, and rebuild a head from what is left."""
