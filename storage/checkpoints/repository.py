@@ -13,6 +13,7 @@ from storage.checkpoints.collect.repack import Repacked, repack
 from storage.checkpoints.collect.shares import Shares, count_shares
 from storage.checkpoints.collect.statistics import Statistics, count
 from storage.checkpoints.collect.undo import undo_drop
+from storage.checkpoints.collect.unreadable import begin_newer, unreadable_newest
 from storage.checkpoints.commits import dropping, marks
 from storage.checkpoints.commits.dropping import Dropped
 from storage.checkpoints.commits.fork import Branch
@@ -280,6 +281,17 @@ class Repository:
     def broken_runs(self) -> list[str]:
         """Runs whose head is lost or cannot be read: `repair` gives them one."""
         return broken_runs(self.shelf)
+
+    def unreadable_list(self) -> str | None:
+        """Why the newest list of a collection cannot be read; None: it can. See `begin_newer_list`."""
+        return unreadable_newest(self.shelf)
+
+    def begin_newer_list(self) -> int | None:
+        """Begin a collection that condemns nothing if the newest list cannot be read; its number.
+
+        Saves that begin afterwards do not need the damaged one. See `storage.checkpoints.collect.unreadable`.
+        """
+        return begin_newer(self.writable())
 
     def repair(self, run: str, *, dry_run: bool = False, progress: Progress = silent) -> Repaired:
         """Rebuild a head that is lost or cannot be read; see `storage.checkpoints.damage.repairing`.

@@ -277,6 +277,19 @@ def test_a_commit_that_is_shown_in_place_of_a_damaged_one_is_told(checkpoints, r
     assert f"passed over r/{newest.id}" in checkpoints("show", "r/newest").out.replace("\n", "")
 
 
+def test_a_list_that_cannot_be_read_is_told_and_a_newer_one_begun(checkpoints, repository):
+    files = repository.shelf.files
+    files.store.put(f"{files.prefix}collections/00000001", b"no list")
+    found = checkpoints("verify")
+    assert (found.code, "collection 1 is not JSON" in found.out) == (1, True)
+    told = checkpoints("gc", "--dry-run")
+    assert (told.code, "begins a newer collection" in told.out.replace("\n", " ")) == (0, True)
+    mended = checkpoints("repair")
+    assert (mended.code, "collection 2, which condemns nothing, was begun" in mended.out) == (0, True)
+    whole = checkpoints("verify")
+    assert (whole.code, "no damage: collection 1" in whole.out) == (0, True)
+
+
 def test_a_lost_head_is_told_and_repaired(checkpoints, repository):
     repository.shelf.files.delete("runs/r/head")
     for asked in (

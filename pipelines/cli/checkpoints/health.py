@@ -124,6 +124,8 @@ def verify(
         read = f", {size_text(report.bytes_read)} in {report.chunks:,} chunks read" if read_data else ""
         verdict = "intact" if report.intact else f"{report.found:,} findings"
         out.print(f"{report.commits:,} commits of {report.runs:,} runs{read}: {verdict}")
+        for remark in report.remarks:
+            out.print(f"no damage: {remark}")
         if report.locked:
             out.print(
                 "only heads, packs and their sizes were looked at, as the repository is encrypted: with"

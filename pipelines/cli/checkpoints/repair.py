@@ -30,6 +30,8 @@ def repair(
 ) -> None:
     """Rebuild a run's head, the list of its commits, that is lost or unreadable or has lost a page.
 
+    If the newest collection's list cannot be read, which stops saves, a newer one is begun that is empty.
+
     Commits that were dropped and not collected yet come back too. What only the head knew is lost: tags,
     pins, notes, metrics. A trainer of the run that still lives stops; a resume goes on.
     """
@@ -40,6 +42,7 @@ def repair(
         repository = connection.existing_repository()
         with told("looking at the runs") as progress:
             runs = repository.broken_runs() if run is None else [run]
+            unreadable = repository.unreadable_list() if run is None else None
             results = [repository.repair(name, dry_run=True, progress=progress) for name in runs]
         if not dry_run and results:
             if not as_json:
@@ -47,15 +50,21 @@ def repair(
             _asked(f"rebuild the heads of {len(results)} runs?", yes)
             with told("repairing") as progress:
                 results = [repository.repair(name, progress=progress) for name in runs]
+        begun = repository.begin_newer_list() if unreadable and not dry_run else None
     if as_json:
-        print_json({"dry_run": dry_run, "repaired": [plain(result) for result in results]})
+        told_of = {"unreadable_list": unreadable, "begun_collection": begun}
+        print_json({"dry_run": dry_run, "repaired": [plain(result) for result in results], **told_of})
         return
-    _print(results, dry_run)
+    _print(results, dry_run, unreadable)
+    if begun is not None:
+        console().print(f"collection {begun}, which condemns nothing, was begun: trainings can be resumed")
 
 
-def _print(results: list["Repaired"], dry_run: bool) -> None:
+def _print(results: list["Repaired"], dry_run: bool, unreadable: str | None = None) -> None:
     out = console()
-    if not results:
+    if unreadable is not None:
+        out.print(unreadable)
+    elif not results:
         out.print("no run has lost its head or a page: nothing to repair")
     for result in results:
         for line in sentences(result, dry_run):

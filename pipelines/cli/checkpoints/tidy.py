@@ -112,12 +112,15 @@ def gc(
             reasons = list(repository.explain(result, lists=lists)) if dry_run else []
     if as_json:
         why = [{"key": it.key, "bytes": it.size, "why": text} for it, text in reasons]
-        names = ("number", "ending", "runs", "manifests_read", "listed", "condemned", "kept", "deleted")
-        print_json({name: getattr(result, name) for name in (*names, "young", "left")} | {"doomed": why})
+        counts = ("listed", "condemned", "kept", "deleted", "young", "left")
+        names = ("number", "ending", "runs", "manifests_read", "unreadable", *counts)
+        print_json({name: getattr(result, name) for name in names} | {"doomed": why})
         return
     out = console()
     for it, text in reasons:
         out.print(f"{it.key}  {size_text(it.size)}  {text}")
+    if result.unreadable is not None:
+        out.print(result.unreadable)
     out.print(str(result.ending))
     gone, verb = (result.condemned, "would go") if dry_run else (result.deleted, "went")
     out.print(f"{gone.objects:,} of {result.listed.objects:,} objects {verb}, {size_text(gone.bytes)}")

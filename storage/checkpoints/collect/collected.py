@@ -65,6 +65,8 @@ class Collected:
     """Named by nothing, but perhaps of a save that is under way: the next collection may take them."""
     left: Tally = field(default_factory=Tally)
     """Could be condemned too, but a list holds no more: collect again."""
+    unreadable: str | None = None
+    """Why the newest list of before cannot be read: then a newer one is begun even for nothing."""
     strangers: int = 0
     """Objects whose keys no writer would choose; never touched."""
     doomed: tuple[Doomed, ...] = ()

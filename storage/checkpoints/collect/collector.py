@@ -3,8 +3,8 @@
 A collection may be killed at any moment and harms nothing: what it has condemned but not deleted is still
 named by nothing, so the next one condemns it again. Several may run at once: all but one of them stop.
 
-Cost: lists the repository twice, reads each page and manifest once (manifests once ever, with `PackLists`),
-each head twice, and changes it once.
+Cost: lists the repository twice, reads the newest list, each page and manifest once (manifests once ever,
+with `PackLists`), each head twice, and changes it once.
 Memory: 50 bytes for each object (see `inventory`) and at most `AT_MOST` keys.
 """
 
@@ -15,6 +15,7 @@ from storage.checkpoints.collect.collected import Collected, Doomed, Ending, Tal
 from storage.checkpoints.collect.inventory import Folder, Inventory
 from storage.checkpoints.collect.marking import Marker
 from storage.checkpoints.collect.pack_lists import PackLists
+from storage.checkpoints.collect.unreadable import unreadable_newest
 from storage.checkpoints.commits.claim import UNDECIDED
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.format.head import Head
@@ -57,6 +58,7 @@ class _Collection:
     def run(self, dry_run: bool) -> Collected:
         done = self.done
         self.newest = self.shelf.newest_collection()  # (1), before anything is listed that may be condemned
+        done.unreadable = unreadable_newest(self.shelf, self.newest)
         self.inventory = Inventory(self.shelf.files)
         self.marker = Marker(
             self.shelf,
@@ -71,7 +73,7 @@ class _Collection:
         doomed = self.choose()
         if dry_run:
             done.ending = Ending.DRY_RUN
-        elif not doomed and not done.young.objects:
+        elif not doomed and not done.young.objects and not done.unreadable:
             done.ending = Ending.NOTHING_TO_DO
         elif not self.shelf.create_collection(self.newest + 1, (one.key for one in doomed)):  # (3)
             done.ending = Ending.ANOTHER_COLLECTS

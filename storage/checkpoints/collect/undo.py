@@ -8,6 +8,7 @@ Then their bytes are read, checked by hash, and stored anew.
 from collections.abc import Collection
 from dataclasses import replace
 
+from storage.checkpoints.collect.unreadable import maybe_condemned
 from storage.checkpoints.commits.claim import UNDECIDED, Claim
 from storage.checkpoints.commits.edits import Changes, edit_run
 from storage.checkpoints.commits.landing import land
@@ -53,7 +54,7 @@ def _name_again(shelf: Shelf, run: str, commits: Collection[Commit]) -> list[Com
     while True:
         head, etag = shelf.read_head(run)
         newest = shelf.newest_collection()  # after the head was read: a later one changes it, and we lose
-        condemned = shelf.condemned(oldest, newest)
+        condemned = maybe_condemned(shelf, set[str]().union(*needed.values()), oldest, newest)
         lacking = [commit for commit in commits if head.find(commit.id) is None]
         lost = [commit for commit in lacking if needed[commit.id] & condemned]
         whole = [commit for commit in lacking if not needed[commit.id] & condemned]

@@ -41,6 +41,8 @@ class Report:
     unreferenced: int = 0
     """Packs, manifests and pages that no head names: dropped, or of saves under way or killed."""
     unreferenced_bytes: int = 0
+    remarks: list[str] = field(default_factory=list)
+    """Old lists of collections that are lost or cannot be read: no checkpoint and no save needs them."""
     strangers: list[str] = field(default_factory=list)
     """Keys that no writer would choose: not harmful, but not ours."""
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from storage.checkpoints.collect.inventory import Inventory
+from storage.checkpoints.collect.unreadable import maybe_condemned
 from storage.checkpoints.commits.claim import Claim
 from storage.checkpoints.commits.memory import Memory
 from storage.checkpoints.damage.survivors import Remains, Survivor, dressed, remains
@@ -98,7 +99,7 @@ def repair(shelf: Shelf, run: str, *, dry_run: bool = False, progress: Progress 
         NothingToRepair: its head is in order, or somebody else has mended it meanwhile.
         RunMissing: nothing is there that could be repaired.
         CommitMissing: not one commit of it can be saved; nothing was changed.
-        UnsupportedRepository, WrongKey, Damaged (a list of a collection), CommitFailed: nothing was changed.
+        UnsupportedRepository, WrongKey, CommitFailed: nothing was changed.
     """
     retries = Retries(shelf, f"repairing the head of run {run!r}")
     while True:
@@ -171,8 +172,7 @@ class _Repair:
     def look(self, survivors: Iterable[Survivor], newest: int) -> None:
         """Learn which of their objects stand in lists up to `newest` that were not looked at yet."""
         ours = set[str]().union(*(it.keys(self.name) for it in survivors))
-        for number in range(self.looked + 1, newest + 1):  # one list at a time: it may be long
-            self.condemned |= self.shelf.condemned(number, number) & ours
+        self.condemned |= maybe_condemned(self.shelf, ours, self.looked + 1, newest)
         self.looked = max(self.looked, newest)
 
     def is_condemned(self, survivor: Survivor) -> bool:

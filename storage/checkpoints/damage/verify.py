@@ -30,7 +30,7 @@ from storage.checkpoints.format.names import (
     parse_key,
 )
 from storage.checkpoints.format.pages import each_page, read_whole
-from storage.checkpoints.format.shelf import COLLECTION_LIMIT, Shelf, parse_collection
+from storage.checkpoints.format.shelf import Shelf
 from storage.checkpoints.in_order import in_order
 from storage.checkpoints.progress import Progress, silent
 from storage.objects import NotFound
@@ -233,25 +233,35 @@ class _Check:
         return troubles
 
     def check_collections(self) -> None:
-        """Lists are never deleted: they are numbered without a gap, and each can be read."""
-        expected = 0
-        for key, _ in sorted(self.shelf.files.list(COLLECTIONS)):
+        """Lists are never deleted, so they have no gaps; the newest must be readable, for saves read it."""
+        numbers = []
+        for key, _ in self.shelf.files.list(COLLECTIONS):
             try:
-                number = collection_number(key)
-                data = self.shelf.files.get(key, COLLECTION_LIMIT).data
-                wrong = [
-                    it for it in parse_collection(data, key) if (at := parse_key(it)) is None or not at.name
-                ]
-            except (CheckpointError, NotFound) as error:
+                numbers.append(collection_number(key))
+            except Damaged as error:
                 self.found(str(error))
+        newest = max(numbers, default=0)
+        if lacking := newest - len(numbers):
+            self.report.remarks.append(
+                f"{lacking:,} of the lists of {newest:,} collections are missing, which nobody deletes; saves"
+                " need the newest one only"
+            )
+        for number in sorted(numbers):
+            try:
+                condemned = self.shelf.condemned(number, number)
+            except Damaged as error:
+                if number == newest:
+                    self.found(str(error))
+                else:
+                    self.report.remarks.append(f"{error}; a newer one is there")
                 continue
-            expected += 1
-            while expected < number:
-                self.found(f"{collection_key(expected)} is missing, but collections are never deleted")
-                expected += 1
+            wrong = [it for it in condemned if (at := parse_key(it)) is None or not at.name]
             if wrong:
-                self.found(f"{key} condemns {wrong[0][:200]!r}, which is no pack, manifest or page")
-        self.report.collections = expected
+                self.found(
+                    f"{collection_key(number)} condemns {min(wrong)[:200]!r}, which is no pack, manifest or"
+                    " page"
+                )
+        self.report.collections = newest
 
     def count_unreferenced(self) -> None:
         """What no head names."""

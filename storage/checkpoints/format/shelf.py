@@ -152,19 +152,33 @@ class Shelf:
 
     def newest_collection(self) -> int:
         """Number of the newest collection; 0: none yet. Raises Damaged."""
-        return max((collection_number(key) for key, _ in self.files.list(COLLECTIONS)), default=0)
+        return max(self.collections(), default=0)
+
+    def collections(self) -> list[int]:
+        """Numbers of all collections, sorted. Raises Damaged."""
+        return sorted(collection_number(key) for key, _ in self.files.list(COLLECTIONS))
 
     def condemned(self, first: int, last: int) -> set[str]:
         """Keys that stand in a collection from `first` to `last`, both included. Raises Damaged."""
         keys: set[str] = set()
         for number in range(max(first, 1), last + 1):  # there is no collection 0
-            what = f"collection {number}"
             try:
-                data = self.files.get(collection_key(number), COLLECTION_LIMIT).data
-            except NotFound as error:
-                raise Damaged(f"{what} is missing, but collections are never deleted") from error
-            keys.update(parse_collection(data, what))
+                keys.update(self._list(number))
+            except Damaged as error:
+                raise Damaged(
+                    f"{error}. No checkpoint is lost with it: `carousel checkpoints gc` or `repair` begins a"
+                    " newer collection if there is none, and saves that are begun (or resumed) after that do"
+                    " not need this one"
+                ) from error
         return keys
+
+    def _list(self, number: int) -> list[str]:
+        what = f"collection {number}"
+        try:
+            data = self.files.get(collection_key(number), COLLECTION_LIMIT).data
+        except NotFound as error:
+            raise Damaged(f"{what} is missing, but collections are never deleted") from error
+        return parse_collection(data, what)
 
     def create_collection(self, number: int, condemned: Iterable[str]) -> bool:
         """Write the list of collection `number`; False: another collection has written it.

@@ -98,9 +98,8 @@ def test_heads_and_manifests_and_lists_that_cannot_be_read_are_found(store, writ
         ("lost", None),
         ("lost", None),
         ("", None),
-        ("", None),
     ]
-    assert "collections/00000002 is missing" in report.findings[-2].what
+    assert "1 of the lists of 3 collections are missing" in report.remarks[0]
     assert "runs/run/head" in report.findings[-1].what
     assert report.strangers == ["packs/readme"]
 
