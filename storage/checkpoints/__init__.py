@@ -1,4 +1,7 @@
-"""Deduplicated checkpoints: chunks, packs, manifests, heads. The format: docs/checkpoint-format.md."""
+"""Deduplicated checkpoints: chunks, packs, manifests, heads. The format: docs/checkpoint-format.md.
+
+A program imports from here. The rooms say in their `__init__.py` what they hold.
+"""
 
 from storage.checkpoints.background.background_writer import BackgroundWriter, LastSave
 from storage.checkpoints.background.recovery import recover

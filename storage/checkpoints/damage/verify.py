@@ -14,9 +14,9 @@ from functools import partial
 
 from storage.checkpoints.collect.inventory import Inventory
 from storage.checkpoints.damage.findings import TOLD, Finding, Report
-from storage.checkpoints.damage.outside import Outside, read_outside
 from storage.checkpoints.damage.scrubbing import Scrubber
 from storage.checkpoints.damage.survivors import remains
+from storage.checkpoints.damage.without_key import Outside, read_outside
 from storage.checkpoints.errors import CheckpointError, Damaged, RunMissing, WrongKey
 from storage.checkpoints.format.head import Commit
 from storage.checkpoints.format.identity import Locked

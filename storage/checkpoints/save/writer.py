@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from storage.checkpoints.commits.claim import UNDECIDED, Claim
-from storage.checkpoints.commits.counted import Counted
+from storage.checkpoints.commits.counted_on import Counted
 from storage.checkpoints.commits.landing import Content, land
 from storage.checkpoints.commits.memory import Memory
 from storage.checkpoints.commits.retention import Retention
