@@ -101,8 +101,8 @@ def fits(codec: str, dtype: str) -> bool:
     return True
 
 
-_READ_SHARE = 1 / 10
-"""Of the bytes that a restore reads more for a prediction: as many must it save at least."""
+_READ_SHARE = 1 / 8
+"""Of the bytes that a restore reads more for a prediction: as many must it save at least (decision 013)."""
 
 _Way = tuple[str, tuple[Buffer, ...], Scalars, int | None, int]
 """Codec, bases, scalars, which prediction it is, bytes that are read for it."""

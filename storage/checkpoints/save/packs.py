@@ -120,8 +120,12 @@ class PackWriter:
         if len(self._under_way) == UPLOADS:
             self._under_way.popleft().result()
         self.packs[self._name] = self._filled
-        data = b"".join(self._parts)
-        self._under_way.append(self._uploaders.submit(self._files.put, pack_key(self._name), data))
-        self._parts.clear()
+        self._under_way.append(self._uploaders.submit(self._put, self._name, self._parts))
+        self._parts = []
         self._target = min(self._largest_target, 2 * self._target)
         self._name, self._filled = self._new_name(), 0
+
+    def _put(self, name: str, parts: list[Buffer]) -> str:
+        data = b"".join(parts)
+        parts.clear()
+        return self._files.put(pack_key(name), data)
