@@ -1,8 +1,13 @@
-"""Does a server keep what writing relies on? Tried with small objects of fresh names, never assumed."""
+"""Does a server keep what writing relies on? Tried with small objects of fresh names, never assumed.
+
+Nothing ever names such an object, so whoever may delete can remove it, at any moment once it holds its last
+content: a probe that finds it gone then starts over with another name.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +31,17 @@ if TYPE_CHECKING:
     from storage.objects import Bucket
 
 _TRIES = 5
+_NAME = re.compile(r"probe-[0-9a-f]{24}", re.ASCII)
+_LAST = b"333"
+
+
+class _Gone(UnsafeServer):
+    """What was written is not there: by the server's fault, or because somebody has cleaned up."""
+
+
+def is_litter(name: str, size: int) -> bool:
+    """Whether an object is a probe's, left by somebody without the right to delete or about to be deleted."""
+    return _NAME.fullmatch(name) is not None and size == len(_LAST)
 
 
 def probe(bucket: Bucket, prefix: str) -> None:
@@ -36,8 +52,10 @@ def probe(bucket: Bucket, prefix: str) -> None:
             keys.append(f"{folder}probe-{secrets.token_hex(12)}")
             try:
                 return _probe_once(bucket, keys[-1])
-            except (OutcomeUnknown, TryAgain) as error:
+            except (OutcomeUnknown, TryAgain, _Gone) as error:
                 trouble = error  # proves nothing; start over with another name
+    if isinstance(trouble, _Gone):  # nobody cleans up behind each of them
+        raise trouble
     raise Unreachable(f"could not try out {_place(bucket)}, no clear answer in {_TRIES} tries: {trouble}")
 
 
@@ -45,18 +63,23 @@ def _probe_once(bucket: Bucket, key: str) -> None:
     first = bucket.put_if_absent(key, b"1")
     _must_fail(bucket, Exists, "If-None-Match", lambda: bucket.put_if_absent(key, b"22"))
     try:
-        second = bucket.put_if_match(key, b"333", first)
+        second = bucket.put_if_match(key, _LAST, first)
     except LostRace as error:
         raise _unsafe(bucket, "If-Match fails on an object that nobody changed") from error
     _must_fail(bucket, LostRace, "If-Match", lambda: bucket.put_if_match(key, b"4444", first))
     try:
         found = bucket.get(key)
     except NotFound as error:
-        raise _unsafe(bucket, "a read just after a write finds nothing") from error
-    if (found.data, found.etag) != (b"333", second):
+        raise _Gone(str(_unsafe(bucket, "a read just after a write finds nothing"))) from error
+    if (found.data, found.etag) != (_LAST, second):
         raise _unsafe(bucket, "a read just after a write shows something older")
     if [(it.key, it.size) for it in bucket.list(key)] != [(key, 3)]:
-        raise _unsafe(bucket, "a list just after a write does not show it")
+        trouble = _unsafe(bucket, "a list just after a write does not show it")
+        try:
+            bucket.get(key)
+        except NotFound as error:
+            raise _Gone(str(trouble)) from error
+        raise trouble
 
 
 def _must_fail(bucket: Bucket, how: type[ObjectError], header: str, put: Callable[[], str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from storage.errors import UserError
+from storage.object_probe import is_litter
 from storage.objects import (
     Access,
     AccessDenied,
@@ -192,6 +193,24 @@ class TestProbe:
         fake.denied.add("DELETE")
         bucket_of(fake).probe("repo")
         assert len(fake.objects) == 1
+
+    @pytest.mark.parametrize("before", ["get", "list"])
+    def test_a_collector_that_cleans_up_too_early_proves_nothing(
+        self, fake: FakeS3, before: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bucket, cleaned = bucket_of(fake), []
+        asked = getattr(bucket, before)
+
+        def ask(key: str) -> object:
+            if not cleaned:
+                assert is_litter(key.removeprefix("repo/"), len(fake.objects.pop(f"lake/{key}")))
+                cleaned.append(key)
+            return asked(key)
+
+        monkeypatch.setattr(bucket, before, ask)
+        bucket.probe("repo")
+        assert cleaned
+        assert not fake.objects
 
     def test_a_lost_answer_proves_nothing(self, fake: FakeS3) -> None:
         fake.faults += ["lose", None, None, "lose", 409]

@@ -112,7 +112,7 @@ def gc(
             reasons = list(repository.explain(result, lists=lists)) if dry_run else []
     if as_json:
         why = [{"key": it.key, "bytes": it.size, "why": text} for it, text in reasons]
-        counts = ("listed", "condemned", "kept", "deleted", "young", "left")
+        counts = ("listed", "condemned", "kept", "deleted", "young", "left", "probes")
         names = ("number", "ending", "runs", "manifests_read", "unreadable", *counts)
         print_json({name: getattr(result, name) for name in names} | {"doomed": why})
         return
@@ -124,6 +124,8 @@ def gc(
     out.print(str(result.ending))
     gone, verb = (result.condemned, "would go") if dry_run else (result.deleted, "went")
     out.print(f"{gone.objects:,} of {result.listed.objects:,} objects {verb}, {size_text(gone.bytes)}")
+    if result.probes.objects:
+        out.print(f"{result.probes.objects:,} more went that writers had tried the server out with")
     if result.young.objects:
         out.print(
             f"{result.young.objects:,} more, {size_text(result.young.bytes)}, are needed by nothing but may"

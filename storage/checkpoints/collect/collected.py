@@ -65,6 +65,8 @@ class Collected:
     """Named by nothing, but perhaps of a save that is under way: the next collection may take them."""
     left: Tally = field(default_factory=Tally)
     """Could be condemned too, but a list holds no more: collect again."""
+    probes: Tally = field(default_factory=Tally)
+    """What writers without the right to delete have left of trying out the server; it was deleted."""
     unreadable: str | None = None
     """Why the newest list of before cannot be read: then a newer one is begun even for nothing."""
     strangers: int = 0

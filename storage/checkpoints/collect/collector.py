@@ -19,10 +19,11 @@ from storage.checkpoints.collect.unreadable import unreadable_newest
 from storage.checkpoints.commits.claim import UNDECIDED
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.format.head import Head
-from storage.checkpoints.format.names import Kind, generation
+from storage.checkpoints.format.names import PROBES, Kind, generation
 from storage.checkpoints.format.shelf import Retries, Shelf
 from storage.checkpoints.in_order import in_order
 from storage.checkpoints.progress import Progress, silent
+from storage.object_probe import is_litter
 
 AT_MOST = 250_000
 """Objects that one collection condemns (its list takes 14 MB, which a writer that meets it must read)."""
@@ -81,6 +82,8 @@ class _Collection:
             done.number = self.newest + 1
             self.finish(doomed)
         done.manifests_read = self.marker.manifests_read
+        if not dry_run and done.ending is not Ending.ANOTHER_COLLECTS:
+            self.clear_probes()
         return done
 
     def finish(self, doomed: tuple[Doomed, ...]) -> None:
@@ -200,6 +203,14 @@ class _Collection:
                 self.progress("deleting", number, len(going))
         if self.lists is not None:
             self.lists.forget(one.key for one in going if one.kind is Kind.MANIFEST)
+
+    def clear_probes(self) -> None:
+        """What writers left that tried the server out: nothing names it, and a probe copes with its loss."""
+        left = [(key, size) for key, size in self.shelf.files.list(PROBES) if is_litter(key, size)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            deleted = in_order(pool, self.shelf.files.delete, (key for key, _ in left), ahead=2 * _THREADS)
+            for (_, size), _ in zip(left, deleted, strict=True):
+                self.done.probes.add(size)
 
     def delete_one(self, one: Doomed) -> Doomed:
         self.shelf.files.delete(one.key)

@@ -12,6 +12,8 @@ PACKS = "packs/"
 COLLECTIONS = "collections/"
 RUNS = "runs/"
 REPOSITORY = "repository.json"
+PROBES = "probe-"
+"""What keys begin with that a writer tries the server out with: see `storage.object_probe`."""
 
 MAX_GENERATION = 99_999_999
 OBJECT_NAME_LENGTH = 8 + 1 + 32

@@ -290,6 +290,28 @@ def test_a_late_list_of_a_dead_collector_only_costs_uploads(store):
         writer.repository.restore("run", commit.id)
 
 
+def test_probes_that_writers_left_go_and_nothing_that_looks_like_them(store):
+    begun(store)
+    left = [f"{PREFIX}probe-{number:024x}" for number in range(3)]
+    store.server.objects |= dict.fromkeys(left, b"333")
+    others = [
+        f"{PREFIX}probe-{1:024x}0",
+        f"{PREFIX}probe-notes.txt",
+        f"probe-{1:024x}",
+        f"{PREFIX}runs/probe-x",
+    ]
+    store.server.objects |= dict.fromkeys(others, b"333") | {f"{PREFIX}probe-{7:024x}": b"1"}
+    told = repository(store).collect(dry_run=True)
+    assert (told.probes.objects, left[0] in store.server.objects) == (0, True)
+    done = collected(store)
+    assert (done.probes.objects, done.probes.bytes) == (3, 9)
+    assert not store.server.objects.keys() & left
+    assert store.server.objects.keys() >= {
+        *others,
+        f"{PREFIX}probe-{7:024x}",
+    }  # the last is of a probe at work
+
+
 def test_progress_is_told(store):
     with_garbage(store)
     collected(store)
