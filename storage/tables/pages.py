@@ -16,6 +16,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from storage.tables.footer import Footer
 from storage.tables.ranged import Place, RangedFile
 from storage.tables.thrift import (
     I64,
@@ -82,16 +83,11 @@ class Pages:
 class PageIndex:
     """Where the pages of a file lie, as far as somebody has asked. Safe to share between threads."""
 
-    def __init__(self, place: Place, footer: bytes) -> None:
-        """Take the footer apart.
-
-        Raises:
-            BadThrift: it is none.
-        """
-        self._place = place
+    def __init__(self, place: Place, footer: Footer) -> None:
+        """Of a file with that footer."""
+        self._place, self._footer = place, footer
         self._lock = threading.Lock()
         self._known: dict[tuple[int, int], Pages] = {}
-        self._footer, _ = read_struct(footer)
 
     @_understood
     def of(self, row_group: int, leaves: Sequence[int]) -> dict[int, Pages] | None:
@@ -146,7 +142,7 @@ class PageIndex:
         for number in (4, 5, 6):  # order of sorting, and where the row group lies
             group.pop(number, None)
         footer = {
-            **self._footer,
+            **self._footer.without_groups(),
             3: Field(I64, rows.end - rows.first),
             4: Field(LIST, Items(STRUCT, [group])),
         }
@@ -155,8 +151,7 @@ class PageIndex:
         return bytes(content)
 
     def _group(self, row_group: int) -> Struct:
-        group: Struct = self._footer[4].value.values[row_group]
-        return group
+        return self._footer.group(row_group)
 
     def _chunk(self, row_group: int, leaf: int) -> Struct:
         chunk: Struct = self._group(row_group)[1].value.values[leaf]

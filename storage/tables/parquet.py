@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.tables.errors import SnapshotDamaged, UnsupportedTable
+from storage.tables.footer import Footer
 from storage.tables.pages import PageIndex, Pages, Span
 from storage.tables.ranged import Place, RangedFile
 from storage.tables.thrift import BadThrift
@@ -32,31 +33,34 @@ class ParquetSource:
         self._place = place
         self._whole = place.range(0, place.size) if 0 < place.size <= _SMALL else None
         """Of a small file, until its first row group is read."""
-        footer = _read_footer(place, self._whole)
-        self._footer = _parsed(place, footer)
-        self._footer_bytes = footer
-        schema = self._open(place).schema_arrow
+        self._footer = _parsed(place, _read_footer(place, self._whole))
+        schema = self._open(place, self._footer.first).schema_arrow
         self.fields: tuple[pa.Field, ...] = tuple(schema)
-        groups = range(self._footer.num_row_groups)
-        self.row_groups: tuple[int, ...] = tuple(self._footer.row_group(i).num_rows for i in groups)
+        self.row_groups = self._footer.row_groups
         """Rows of each row group, deleted ones included."""
         ends = [0]
         for field in self.fields:
             ends.append(ends[-1] + leaves(field.type))
         self._leaves = [range(*pair) for pair in itertools.pairwise(ends)]
-        if ends[-1] != self._footer.num_columns:
+        if ends[-1] != self._footer.first.num_columns:
             raise UnsupportedTable(f"{place.uri} has a nested schema that does not map to Arrow's")
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory as long as it is open, about."""
+        return self._footer.nbytes
 
     def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
         """Read top-level columns, by their position in `fields`, in the order asked."""
-        group = self._footer.row_group(row_group)
+        footer, number = self._of(row_group)
+        group = footer.row_group(number)
         wanted = self._wanted(positions)
         chunks = [_chunk(group.column(leaf)) for leaf in wanted]
         self._place.meter.add(needed=sum(length for _, length in chunks))
         whole, self._whole = self._whole, None  # the next row group is fetched: sources stay open for long
-        file = self._open(RangedFile(self._place, chunks, whole))
+        file = self._open(RangedFile(self._place, chunks, whole), footer)
         try:
-            table = file.reader.read_row_group(row_group, column_indices=wanted, use_threads=False)
+            table = file.reader.read_row_group(number, column_indices=wanted, use_threads=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             raise _unreadable(self._place, error) from error
         return _in_order(table, positions)
@@ -78,7 +82,7 @@ class ParquetSource:
         for position in sorted(set(positions)):
             spans = {pages[leaf].span(rows) for leaf in self._leaves[position]}
             # leaves of a nested column are read together: where their pages differ, all pages are
-            span = spans.pop() if len(spans) == 1 else Span(0, self._footer.row_group(row_group).num_rows)
+            span = spans.pop() if len(spans) == 1 else Span(0, self.row_groups[row_group])
             together.setdefault(span, []).append(position)
         read: dict[int, pa.ChunkedArray] = {}
         for span, alike in together.items():
@@ -93,7 +97,8 @@ class ParquetSource:
     ) -> list[pa.ChunkedArray]:
         """Columns whose pages begin and end at `span`."""
         wanted = self._wanted(positions)
-        group = self._footer.row_group(row_group)
+        footer, number = self._of(row_group)
+        group = footer.row_group(number)
         needed = sum(group.column(leaf).total_compressed_size for leaf in wanted)
         self._place.meter.add(needed=round(needed * (span.end - span.first) / group.num_rows))
         try:
@@ -117,17 +122,24 @@ class ParquetSource:
 
     @cached_property
     def _page_index(self) -> PageIndex:
-        return PageIndex(self._place, self._footer_bytes)
+        return PageIndex(self._place, self._footer)
+
+    def _of(self, row_group: int) -> tuple[pq.FileMetaData, int]:
+        """See `Footer.of`."""
+        try:
+            return self._footer.of(row_group)
+        except (ValueError, OSError) as error:
+            raise _unreadable(self._place, error) from error
 
     def _wanted(self, positions: Sequence[int]) -> list[int]:
         """Parquet's columns that hold top-level columns."""
         return sorted({leaf for position in positions for leaf in self._leaves[position]})
 
-    def _open(self, source: Place | RangedFile) -> pq.ParquetFile:
+    def _open(self, source: Place | RangedFile, footer: pq.FileMetaData) -> pq.ParquetFile:
         file = RangedFile(source) if isinstance(source, Place) else source
         return pq.ParquetFile(
             pa.PythonFile(file, mode="r"),
-            metadata=self._footer,
+            metadata=footer,
             coerce_int96_timestamp_unit="us",
             pre_buffer=False,
         )
@@ -151,12 +163,12 @@ def _read_footer(place: Place, whole: bytes | None) -> bytes:
         raise SnapshotDamaged(f"{place.uri}, which {place.snapshot} needs, has no valid footer")
     if footer > len(tail):
         tail = place.range(place.size - footer, footer - len(tail)) + tail
-    return tail[-footer:]
+    return tail[-footer:-8]
 
 
-def _parsed(place: Place, footer: bytes) -> pq.FileMetaData:
+def _parsed(place: Place, footer: bytes) -> Footer:
     try:
-        return pq.read_metadata(pa.BufferReader(b"PAR1" + footer))
+        return Footer(footer)
     except (ValueError, OSError) as error:  # Arrow's own, or a name that is no text
         raise _unreadable(place, error) from error
 

@@ -31,6 +31,8 @@ from storage.tables.ranged import Meter, Place
 _OPEN_FILES = 512
 _DELETES = 256
 """How many footers and how many files' deleted positions are kept in memory."""
+_FOOTER_BYTES = 32 << 20
+"""What all footers may take that are kept, about: those of files with many row groups or columns are long."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -41,6 +43,10 @@ class Source(Protocol):
 
     fields: tuple[pa.Field, ...]
     row_groups: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory as long as it is open, about."""
 
     def read(self, row_group: int, positions: Sequence[int]) -> list[pa.ChunkedArray]:
         """Read top-level columns by position in `fields`."""
@@ -98,7 +104,7 @@ class FileSnapshot:
         self._by_id = by_id
         self._meter = meter
         self._disk: DiskCache | None = None
-        self._sources: _Cache[str, Source] = _Cache(_OPEN_FILES)
+        self._sources = _opened()
         self._deleted: _Cache[str, positions.Positions] = _Cache(_DELETES)
 
     def __repr__(self) -> str:
@@ -107,7 +113,7 @@ class FileSnapshot:
     def keep_on(self, disk: DiskCache) -> None:
         """From now on keep what is read of data files on this host's disk, and look there first."""
         self._disk = disk
-        self._sources = _Cache(_OPEN_FILES)  # those that are open know of none
+        self._sources = _opened()  # those that are open know of none
 
     @property
     def traffic(self) -> Traffic:
@@ -240,13 +246,19 @@ def _missing(column: Column, stored: StoredFile, rows: int) -> pa.Array:
     return pa.nulls(rows, column.type) if value is None else constant(value, column.type, rows)
 
 
+def _opened() -> _Cache[str, Source]:
+    return _Cache(_OPEN_FILES, _FOOTER_BYTES, lambda source: source.nbytes)
+
+
 class _Cache(Generic[K, V]):
     """The last few results of something costly. Threads that miss at once may each compute it."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, room: int = 0, nbytes: Callable[[V], int] = lambda value: 0) -> None:
+        """Keep `size` results at most, and no more than one where they take more than `room` bytes."""
+        self._size, self._room, self._nbytes = size, room, nbytes
         self._lock = threading.Lock()
         self._held: OrderedDict[K, V] = OrderedDict()
+        self._taken = 0
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         with self._lock:
@@ -255,7 +267,13 @@ class _Cache(Generic[K, V]):
                 return self._held[key]
         value = make()
         with self._lock:
+            if key in self._held:  # another thread's
+                self._forget(key)
             self._held[key] = value
-            if len(self._held) > self._size:
-                self._held.popitem(last=False)
+            self._taken += self._nbytes(value)
+            while len(self._held) > self._size or (self._taken > self._room and len(self._held) > 1):
+                self._forget(next(iter(self._held)))
         return value
+
+    def _forget(self, key: K) -> None:
+        self._taken -= self._nbytes(self._held.pop(key))

@@ -7,6 +7,7 @@ What is read stays as it is when it is written again, unknown fields too. Source
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
@@ -51,11 +52,88 @@ def read_struct(data: bytes, start: int = 0) -> tuple[Struct, int]:
         raise BadThrift(f"a struct at byte {start} of {len(data)} is cut short") from error
 
 
+def bare_list(count: int) -> bytes:
+    """What stands before the structs of a list of so many."""
+    out = bytearray()
+    _write_list(out, STRUCT, count)
+    return bytes(out)
+
+
 def write_struct(fields: Struct) -> bytes:
     """The inverse of `read_struct`."""
     out = bytearray()
     _write(out, STRUCT, fields)
     return bytes(out)
+
+
+class Skimmer:
+    """Walks over structs field by field; what nobody reads is passed over, and takes no memory.
+
+    Its methods raise BadThrift or IndexError where the bytes are no struct.
+    """
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        """Begin at `position`, where a struct begins."""
+        self._data, self._reader = data, _Reader(data, position)
+
+    @property
+    def position(self) -> int:
+        """The next byte."""
+        return self._reader.position
+
+    def fields(self) -> Iterator[tuple[int, int]]:
+        """Number and type of each field of the struct that begins here; its value comes next."""
+        number = 0
+        for header in iter(self._reader.byte, 0):
+            number = number + (header >> 4) if header >> 4 else self._reader.signed()
+            begin = self.position
+            yield number, header & 15
+            if self.position == begin and header & 15 not in (TRUE, FALSE):
+                self._reader.position = _after(self._data, begin, header & 15, 0)
+
+    def whole(self) -> int:
+        """The value, of a whole number."""
+        return self._reader.signed()
+
+    def structs(self) -> range:
+        """Counts through the value, a list of structs."""
+        kind, count = self._reader.list_header()
+        if kind != STRUCT:
+            raise BadThrift(f"a list of type {kind}, where structs should be")
+        return range(count)
+
+
+def _after(data: bytes, at: int, kind: int, depth: int) -> int:
+    """Where the value that begins at `at` ends: a footer has millions of them, so this calls little."""
+    if kind in _WHOLE:
+        while data[at] > 127:
+            at += 1
+        return at + 1
+    if kind == STRUCT:
+        if depth > _MOST_DEEP:
+            raise BadThrift(f"structs are nested more than {_MOST_DEEP} deep")
+        while header := data[at]:
+            at += 1
+            if header < 16:  # the field's number follows
+                at = _after(data, at, I64, depth)
+            if (kind := header & 15) in _WHOLE:
+                while data[at] > 127:
+                    at += 1
+                at += 1
+            elif kind not in (TRUE, FALSE):
+                at = _after(data, at, kind, depth + 1)
+        return at + 1
+    if kind == BINARY and (size := data[at]) < 128:
+        return at + 1 + size
+    reader = _Reader(data, at)
+    if kind in (LIST, SET):
+        kind, count = reader.list_header()
+        at = reader.position
+        for _ in range(count):
+            at = at + 1 if kind in (TRUE, FALSE) else _after(data, at, kind, depth + 1)
+        return at
+    reader.value(kind, depth)
+    return reader.position
 
 
 class _Reader:
@@ -67,16 +145,16 @@ class _Reader:
             raise BadThrift(f"structs are nested more than {_MOST_DEEP} deep")
         fields: Struct = {}
         number = 0
-        while header := self._byte():
+        while header := self.byte():
             kind = header & 15
-            number = number + (header >> 4) if header >> 4 else self._signed()
-            value = kind == TRUE if kind in (TRUE, FALSE) else self._value(kind, depth)
+            number = number + (header >> 4) if header >> 4 else self.signed()
+            value = kind == TRUE if kind in (TRUE, FALSE) else self.value(kind, depth)
             fields[number] = Field(kind, value)
         return fields
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def value(self, kind: int, depth: int) -> Any:
         if kind in _WHOLE:
-            return self._signed()
+            return self.signed()
         if kind == BINARY:
             return self._bytes(self._unsigned())
         if kind == STRUCT:
@@ -90,16 +168,20 @@ class _Reader:
         raise BadThrift(f"a value of type {kind}, which Parquet's metadata do not have")
 
     def _items(self, depth: int) -> Items:
-        header = self._byte()
+        kind, count = self.list_header()
+        if kind in (TRUE, FALSE):
+            return Items(kind, [self.byte() == TRUE for _ in range(count)])
+        return Items(kind, [self.value(kind, depth + 1) for _ in range(count)])
+
+    def list_header(self) -> tuple[int, int]:
+        """The type of a list's items, and how many there are."""
+        header = self.byte()
         count = header >> 4 if header >> 4 < 15 else self._unsigned()
         if count > len(self._data) - self.position:  # each takes a byte at least
             raise BadThrift(f"a list of {count} in {len(self._data)} bytes")
-        kind = header & 15
-        if kind in (TRUE, FALSE):
-            return Items(kind, [self._byte() == TRUE for _ in range(count)])
-        return Items(kind, [self._value(kind, depth + 1) for _ in range(count)])
+        return header & 15, count
 
-    def _byte(self) -> int:
+    def byte(self) -> int:
         self.position += 1
         return self._data[self.position - 1]
 
@@ -114,7 +196,7 @@ class _Reader:
     def _unsigned(self) -> int:
         value = shift = 0
         while True:
-            byte = self._byte()
+            byte = self.byte()
             value |= (byte & 127) << shift
             if byte < 128:
                 return value
@@ -122,7 +204,7 @@ class _Reader:
             if shift > 63:
                 raise BadThrift(f"a number at byte {self.position} is longer than 64 bits")
 
-    def _signed(self) -> int:
+    def signed(self) -> int:
         value = self._unsigned()
         return (value >> 1) ^ -(value & 1)
 
@@ -136,10 +218,7 @@ def _write(out: bytearray, kind: int, value: Any) -> None:
     elif kind == STRUCT:
         _write_fields(out, value)
     elif kind in (LIST, SET):
-        count = len(value.values)
-        out.append(min(count, 15) << 4 | value.type)
-        if count >= 15:
-            _write_unsigned(out, count)
+        _write_list(out, value.type, len(value.values))
         for item in value.values:
             _write(out, value.type, item)
     elif kind in (TRUE, FALSE):  # only in lists: a field's header holds its own
@@ -149,6 +228,12 @@ def _write(out: bytearray, kind: int, value: Any) -> None:
     else:
         assert kind == DOUBLE
         out += struct.pack("<d", value)
+
+
+def _write_list(out: bytearray, kind: int, count: int) -> None:
+    out.append(min(count, 15) << 4 | kind)
+    if count >= 15:
+        _write_unsigned(out, count)
 
 
 def _write_fields(out: bytearray, fields: Struct) -> None:
