@@ -18,6 +18,7 @@ from storage.objects import (
     TooLong,
     Truncated,
     TryAgain,
+    Unreachable,
     UnsafeServer,
 )
 
@@ -35,6 +36,9 @@ class Fault(Enum):
     NEVER_ARRIVED = "has no effect, and the client is not told"
     LATE = "has its effect later, when the server is told to deliver"
     AGAIN = "409: nothing written, send again"
+    REPEATED = "has its effect, the answer is lost, and the client sends it again (plain requests only)"
+    GIVEN_UP = "has its effect, and the client hears nothing however often it asks (plain requests only)"
+    ECHOED = "has its effect, and once more when the server is told to deliver (plain writes only)"
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,12 @@ class FakeStore:
             raise Crash(request)
         if fault is Fault.ANSWER_LOST:
             raise OutcomeUnknown(key)
-        return result
+        if fault is Fault.GIVEN_UP:
+            raise Unreachable(key)
+        if fault is Fault.ECHOED:
+            with self.server.lock:
+                self.server.late.append(effect)
+        return self._do(verb, key, effect) if fault is Fault.REPEATED else result
 
 
 def at(number: int, fault: Fault) -> Callable[[Request], Fault | None]:

@@ -16,6 +16,7 @@ from storage.checkpoints import CheckpointError, PackLists, Repository, Retentio
 from storage.checkpoints.collect.collector import _Collection
 from storage.checkpoints.format import pages
 from storage.checkpoints.save import borrowing
+from storage.objects import Unreachable
 
 from .collector import PREFIX, Watch
 from .fake_store import Crash, FakeStore, Fault, Request
@@ -29,17 +30,24 @@ def drawn_policy(rng: random.Random) -> Retention:
     return Retention(last=rng.choice((1, 1, 2)), first=rng.random() < 0.3)
 
 
-def save_some(writer: RunWriter, rng: random.Random, first_step: int, count: int) -> None:
+def save_some(writer: RunWriter, rng: random.Random, first_step: int, count: int, *, tries: int = 1) -> None:
+    """`tries`: of each save that ends because the server does not answer, before the next one."""
     for step in range(first_step, first_step + count):
         seeds = {name: rng.randrange(3) for name in ("m", "v", "w")}  # few, so that much is reused
         policy = drawn_policy(rng) if rng.random() < 0.3 else None
-        writer.save(near(**seeds), seeds, step=step, retain=policy)
+        for number in range(1, tries + 1):
+            try:
+                writer.save(near(**seeds), seeds, step=step, retain=policy)
+                break
+            except Unreachable:
+                if number == tries == 1:
+                    raise
 
 
-def trainer(attempt: str, rng: random.Random) -> Work:
+def trainer(attempt: str, rng: random.Random, tries: int = 1) -> Work:
     def work(store: FakeStore) -> None:
         writer = RunWriter.take_over(repository(store), "run", attempt)
-        save_some(writer, rng, 10 * int(attempt[1:]), rng.choice((1, 1, 3)))
+        save_some(writer, rng, 10 * int(attempt[1:]), rng.choice((1, 1, 3)), tries=tries)
 
     return work
 
@@ -166,10 +174,28 @@ def faults(rng: random.Random) -> Callable[[str, Request], Fault | None]:
     return fault
 
 
+def unheard(
+    rng: random.Random, others: Callable[[str, Request], Fault | None]
+) -> Callable[[str, Request], Fault | None]:
+    """The same faults, and lost answers and late duplicates of plain puts, reads, lists and deletions too."""
+    often = rng.choice((0.02, 0.05, 0.1))
+
+    def fault(name: str, request: Request) -> Fault | None:
+        if request.verb in ("put_if_match", "put_if_absent") or rng.random() > often:
+            return others(name, request)
+        if request.is_write():
+            return rng.choice((Fault.REPEATED, Fault.REPEATED, Fault.ECHOED, Fault.ECHOED, Fault.GIVEN_UP))
+        return rng.choice((Fault.REPEATED, Fault.REPEATED, Fault.GIVEN_UP))
+
+    return fault
+
+
 class Played:
     """One schedule, played to its end."""
 
-    def __init__(self, seed: int, patch: pytest.MonkeyPatch, *, alone: bool, loses_head: bool) -> None:
+    def __init__(
+        self, seed: int, patch: pytest.MonkeyPatch, *, alone: bool, loses_head: bool, plain: bool
+    ) -> None:
         rng = random.Random(seed)
         self.simulation = Simulation()
         self.watch = Watch(self.simulation.server)
@@ -188,8 +214,10 @@ class Played:
         writer = begun(FakeStore(self.simulation.server))
         save_some(writer, rng, 1, rng.choice((0, 2, 4)))
         self.simulation.fault = faults(random.Random(rng.random()))
+        if plain:
+            self.simulation.fault = unheard(random.Random(seed), self.simulation.fault)
         processes = {
-            "trainer": trainer("a2", random.Random(rng.random())),
+            "trainer": trainer("a2", random.Random(rng.random()), 1 + 2 * plain),
             "successor": trainer("a3", random.Random(rng.random())),
             "fork": forker(random.Random(rng.random())),
             "keeper": keeper(random.Random(rng.random()), runs),
@@ -214,11 +242,15 @@ class Played:
         return {
             name: result
             for name, result in self.results.items()
-            if isinstance(result, BaseException) and not isinstance(result, (CheckpointError, Crash))
+            if isinstance(result, BaseException)
+            and not isinstance(result, (CheckpointError, Crash, Unreachable))
         }
 
 
-def play(seed: int, *, alone: bool = False, loses_head: bool = False) -> Played:
-    """`alone`: a run that is nobody's fork is among them. `loses_head`: `run` does at some moment."""
+def play(seed: int, *, alone: bool = False, loses_head: bool = False, plain: bool = False) -> Played:
+    """`alone`: a run that is nobody's fork is among them. `loses_head`: `run` does at some moment.
+
+    `plain`: answers to plain requests are lost too.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        return Played(seed, patch, alone=alone, loses_head=loses_head)
+        return Played(seed, patch, alone=alone, loses_head=loses_head, plain=plain)

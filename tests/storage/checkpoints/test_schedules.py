@@ -4,12 +4,15 @@ With faults, whatever a head names is there, always, and garbage goes. Without a
 loss.
 """
 
+import contextlib
+
 import pytest
 
 from storage.checkpoints import Ending
 from storage.checkpoints.collect.collector import _Collection
 from storage.checkpoints.damage.repairing import _Repair
 from storage.checkpoints.errors import CommitMissing
+from storage.objects import Unreachable
 
 from .collector import Watch, drop
 from .fake_store import FakeStore
@@ -27,8 +30,8 @@ from .test_collections import fork_of_the_newest, new_state_of_a_resumed_trainer
 PARTS = 4
 
 
-def check(seed: int) -> None:
-    played = play(seed, alone=seed % 2 == 1, loses_head=seed % 3 == 2)
+def check(seed: int, *, plain: bool = False) -> None:
+    played = play(seed, alone=seed % 2 == 1, loses_head=seed % 3 == 2, plain=plain)
     assert played.watch.losses == [], f"seed {seed}"
     assert played.unexpected() == {}, f"seed {seed}"
     opened = repository(FakeStore(played.simulation.server))
@@ -60,10 +63,29 @@ def test_nothing_named_is_lost_and_two_collections_later_no_garbage_remains(part
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_same_of_many_more_schedules(part):
+def test_the_same_of_many_more_schedules(part, plain):
     for seed in range(1000 + part, 7000, PARTS):
-        check(seed)
+        check(seed, plain=plain)
+
+
+def test_the_same_where_plain_requests_get_no_answer_or_arrive_twice():
+    for seed in range(10_000, 10_060):
+        check(seed, plain=True)
+
+
+def test_drawn_schedules_find_the_loss_when_a_collector_takes_silence_for_an_answer(monkeypatch):
+    def deaf(step):
+        def deafly(self, *args):
+            with contextlib.suppress(Unreachable):
+                step(self, *args)
+
+        return deafly
+
+    for name in ("mark", "rewrite"):
+        monkeypatch.setattr(_Collection, name, deaf(getattr(_Collection, name)))
+    assert any(play(seed, plain=True).watch.losses for seed in range(300))
 
 
 FOUND_BY_DRAWING = ("check", "own", "relist", "version", "touch", "remark", "undo")
