@@ -1,7 +1,7 @@
 """Mean and standard deviation of every feature, from training rows only."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.features.features import Features
-from lstm.windows.features.row_groups import decode
-from lstm.windows.features.training_groups import is_training, training_groups
+from lstm.windows.features.training_rows import training_rows
 from lstm.windows.plan.plan import Plan
 from lstm.windows.table.column import Column
 from storage.tables.protocol import Snapshot
@@ -63,17 +62,12 @@ def fit_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | Column])
     features = Features(snapshot.schema, columns)
     plan.check(snapshot)
     moments = _Moments(features.width)
-    for rows in _training_rows(snapshot, plan, features):
+    for _, rows, training in training_rows(snapshot, plan, features):
+        values = rows.values[training]
         for place in range(features.width):
-            known = rows[:, place].astype(np.float64)
+            known = values[:, place].astype(np.float64)
             moments.add(place, known[~np.isnan(known)])
     return Scaling(features.cells, *moments.results())
-
-
-def _training_rows(snapshot: Snapshot, plan: Plan, features: Features) -> Iterator[NDArray[np.float32]]:
-    for group in training_groups(plan):
-        rows = decode(snapshot, plan, group, features, of_table=True)
-        yield rows.values[is_training(plan, group, rows.times)]
 
 
 class _Moments:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lstm.windows.arrays.packing import pack, unpack
 from lstm.windows.features.features import Features
-from lstm.windows.features.row_groups import decode
 from lstm.windows.features.scaling import Scaling
-from lstm.windows.features.training_groups import is_training, series_of_rows, training_groups
+from lstm.windows.features.training_groups import series_of_rows
+from lstm.windows.features.training_rows import training_rows
 from lstm.windows.index.runs import Entity
 from lstm.windows.plan.plan import Plan
 from lstm.windows.table.column import Column, as_columns
@@ -95,9 +95,7 @@ def fit_series_scaling(snapshot: Snapshot, plan: Plan, columns: Sequence[str | C
     plan.check(snapshot)
     shape = (len(plan.series), features.width)
     count, mean, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
-    for group in training_groups(plan):
-        rows = decode(snapshot, plan, group, features, of_table=True)
-        training = is_training(plan, group, rows.times)
+    for group, rows, training in training_rows(snapshot, plan, features):
         held, owner = np.unique(series_of_rows(plan, group)[training], return_inverse=True)
         values = rows.values[training].astype(np.float64)
         known = ~np.isnan(values)

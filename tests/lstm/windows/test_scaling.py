@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from lstm.windows import OrderSpec, Scaling, SplitSpec, WindowSpec, fit_scaling, index_snapshot, make_plan
 from lstm.windows.errors import InfiniteValues, MissingColumn, WrongColumnType
+from lstm.windows.features.features import Features
+from lstm.windows.features.training_groups import training_groups
+from lstm.windows.features.training_rows import training_rows
 
 from .conftest import in_groups, sorted_table
 from .tables import COLUMNS, samples
@@ -48,6 +51,18 @@ def test_row_groups_after_the_boundary_are_not_read(two_series):
     snapshot.reads.clear()
     fit_scaling(snapshot, plan, ("x",))
     assert sorted(group for _, group, _ in snapshot.reads) == [0, 1, 2]
+
+
+def test_training_rows_are_read_ahead_but_few_at_once_and_come_in_order(two_series):
+    snapshot = in_groups(sorted_table(), 2)
+    plan, _ = two_series(snapshot=snapshot)
+    snapshot.reads.clear()
+    rows = training_rows(snapshot, plan, Features(snapshot.schema, ("x",)))
+    groups = [next(rows)[0], next(rows)[0]]
+    rows.close()
+    assert groups == list(training_groups(plan))[:2]
+    read = sorted(group for _, group, _ in snapshot.reads)
+    assert 2 <= len(read) <= 4 < len(list(training_groups(plan)))
 
 
 @pytest.mark.parametrize(
