@@ -5,9 +5,11 @@
 - `rss_20x_over_1x`: largest resident memory of a process that streams one epoch of a table 20 times as
   large ÷ of one that just exceeds its budget (8 MiB; windows that do not overlap); `rss_1x_mb`, `rss_20x_mb`
 - `table_over_cgroup_memory`: bytes of a table's files ÷ the memory that a control group allows a training of
-  it, ranks and their launcher together: one epoch of a real run (two ranks, checkpoints) in a group of its
-  own, which the kernel ends beyond that. `cgroup_mb`, `cgroup_peak_mb` (page cache included), `epoch_steps`,
-  `epoch_s`. Needs root, and a system that lets groups be made; -1 where it does not
+  it, its rank and agent together (of its launcher, what it takes after its imports): one epoch of a real run
+  (index, statistics, checkpoints, validation) in a group of its own, which the kernel ends beyond that.
+  `cgroup_mb`, `cgroup_peak_mb` (page cache included), `cgroup_ended` (processes that the kernel ended),
+  `epoch_steps`, `epoch_s` (index and statistics, which read the table once more, included). Needs root, and a
+  system that lets groups be made; -1 where it does not. The table is written outside of the group
 """
 
 import argparse
@@ -22,10 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from benchmarks import memory_peak
+from benchmarks.copied_table import write_copies
 from benchmarks.report import print_result
 from benchmarks.window_figures.table import plan_of, table_of
 from benchmarks.window_peers.rows import BATCH, COLUMNS, LENGTH, make_rows
@@ -36,14 +36,16 @@ from lstm.training.launch import launch
 from lstm.windows import OrderSpec, SplitSpec, WindowReader, WindowSpec, WindowStream
 from storage.local import LocalServer
 from storage.objects import Access, Bucket
-from storage.tables import Lake, create_table, lake_for, open_table
+from storage.tables import Lake, lake_for, open_table
 
 SMALL, TWENTY, HUGE = "s3://lake/small", "s3://lake/twenty", "s3://lake/huge"
 BUDGET, SMALL_SERIES, SMALL_GROUP = 8 << 20, 12, 1024
 """12 series of 20,000 rows of 36 bytes: 8.2 MiB."""
-GROUP_MB, TIMES = 768, 10
-WIDTH, PART_ROWS = 64, 250_000
-"""Numbers of a row, and rows of an append: 64 MB, a series of its own."""
+GROUP_MB, TIMES, RANK_MIB, SMALL_BATCH = 768, 10, 72, 64
+"""A rank is a Python with torch, 300 MB before it trains, and its agent 155: of one rank, `RANK_MIB` are what
+it may hold of the table. A second rank would make the group and the table larger by half."""
+WIDTH, FILE_ROWS, GROUP_ROWS = 64, 250_000, 8192
+"""Numbers of a row, and rows of a file (65 MB, a series of its own) and of its row groups (2 MB)."""
 
 
 def figures_of(access: Access, lake: Lake, *, quick: bool) -> dict[str, float]:
@@ -53,7 +55,7 @@ def figures_of(access: Access, lake: Lake, *, quick: bool) -> dict[str, float]:
     small, large = (in_child(peak_mb, access, uri) for uri in (SMALL, TWENTY))
     told = {"rss_20x_over_1x": large / small, "rss_1x_mb": small, "rss_20x_mb": large}
     print({name: round(value, 3) for name, value in told.items()}, flush=True)
-    return told | in_cgroup(access, lake, quick=quick)
+    return told | in_cgroup(access, quick=quick)
 
 
 def peak_mb(access: Access, uri: str) -> float:
@@ -73,40 +75,29 @@ def in_child(function: Callable[..., Any], *arguments: object) -> Any:
         return pool.apply(function, arguments)
 
 
-def in_cgroup(access: Access, lake: Lake, *, quick: bool) -> dict[str, float]:
+def in_cgroup(access: Access, *, quick: bool) -> dict[str, float]:
     """One epoch of a real training, of a table ten times as large as what its group may hold."""
     with control_group(GROUP_MB) as group:
         if group is None:
             return {"table_over_cgroup_memory": -1.0}
-        size = write_table(lake, GROUP_MB * (1 if quick else TIMES))
+        size = write_copies(
+            access,
+            HUGE,
+            (GROUP_MB << 20) * (1 if quick else TIMES),
+            rows=FILE_ROWS,
+            width=WIDTH,
+            row_group_rows=GROUP_ROWS,
+        )
         began = time.perf_counter()
         steps = in_child(_trained, group, access)
         return {
             "table_over_cgroup_memory": size / (GROUP_MB * 2**20),
             "cgroup_mb": GROUP_MB,
             "cgroup_peak_mb": group.number("memory.max_usage_in_bytes", "memory.peak") / 2**20,
+            "cgroup_ended": group.ended(),
             "epoch_steps": steps,
             "epoch_s": time.perf_counter() - began,
         }
-
-
-def write_table(lake: Lake, megabytes: int) -> int:
-    """Rows of random numbers, which no compression makes smaller; the bytes of its files."""
-    random, table, number = np.random.default_rng(0), None, 0
-    while table is None or sum(file.size for file in table.snapshot().files) < megabytes << 20:
-        values = random.standard_normal((WIDTH, PART_ROWS), np.float32)
-        rows = pa.table(
-            {
-                "entity": np.full(PART_ROWS, number),
-                "time": np.arange(PART_ROWS),
-                **{f"x{column}": values[column] for column in range(WIDTH)},
-            }
-        )
-        if table is None:
-            table = create_table(lake, HUGE, rows.schema, format="delta", row_group_rows=PART_ROWS)
-        table.append(rows, transaction=str(number))
-        number += 1
-    return sum(file.size for file in table.snapshot().files)
 
 
 def _trained(group: "Group", access: Access) -> int:
@@ -115,7 +106,7 @@ def _trained(group: "Group", access: Access) -> int:
     lake = Lake(access=access)
     snapshot = open_table(lake, HUGE, format="delta").snapshot()
     rows = sum(file.rows for file in snapshot.files)
-    job = huge_job(snapshot.id, steps=rows // LENGTH // BATCH)
+    job = huge_job(snapshot.id, steps=rows // LENGTH // SMALL_BATCH)
     with tempfile.TemporaryDirectory() as folder:
         done = launch(
             job,
@@ -140,9 +131,16 @@ def huge_job(snapshot: str, steps: int) -> Job:
         ),
         window=WindowSpec(context=96, horizon=24, stride=LENGTH),
         split=SplitSpec(validation=0.02, test=0),
-        order=OrderSpec(),
-        forecast=ForecastConfig(target="x0", past=columns[1:], layers=1, hidden=32),
-        training=TrainingConfig(steps=steps, memory_mib=96, ranks=2, checkpoint_every=200, patience=0),
+        order=OrderSpec(lanes=8),
+        forecast=ForecastConfig(target="x0", past=columns[1:], layers=1, hidden=16),
+        training=TrainingConfig(
+            steps=steps,
+            batch_size=SMALL_BATCH,
+            memory_mib=RANK_MIB,
+            ranks=1,
+            checkpoint_every=500,
+            patience=0,
+        ),
     )
 
 
@@ -160,6 +158,12 @@ class Group:
         """Of its file of that name in version 1, else in version 2."""
         names = [name for name in (first, second) if (self.folder / name).exists()]
         return int((self.folder / names[0]).read_text()) if names else -1
+
+    def ended(self) -> int:
+        """How many of its processes the kernel has ended for want of memory."""
+        names = [name for name in ("memory.oom_control", "memory.events") if (self.folder / name).exists()]
+        lines = (line.split() for line in (self.folder / names[0]).read_text().splitlines())
+        return int(dict(lines)["oom_kill"])
 
 
 @contextmanager
