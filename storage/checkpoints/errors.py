@@ -59,6 +59,10 @@ class Damaged(CheckpointError):
     """Bytes of the repository are missing or are not what they must be."""
 
 
+class HeadUnreadable(Damaged):
+    """A run's head is there and is none, or not a whole one. Repair it, or choose another run."""
+
+
 class TooLarge(CheckpointError):
     """More than a limit of the format or this host's memory allows."""
 

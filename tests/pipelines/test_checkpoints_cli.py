@@ -268,7 +268,9 @@ def test_a_run_whose_head_cannot_be_read_does_not_hide_the_others(checkpoints, r
     files.store.put(f"{files.prefix}runs/r/head", b"no head")
     listed = checkpoints("list", "--json")
     assert (listed.code, json.loads(listed.out).keys()) == (0, {"branch"})
-    assert "`carousel checkpoints repair r` mends it" in listed.err
+    assert "`carousel checkpoints repair r` rebuilds it" in listed.err
+    asked = checkpoints("show", "r/newest")
+    assert (asked.code, "`carousel checkpoints repair r` rebuilds it" in asked.err) == (2, True)
 
 
 def test_a_commit_that_is_shown_in_place_of_a_damaged_one_is_told(checkpoints, repository):

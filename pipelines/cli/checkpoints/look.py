@@ -119,13 +119,13 @@ def diff(
 
 def _each_run(repository: "Repository") -> tuple[dict[str, tuple["Commit", ...]], list[str]]:
     """The commits of every run, and plain words about each run whose commits nobody can tell."""
-    from storage.checkpoints import Damaged, HeadLost, RunMissing
+    from storage.checkpoints import Damaged, HeadLost, HeadUnreadable, RunMissing
 
     found, unread = {}, []
     for name in sorted(repository.shelf.run_names()):
         try:
             found[name] = repository.commits(name)
-        except HeadLost as error:
+        except (HeadLost, HeadUnreadable) as error:
             unread.append(str(error))
         except RunMissing:  # what a killed import has left, or it was removed meanwhile
             continue

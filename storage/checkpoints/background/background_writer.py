@@ -31,6 +31,7 @@ from storage.checkpoints.hints import AdamHint
 from storage.checkpoints.save.writer import RunWriter
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ class BackgroundWriter(Generic[S]):
             spool: where saves wait for the end of an outage; None: an outage fails them.
             new_slot: makes the memory that a state is copied into; None: for plain `Tensor`s.
             on_durable: called with each commit, in order, by the thread that saves.
-            on_note: takes plain words about outages and the spool, from either thread. What it raises is
-                raised by the next call here, and saving goes on.
+            on_note: takes plain words about outages and the spool, from either thread. What this or
+                `on_durable` raises is raised by the next call here; the save counts, and saving goes on.
         """
         if in_flight < 1:
             raise ValueError(f"in_flight must be >= 1 save, got {in_flight}")
@@ -257,8 +258,12 @@ class BackgroundWriter(Generic[S]):
             self._backlog.broke(error, committer=work == self._commit_all)
 
     def _tell(self, text: str) -> None:
+        self._call(self._on_note, text)
+
+    def _call(self, back: Callable[[T], None], told: T) -> None:
+        """Call back who uses this; what that raises has nothing to do with the save."""
         try:
-            self._on_note(text)
+            back(told)
         except Exception as error:  # noqa: BLE001 - raised in the caller's thread
             self._backlog.complains(error)
 
@@ -270,13 +275,13 @@ class BackgroundWriter(Generic[S]):
         while (save := self._backlog.next_to_commit()) is not None:
             try:
                 commit = save.commit(self.writer, self._spool)
-                self._on_durable(commit)
             except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
                 if self._spool is None or not is_outage(error):
                     self._backlog.has_failed(save, error)
                 elif self._backlog.is_out(save):
                     self._tell(f"step {save.step} cannot reach the bucket and waits: {error}")
                 continue
+            self._call(self._on_durable, commit)
             if self._backlog.has_landed(save, commit):
                 self._tell(f"the bucket answers again: step {commit.step} is durable")
             if save.entry is not None and self._spool is not None:

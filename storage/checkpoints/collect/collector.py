@@ -133,9 +133,7 @@ class _Collection:
         try:
             return self.shelf.read_head(run)[0]
         except Damaged as error:
-            raise Damaged(
-                f"{error}; nothing was deleted. `carousel checkpoints repair {run}` rebuilds it"
-            ) from error
+            raise Damaged(f"{error}; nothing was deleted") from error
 
     def choose(self) -> tuple[Doomed, ...]:
         """(3): what is named by nothing and was not written by a save that may be under way."""

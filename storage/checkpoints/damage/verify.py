@@ -17,7 +17,7 @@ from storage.checkpoints.damage.findings import TOLD, Finding, Report
 from storage.checkpoints.damage.scrubbing import Scrubber
 from storage.checkpoints.damage.survivors import remains
 from storage.checkpoints.damage.without_key import Outside, read_outside
-from storage.checkpoints.errors import CheckpointError, Damaged, RunMissing, WrongKey
+from storage.checkpoints.errors import CheckpointError, Damaged, HeadUnreadable, RunMissing, WrongKey
 from storage.checkpoints.format.head import Commit
 from storage.checkpoints.format.identity import Locked
 from storage.checkpoints.format.manifest import Manifest
@@ -132,8 +132,8 @@ class _Check:
     def check_run(self, run: str, pool: ThreadPoolExecutor) -> None:
         try:
             self.shelf.read_head(run)
-        except Damaged as error:
-            self.tell_headless(run, str(error))
+        except HeadUnreadable as error:
+            self.tell_headless(run, str(error.__cause__))
         except CheckpointError as error:
             self.found(str(error), run)
         else:

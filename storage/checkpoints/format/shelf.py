@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Self
 
-from storage.checkpoints.errors import CommitFailed, Damaged, HeadLost, RunMissing, TooLarge
+from storage.checkpoints.errors import CommitFailed, Damaged, HeadLost, HeadUnreadable, RunMissing, TooLarge
 from storage.checkpoints.format import canonical, fields
 from storage.checkpoints.format.head import HEAD_LIMIT, MANIFEST_LIMIT, PAGES_LIMIT, Commit, Head, parse_page
 from storage.checkpoints.format.identity import CLEAR, Identity
@@ -90,7 +90,7 @@ class Shelf:
         Raises:
             RunMissing: there is no such run.
             HeadLost: there was one: its manifests are there, and no head names them.
-            Damaged: it is no head.
+            HeadUnreadable: it is no head.
         """
         try:
             found = self._get_head(run)
@@ -101,7 +101,12 @@ class Shelf:
                     f" checkpoints repair {run}` rebuilds it"
                 ) from error
             raise RunMissing(f"there is no run {run!r} in the repository at {self.place!r}") from error
-        return Head.from_bytes(found.data, f"the head of run {run!r}"), found.etag
+        except Damaged as error:
+            raise _unreadable(run, error) from error
+        try:
+            return Head.from_bytes(found.data, f"the head of run {run!r}"), found.etag
+        except Damaged as error:
+            raise _unreadable(run, error) from error
 
     def _get_head(self, run: str) -> Object:
         return self.files.get(head_key(run), HEAD_LIMIT)
@@ -219,6 +224,11 @@ class Shelf:
                 f" {PAGES_LIMIT}; drop old commits"
             )
         return data
+
+
+def _unreadable(run: str, error: Damaged) -> HeadUnreadable:
+    """With the remedy. A head of a newer program is no damage, and another error."""
+    return HeadUnreadable(f"{error}: `carousel checkpoints repair {run}` rebuilds it")
 
 
 def parse_collection(data: bytes, what: str) -> list[str]:

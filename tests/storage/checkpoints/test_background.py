@@ -11,6 +11,7 @@ import pytest
 
 from storage.checkpoints import (
     BackgroundWriter,
+    Commit,
     HostSlot,
     InvalidName,
     NotDurable,
@@ -59,6 +60,24 @@ def gated() -> tuple[Gate, FakeStore, RunWriter]:
     writer = begun(store)
     store.fault = gate = Gate()
     return gate, store, writer
+
+
+def test_what_on_durable_raises_does_not_undo_the_save_and_is_raised_by_the_next_call():
+    writer = begun(FakeStore())
+
+    def told(commit: Commit) -> None:
+        if commit.step == 1:
+            raise RuntimeError("the dashboard is gone")
+
+    saver = saver_of(writer, on_durable=told)
+    first = saver.save(state(w=1), {}, step=1)
+    assert first.result(timeout=60).step == 1
+    with pytest.raises(RuntimeError, match="dashboard"):
+        saver.wait()
+    assert saver.durable_step == 1
+    assert saver.save(state(w=2), {}, step=2).result(timeout=60).step == 2
+    saver.close()
+    assert [it.step for it in writer.repository.commits("run")] == [0, 1, 2]
 
 
 def test_what_is_committed_is_the_state_at_the_call_whatever_training_does_then():
