@@ -104,10 +104,10 @@ class _Repacking:
         self.own = whole_sharer(shelf, run)
         self.sharers = [self.own]
         sizes = {pack: size for it in self.own.manifests.values() for pack, size in it.packs.items()}
-        wasteful = self.wasteful(sizes)
+        wasteful, self.barred = self.wasteful(sizes)
         if wasteful:  # by what this run needs: by what others need too, no more packs can be
             self.sharers += sharers(shelf, run, sizes, lists)
-            wasteful = self.wasteful(sizes)
+            wasteful, self.barred = self.wasteful(sizes)
         self.emptied = {it: sizes[it] for it in wasteful}
         self.affected = [
             (sharer, commit)
@@ -118,14 +118,14 @@ class _Repacking:
         self.landed: list[tuple[Sharer, Commit]] = []
         self.stored_bytes = 0
 
-    def wasteful(self, packs: Mapping[str, int]) -> set[str]:
-        """Those of the run's packs that are to be emptied, by the needs of all sharers so far."""
+    def wasteful(self, packs: Mapping[str, int]) -> tuple[set[str], set[str]]:
+        """Those of the run's packs that are to be emptied, by the needs of all sharers so far; see there."""
         manifests = [it.manifests[commit.id] for it in self.sharers for commit in it.commits]
         return wasteful_packs(manifests, packs, frozenset().union(*(it.spared for it in self.sharers)))
 
     def rewrite(self, progress: Progress) -> bool:
         """All affected commits; False: objects were condemned meanwhile, and it must begin anew."""
-        rewriter = Rewriter(self.shelf, self.sharers, self.learned, self.emptied)
+        rewriter = Rewriter(self.shelf, self.sharers, self.learned, self.emptied, self.barred)
         for number, (sharer, commit) in enumerate(self.affected):
             progress("repacking", number, len(self.affected))
             try:

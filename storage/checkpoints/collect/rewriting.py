@@ -33,7 +33,12 @@ class Rewriter:
     """Rewrites commits of some runs: one run after the other, the lowest step first."""
 
     def __init__(
-        self, shelf: Shelf, sharers: Sequence[Sharer], learned: int, emptied: Collection[str]
+        self,
+        shelf: Shelf,
+        sharers: Sequence[Sharer],
+        learned: int,
+        emptied: Collection[str],
+        barred: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -41,6 +46,7 @@ class Rewriter:
             sharers: the runs with the commits that may have to be rewritten, read after `learned` was listed.
             learned: the newest collection then.
             emptied: packs that are not to be needed any more.
+            barred: packs that nothing is to be moved to.
         """
         self._shelf, self._learned, self._emptied = shelf, learned, emptied
         self._manifests: dict[tuple[str, str], Manifest] = {}
@@ -53,7 +59,7 @@ class Rewriter:
             for before, commit in pairwise(sharer.commits):
                 self._before[sharer.run, commit.id] = before
         spared = frozenset[str]().union(*(sharer.spared for sharer in sharers))
-        self._moved = elsewhere(self._manifests.values(), emptied, spared)
+        self._moved = elsewhere(self._manifests.values(), emptied, {*spared, *barred})
         self._previous: tuple[tuple[str, str], Previous] | None = None
 
     def rewrite(self, sharer: Sharer, commit: Commit) -> tuple[Commit, Manifest]:

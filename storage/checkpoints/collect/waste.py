@@ -58,27 +58,33 @@ def elsewhere(
 
 
 def wasteful_packs(
-    manifests: Sequence[Manifest], sizes: Mapping[str, int], spared: Collection[str]
-) -> set[str]:
-    """Packs to be emptied.
+    manifests: Sequence[Manifest], movable: Collection[str], spared: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """Packs to be emptied, and wasteful ones that nothing must be moved to, though they stay for now.
+
+    The latter are other runs' alone, and may be needed by more than these manifests. What came to lie there
+    would have to move again with the next repack.
 
     Args:
-        manifests: of all commits that name one of the packs, in the order in which they would be stored anew.
-        sizes: the packs that may be emptied, with their bytes.
+        manifests: of all commits that name a movable pack, in the order in which they would be stored anew.
+        movable: the packs that may be emptied.
         spared: packs that stay in any case: to empty them would free nothing.
     """
     worthwhile = [*_worthwhile(manifests, spared)]
+    sizes = {pack: size for manifest in manifests for pack, size in manifest.packs.items()}
     found: set[str] = set()
+    barred: set[str] = set()
     while True:  # what is stored anew may leave other packs wasteful behind
-        live = _live_bytes(manifests, worthwhile, found, spared)
-        more = {
+        live = _live_bytes(manifests, worthwhile, found, {*spared, *barred})
+        wasteful = {
             pack
             for pack, size in sizes.items()
-            if pack not in found and pack not in spared and size - live.get(pack, 0) > WASTE_LIMIT * size
+            if pack not in spared and size - live.get(pack, 0) > WASTE_LIMIT * size
         }
-        if not more:
-            return found
-        found |= more
+        if wasteful <= found | barred:
+            return found, barred
+        found |= wasteful.intersection(movable)
+        barred |= wasteful - found
 
 
 def _worthwhile(manifests: Sequence[Manifest], spared: Collection[str]) -> Iterator[set[ChunkId]]:
