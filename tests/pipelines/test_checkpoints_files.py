@@ -3,10 +3,12 @@
 import json
 import secrets
 
+import numpy as np
 import pytest
+import torch
 
 from pipelines.surroundings.servers import folder_of
-from storage.checkpoints import Repository, RunWriter
+from storage.checkpoints import Repository, RunWriter, Tensor
 from storage.checkpoints.format.names import pack_key
 from storage.checkpoints.transfer.safetensors_file import open_safetensors
 from storage.local import LocalServer
@@ -41,6 +43,22 @@ def test_a_commit_goes_to_a_folder_and_comes_back_as_the_same_commit_once(checkp
     assert "nothing was added" in checkpoints("import", file, *words).out
     (commit,) = repository.commits("back")
     assert (commit.step, commit.tags, commit.note) == (1, ("good",), "from a file")
+
+
+def test_complex_numbers_that_safetensors_lacks_go_to_a_file_of_torch(checkpoints, repository, tmp_path):
+    numbers = np.random.default_rng(0).standard_normal((40, 50)) * (1 - 2j)
+    RunWriter.create(repository, "c", "a1").save({"a": Tensor.from_numpy(numbers), **state(0)}, {}, step=0)
+    (commit,) = repository.commits("c")
+    whole = "FILE.pt", "--below", ""
+    refused = checkpoints("restore", "c/newest", "--into", "out")
+    assert (refused.code, f'export c/{commit.id} FILE.pt --below ""' in refused.err) == (2, True)
+    done = json.loads(checkpoints("export", f"c/{commit.id}", *whole, "--json").out)
+    assert (done["tensors"], done["raw_bytes"]) == (3, commit.raw_bytes)
+    loaded = torch.load(tmp_path / "FILE.pt", weights_only=True)
+    assert np.array_equal(loaded["a"].numpy(), numbers)
+    again = json.loads(checkpoints("import", tmp_path / "FILE.pt", "--run", "back", "--json").out)
+    assert (again["id"], again["raw_bytes"]) == (commit.id, commit.raw_bytes)
+    assert checkpoints("restore", "c/newest", "--into", "out", "--tensor", "w").code == 0
 
 
 def test_a_restore_of_some_tensors_tells_how_many(checkpoints, tmp_path):

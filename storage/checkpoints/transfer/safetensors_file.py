@@ -89,7 +89,9 @@ def write_safetensors(
     for name, tensor in tensors.items():
         if tensor.dtype not in _NAMES:
             raise NotSafetensors(
-                f"{name!r} is {tensor.dtype}, which safetensors cannot hold; leave it out, or convert it"
+                f"{name!r} is {tensor.dtype}, which safetensors cannot hold; `carousel checkpoints export"
+                f' {what} FILE.pt --below ""` writes every tensor to a file of torch.save, or'
+                " `carousel checkpoints restore` with --tensor only the others"
             )
         begins[name], end = end, end + tensor.nbytes
         header[names[name]] = {
