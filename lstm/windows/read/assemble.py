@@ -113,13 +113,13 @@ def _batch(
     series: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> Batch:
-    return Batch(
+    return Batch.plain(
         epoch=part.epoch,
         index=part.index,
         size=part.size,
         positions=part.positions,
         values=values,
-        times=times,  # type: ignore[arg-type]  # worked out when asked for: see `TimesField`
+        times=times,
         series=series,
         starts=starts,
     )

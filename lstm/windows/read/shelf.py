@@ -46,6 +46,8 @@ class Shelf(ABC):
         self.fetches = Fetches()
         self._away = np.zeros(len(values) // max(1, slot_rows), bool)
         """Slots that are held, and whose blocks have not been waited for."""
+        self.loading = False
+        """Whether some blocks may not be there yet."""
         self.at_hand = False
         """Whether the next batch is one that takes no more than a copy."""
 
@@ -69,11 +71,6 @@ class Shelf(ABC):
         """The step of the times of a slot's block, once it is there; raises what loading it raised."""
         return self._loading(slot).result()
 
-    @property
-    def loading(self) -> bool:
-        """Whether some blocks may not be there yet."""
-        return bool(self._away.any())
-
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot in which each row lies."""
         return rows // self._slot_rows
@@ -90,6 +87,7 @@ class Shelf(ABC):
             for slot in away:
                 self._block_times.filled(slot, self._step(slot))
                 self._away[slot] = False
+            self.loading = bool(self._away.any())
         return self._value_windows.gather(rows), self._block_times.gather(rows)
 
     def _executor(self, superblock: int) -> Executor:
@@ -132,7 +130,7 @@ class PassingShelf(Shelf):
             if held is None:
                 held = self._held[superblock] = _Held(heapq.heappop(self._free))
                 self._holds[held.slot] = superblock
-                self._away[held.slot] = True
+                self._away[held.slot] = self.loading = True
             held.users += 1
             slots.append(held.slot)
         return np.array(slots, np.int64) * self._slot_rows
@@ -184,7 +182,8 @@ class KeepingShelf(Shelf):
         self._epoch = 0
 
     def hold(self, superblocks: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: D102 - see Shelf
-        self._away[superblocks] = ~self._there[superblocks]
+        self._away[superblocks] = away = ~self._there[superblocks]
+        self.loading = self.loading or bool(away.any())
         return superblocks * self._slot_rows
 
     def load(self, superblocks: NDArray[np.int64], epoch: int) -> None:  # noqa: D102 - see Shelf
