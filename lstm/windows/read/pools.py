@@ -1,8 +1,9 @@
 """The pool that each lane of a rank stands in, and the next one, which loads meanwhile."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 
 import numpy as np
@@ -18,6 +19,8 @@ from lstm.windows.read.memory import most_windows, number_type, pool_windows
 from lstm.windows.read.shelf import Shelf
 from lstm.windows.spec import Split
 
+_WORKED_OUT_AT_ONCE = 65_536
+"""Windows of pools, unless one pool has more."""
 _LOOKED_AT = 256
 """Windows of a lane whose blocks are loaded before others: a lane has about five in a batch of 256."""
 
@@ -126,7 +129,7 @@ class Pools:
         away = np.flatnonzero(~held[lanes])
         names, first = np.unique(lanes[away], return_index=True)
         moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
-        fresh = {lane: index for lane, index in moving.items() if self._stand(order, lane, index)}
+        fresh = self._stand(order, moving)
         wait_for([self._current[lane].ready for lane in moving])
         for lane in moving:
             pool = self._current[lane]
@@ -150,10 +153,14 @@ class Pools:
         if self._later and self._order is not None:
             rest = sorted(it for later in self._later.values() for it in later)
             self._shelf.load(np.array([superblock for _, superblock in rest], np.int64), self._order.epoch)
+        coming: dict[EpochOrder, dict[int, int]] = {}
         for lane in self._moved:
             if lane not in self._next and (following := self._following(lane)):
-                pool = self._next[lane] = self._request(*following)
-                self._shelf.load(pool.superblocks, pool.order.epoch)
+                coming.setdefault(following[0], {})[lane] = following[1]
+        for order, numbers in coming.items():
+            pools = self._request(order, numbers)
+            self._next |= pools
+            self._shelf.load(np.concatenate([pool.superblocks for pool in pools.values()]), order.epoch)
         self._later.clear()
         self._moved.clear()
 
@@ -162,6 +169,9 @@ class Pools:
         self._order = None
         self._later.clear()
         self._moved.clear()
+        for pools in (self._current, self._next):
+            for pool in pools.values():
+                pool.ready.cancel()
         for pools in (self._current, self._next):
             while pools:
                 self._leave(pools.popitem()[1])
@@ -193,63 +203,103 @@ class Pools:
             found.extend((lane, *it, first_use.get(it[1], _LOOKED_AT)) for it in own)
         return sorted(found, key=itemgetter(3))
 
-    def _stand(self, order: EpochOrder, lane: int, index: int) -> bool:
-        """Have a lane stand in the pool of its window `index`; whether its blocks are to be loaded yet."""
-        number = order.pool_at(lane, index)
-        self._later.pop(lane, None)
-        if before := self._current.pop(lane, None):
-            self._leave(before)
-        ahead = self._next.pop(lane, None)
-        if ahead and not (ahead.order is order and ahead.number == number):
-            self._leave(ahead)
-            ahead = None
-        self._current[lane] = ahead or self._request(order, lane, number)
-        return ahead is None
+    def _stand(self, order: EpochOrder, moving: Mapping[int, int]) -> dict[int, int]:
+        """Have lanes stand in the pools of their windows; those whose pools' blocks are to be loaded yet."""
+        fresh: dict[int, int] = {}
+        for lane, index in moving.items():
+            number = order.pool_at(lane, index)
+            self._later.pop(lane, None)
+            if before := self._current.pop(lane, None):
+                self._leave(before)
+            ahead = self._next.pop(lane, None)
+            if ahead and ahead.order is order and ahead.number == number:
+                self._current[lane] = ahead
+                continue
+            if ahead:
+                self._leave(ahead)
+            fresh[lane] = number
+        self._current |= self._request(order, fresh)
+        return {lane: moving[lane] for lane in fresh}
 
     def _leave(self, pool: Pool) -> None:
-        if not pool.ready.cancel():
+        if not pool.ready.cancelled():
             pool.ready.exception()  # one under way must not write into the place of another pool
         self._shelf.release(pool.superblocks)
 
-    def _request(self, order: EpochOrder, lane: int, number: int) -> Pool:
-        superblocks = order.pool_superblocks(lane, number)
-        first, end = order.pool_span(lane, number)
+    def _request(self, order: EpochOrder, numbers: Mapping[int, int]) -> dict[int, Pool]:
+        """Hold the blocks of each lane's pool of that number, and have their windows listed."""
+        windows = self._schedule.windows_at(order.epoch)
+        pools: dict[int, Pool] = {}
+        for lanes in self._jobs(order, numbers):
+            spans = [order.pool_span(lane, numbers[lane]) for lane in lanes]
+            held = [windows.superblocks[order.pool_superblocks(lane, numbers[lane])] for lane in lanes]
+            superblocks = np.concatenate(held)
+            base = self._shelf.hold(superblocks)
+            places = [self._place(lane, end - first) for lane, (first, end) in zip(lanes, spans, strict=True)]
+            comes = [(lane, numbers[lane]) for lane in lanes]
+            ready = self._worker.submit(self._work_out, order, windows, superblocks, comes, base, places)
+            bases = np.split(base, np.cumsum([len(it) for it in held])[:-1])
+            for lane, span, own, rows, place in zip(lanes, spans, held, bases, places, strict=True):
+                pools[lane] = Pool(order, lane, numbers[lane], *span, own, rows, place, ready)
+        return pools
+
+    def _jobs(self, order: EpochOrder, numbers: Mapping[int, int]) -> Iterator[list[int]]:
+        """Lanes whose pools are worked out in one go: calls for one small pool cost more than its work."""
+        lanes, windows = list[int](), 0
+        for lane, number in numbers.items():
+            first, end = order.pool_span(lane, number)
+            if lanes and windows + end - first > _WORKED_OUT_AT_ONCE:
+                yield lanes
+                lanes, windows = [], 0
+            lanes.append(lane)
+            windows += end - first
+        if lanes:
+            yield lanes
+
+    def _place(self, lane: int, windows: int) -> slice:
+        """Where a lane's pool may stand: not where the one does in which the lane stands now."""
         beside = self._current.get(lane)
         side = 2 * lane * self._width
         if beside and beside.place.start == side:
             side += self._width
-        place = slice(side, side + end - first)
-        windows = self._schedule.windows_at(order.epoch)
-        held = windows.superblocks[superblocks]
-        base = self._shelf.hold(held)
-        ready = self._worker.submit(self._work_out, order, windows, lane, number, base, place)
-        return Pool(order, lane, number, first, end, held, base, place, ready)
+        return slice(side, side + windows)
 
     def _work_out(
         self,
         order: EpochOrder,
         windows: SplitWindows,
-        lane: int,
-        number: int,
+        superblocks: NDArray[np.int64],
+        pools: list[tuple[int, int]],
         base: NDArray[np.int64],
-        place: slice,
+        places: list[slice],
     ) -> None:
-        """Put a pool's windows in their order. What they share with their run is looked up by run."""
-        runs = self._runs.of(windows.superblocks[order.pool_superblocks(lane, number)])
+        """Put the windows of pools in their order. What they share with their run is looked up by run."""
+        runs = self._runs.of(superblocks)
         run, further = windows.each(runs)
         series, starts = self._segments.within_series(runs.start)
-        come = order.pool_order(lane, number)
+        ends = np.cumsum([place.stop - place.start for place in places]).tolist()
+        parts = list(pairwise([0, *ends]))
+        come = np.concatenate(
+            [order.pool_order(*pool) + begin for pool, (begin, _) in zip(pools, parts, strict=True)]
+        )
         run, further = run[come], further[come]
-        self._rows[place] = (base[runs.owner] + runs.offset)[run] + further
-        self._series[place] = series[run]
-        self._starts[place] = starts[run] + further
+        rows, series, starts = (
+            (base[runs.owner] + runs.offset)[run] + further,
+            series[run],
+            starts[run] + further,
+        )
+        for place, (begin, end) in zip(places, parts, strict=True):
+            self._rows[place] = rows[begin:end]
+            self._series[place] = series[begin:end]
+            self._starts[place] = starts[begin:end]
 
-    def _following(self, lane: int) -> tuple[EpochOrder, int, int] | None:
+    def _following(self, lane: int) -> tuple[EpochOrder, int] | None:
+        """The pool after the one in which a lane stands: its number, in which order."""
         pool = self._current[lane]
         if pool.number + 1 < pool.order.pools(lane):
-            return pool.order, lane, pool.number + 1
+            return pool.order, pool.number + 1
         if self._epochs:
             order = self._schedule.order(pool.order.epoch + 1)
             if order.pools(lane):
-                return order, lane, 0
+                return order, 0
         return None
