@@ -1,6 +1,6 @@
 """How much do checkpoints of real trainings store, beside other tools on the same states?
 
-    python -m benchmarks.checkpoints [--quick] [--setup] [--saves N] [--cadences 1,10,100,1000]
+    python -m benchmarks.checkpoints [--quick] [--setup] [--saves N] [--cadences 1,10,100,1000] [--trails …]
 
 Four trails (`benchmarks.trails`): a forecaster and a language model, in float32 and bfloat16; weights and
 both moments of AdamW. Each is saved every 1, 10, 100, 1000 steps, N times (50), by this project's repository
@@ -15,7 +15,8 @@ cases of `benchmarks.nothing_twice`. `stored_over_kept_raw`: the first trail at
 cadence 1, of which the last 3 saves and every 10th are kept, repacked, and collected twice; all bytes below
 the prefix ÷ raw bytes of the kept commits. Speed: `benchmarks.checkpoint_speed`. `--quick`: one trail of each
 dtype, 10 saves, cadences 1 and 10. All of it takes hours, nearly all of them training, which is done once
-(`benchmarks.kept_trails`); `--cadences 1,10` and such give one result each.
+(`benchmarks.kept_trails`); `--cadences 1,10` and such give one result each, and so does
+`--trails language-float32,…`, whose means are then of fewer trails (`trails`).
 """
 
 import argparse
@@ -123,12 +124,13 @@ def main() -> None:
     parser.add_argument("--setup", action="store_true", help="install peers below .bench first")
     parser.add_argument("--saves", type=int, default=50)
     parser.add_argument("--cadences", default="1,10,100,1000")
+    parser.add_argument("--trails", default=",".join(f"{kind}-{width}" for kind, width in TRAILS))
     asked = parser.parse_args()
     if asked.setup:
         setup.install()
     saves = 10 if asked.quick else asked.saves
     cadences = [1, 10] if asked.quick else [int(it) for it in asked.cadences.split(",")]
-    trails = TRAILS[:2] if asked.quick else TRAILS
+    trails = TRAILS[:2] if asked.quick else [it for it in TRAILS if "-".join(it) in asked.trails.split(",")]
     peak, results, reads = Peak(), {}, []
     absent: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +166,7 @@ def main() -> None:
             "stored_over_kept_raw": kept,
             "zero_copy_bytes": sum(zero.values()),
             "saves": saves,
+            "trails": len(trails),
             "peak_rss_mb": round(peak.mb, 1),
         },
         peers={**results, **({"absent": absent} if absent else {})},
