@@ -1,6 +1,6 @@
 """How fast do windows of a table come, beside the memory they come from and beside other libraries?
 
-    python -m benchmarks.windows [--quick] [--setup] [--pairs N]
+    python -m benchmarks.windows [--quick] [--setup] [--pairs N] [--without-peers]
 
 Windows of 96 + 24 rows of 7 float32 columns, batches of 256, shuffled, one thread for PyTorch. Whatever is
 compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least; with
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--setup", action="store_true", help="install peers below .bench first")
     parser.add_argument("--pairs", type=int)
+    parser.add_argument("--without-peers", action="store_true", help="only what needs no other library")
     asked = parser.parse_args()
     in_trainings_memory("benchmarks.windows")
     if asked.setup:
@@ -70,6 +71,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pairs = asked.pairs or (3 if asked.quick else 5)
     series = 20 if asked.quick else 200
+    peered = {} if asked.without_peers else STRIDES
     small = (10, 500) if asked.quick else (20, 5000)
     peak, rows = Peak(), {label: make_rows(series, 10_000, stride) for label, stride in STRIDES.items()}
     figures: dict[str, float] = {}
@@ -85,7 +87,7 @@ def main() -> None:
             figures |= both({label: over_bare(snapshot, rows[label], pairs) for label in STRIDES})
             _show(figures)
             ours = {}
-            for label, stride in STRIDES.items():
+            for label, stride in peered.items():
                 fewer = peers_rows(*small, stride)
                 few = table_of(lake, f"s3://lake/{label}", fewer, 4096)
                 ours[label] = on_peers_rows(few, fewer, pairs)
@@ -96,11 +98,14 @@ def main() -> None:
             _show(figures)
         finally:
             server.stop()
-    peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS}
+    peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS if peered}
     for found in peers.values():
         for label in STRIDES.keys() & found.keys():
             found[label]["same_windows"] = found[label].pop("proof") == list(ours[label]["proof"])
-    figures |= both({label: over_peers(label, ours[label]["over_bare_gather"], peers) for label in STRIDES})
+    if peered:
+        figures |= both(
+            {label: over_peers(label, ours[label]["over_bare_gather"], peers) for label in STRIDES}
+        )
     load = os.getloadavg()[0]
     print_result(
         "windows",
