@@ -35,7 +35,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Compare a commit's model with four baselines on the run's test windows."""
-    from pipelines.display.summary import metric_table, report_line, series_table, verdict
+    from pipelines.display.scores import metric_table, series_table, verdict
+    from pipelines.display.summary import report_line
     from pipelines.surroundings.session import flow_session
 
     storage, name = storage_and_run(run, config, assign)

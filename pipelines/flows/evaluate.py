@@ -13,7 +13,7 @@ from lstm.training.trained import BEST, Trained
 from lstm.windows import Batch, Split, WindowReader, WindowStream
 from pipelines.config.model import access_of
 from pipelines.config.storage import StorageConfig
-from pipelines.display.summary import metric_rows
+from pipelines.display.scores import metric_rows
 from pipelines.display.waiting import counted
 from pipelines.report.gather import chosen
 from pipelines.report.publish import Published, make_report

@@ -21,7 +21,7 @@ from prefect.states import Completed
 from pipelines.config.load import load, validated
 from pipelines.config.model import RunConfig
 from pipelines.demo.settings import demo_config
-from pipelines.display import summary
+from pipelines.display import scores, summary
 from pipelines.display.terminal import console
 from pipelines.flows.demo import demo
 from pipelines.flows.score import Scored, score
@@ -53,8 +53,8 @@ def demo_stack(
         # Started again after a kill, it goes on with what it began afresh.
         done = demo(config, _root(), fresh and flow_run.run_count == 1)
         out = console(stderr=True)
-        out.print(summary.metric_table(done.evaluated.figures))
-        out.print(summary.verdict(done.evaluated.figures))
+        out.print(scores.metric_table(done.evaluated.figures))
+        out.print(scores.verdict(done.evaluated.figures))
         out.print(f"table {done.ingested.table}, snapshot {done.trained.snapshot}")
         out.print(summary.trained_line(done.trained))
         out.print(summary.scored_line(done.scored))

@@ -20,8 +20,8 @@ from lstm.training.start import pinned_snapshot
 from lstm.training.written_by import job_of
 from pipelines.config.model import RunConfig, access_of
 from pipelines.config.storage import StorageConfig
+from pipelines.display.figures import stored_and_raw
 from pipelines.display.progress import TrainingProgress
-from pipelines.display.summary import stored_and_raw
 from pipelines.display.terminal import console, warn
 from pipelines.display.waiting import waiting
 from pipelines.report.attempts import EventLog, folder

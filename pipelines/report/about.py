@@ -6,7 +6,7 @@ from typing import Any, Literal
 from lstm.tasks.evaluate import Evaluation
 from lstm.training.trained import Trained
 from pipelines.display.names import shown
-from pipelines.display.summary import verdict
+from pipelines.display.scores import verdict
 from pipelines.report.content import About, Checkpoints, Fact, Missing, Timing
 from pipelines.report.quality import interval_text
 from pipelines.report.wording import counted, listed, number, seconds, share, size, span

@@ -31,7 +31,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List runs with what they store, or the commits of one run."""
-    from pipelines.display.summary import commit_table, run_table
+    from pipelines.display.commits import commit_table, run_table
     from pipelines.runs.near import asked_for
     from pipelines.surroundings.session import connected
 
@@ -58,7 +58,7 @@ def show(
 
     Bytes of tensors are not read: `verify --read-data` checks them.
     """
-    from pipelines.display.summary import commit_details
+    from pipelines.display.commits import commit_details
     from pipelines.runs.near import asked_for
     from pipelines.surroundings.session import connected
 

@@ -42,7 +42,7 @@ def prune(
     commits that are whole count. What they stored is freed by `gc`, the second one after this.
     """
     from pipelines.cli.checkpoints.repack import plain, sentence
-    from pipelines.display.summary import commit_table
+    from pipelines.display.commits import commit_table
     from pipelines.display.waiting import told, waiting
     from pipelines.surroundings.pack_lists import remembered
     from pipelines.surroundings.session import connected

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from lstm.tasks.evaluate import Evaluation
-from pipelines.display.summary import _measured, metric_rows, series_table, verdict
+from pipelines.display.scores import metric_rows, series_table, verdict
+from pipelines.display.summary import _measured
 
 
 def evaluation(model: float, target: str = "load", **baselines: float) -> Evaluation:
