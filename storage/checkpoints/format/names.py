@@ -116,8 +116,12 @@ def pack_key(name: str) -> str:
 
 
 def collection_key(number: int) -> str:
-    """Key of what collection `number` (from 1) condemned."""
-    assert 1 <= number <= MAX_GENERATION
+    """Key of what collection `number` (from 1) condemned. Raises Damaged: none comes after the last."""
+    if not 1 <= number <= MAX_GENERATION:
+        raise Damaged(
+            f"collection {number} has no number: they go from 1 to {MAX_GENERATION}, further than anybody"
+            f" collects; remove the newest object below {COLLECTIONS}, which no collection has written"
+        )
     return f"{COLLECTIONS}{number:08d}"
 
 

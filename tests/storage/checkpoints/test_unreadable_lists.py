@@ -148,3 +148,13 @@ def test_whenever_a_list_is_damaged_and_superseded_nothing_is_lost(monkeypatch):
 
 def unreadable(server: FakeServer, number: int) -> bool:
     return server.objects[f"{PREFIX}collections/{number:08d}"] == b"no list"
+
+
+@pytest.mark.parametrize("content", [canonical.dumps({"condemned": []}), b"no list"])
+def test_no_collection_follows_the_last_number_and_says_so(content):
+    store = FakeStore()
+    begun(store).save(state(w=1), {}, step=1)
+    store.server.objects[f"{PREFIX}collections/99999999"] = content
+    store.server.objects[f"{PREFIX}packs/00000001-{'0' * 32}"] = b"garbage"
+    with pytest.raises(Damaged, match="collection 100000000 has no number"):
+        repository(store).collect()
