@@ -23,7 +23,8 @@ _ROW_GROUPS, _ROWS = 4, 3
 _GROWTH = 9
 """Bytes in memory for each byte of a footer that is taken apart."""
 _APART = 8
-"""Row groups of a long footer that stay taken apart for whoever reads by pages."""
+"""Row groups of a long footer that stay taken apart for whoever reads by pages: but for the last one, no more
+than `_LONG` bytes of them, as Python's form takes about 44 times the bytes in the file."""
 
 
 class Footer:
@@ -73,9 +74,14 @@ class Footer:
             groups = dict(enumerate(read_struct(self._data)[0][_ROW_GROUPS].value.values))
         with self._lock:
             self._apart |= groups
-            while self._places and len(self._apart) > _APART:
+            while self._places and len(self._apart) > 1 and self._too_many():
                 self._apart.popitem(last=False)
         return groups[row_group]
+
+    def _too_many(self) -> bool:
+        """Whether more row groups are taken apart than may stay so."""
+        taken = sum(self._places[group + 1] - self._places[group] for group in self._apart)
+        return len(self._apart) > _APART or taken > _LONG
 
     def without_groups(self) -> Struct:
         """`FileMetaData`, with no row group."""

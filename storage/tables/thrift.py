@@ -110,8 +110,7 @@ def _after(data: bytes, at: int, kind: int, depth: int) -> int:
             at += 1
         return at + 1
     if kind == STRUCT:
-        if depth > _MOST_DEEP:
-            raise BadThrift(f"structs are nested more than {_MOST_DEEP} deep")
+        _check(depth)
         while header := data[at]:
             at += 1
             if header < 16:  # the field's number follows
@@ -127,6 +126,7 @@ def _after(data: bytes, at: int, kind: int, depth: int) -> int:
         return at + 1 + size
     reader = _Reader(data, at)
     if kind in (LIST, SET):
+        _check(depth)
         kind, count = reader.list_header()
         at = reader.position
         for _ in range(count):
@@ -136,13 +136,17 @@ def _after(data: bytes, at: int, kind: int, depth: int) -> int:
     return reader.position
 
 
+def _check(depth: int) -> None:
+    if depth > _MOST_DEEP:
+        raise BadThrift(f"structs and lists are nested more than {_MOST_DEEP} deep")
+
+
 class _Reader:
     def __init__(self, data: bytes, position: int) -> None:
         self._data, self.position = data, position
 
     def structure(self, depth: int) -> Struct:
-        if depth > _MOST_DEEP:
-            raise BadThrift(f"structs are nested more than {_MOST_DEEP} deep")
+        _check(depth)
         fields: Struct = {}
         number = 0
         while header := self.byte():
@@ -168,6 +172,7 @@ class _Reader:
         raise BadThrift(f"a value of type {kind}, which Parquet's metadata do not have")
 
     def _items(self, depth: int) -> Items:
+        _check(depth)
         kind, count = self.list_header()
         if kind in (TRUE, FALSE):
             return Items(kind, [self.byte() == TRUE for _ in range(count)])

@@ -172,7 +172,7 @@ class Shelf:
             except Damaged as error:
                 raise Damaged(
                     f"{error}. No checkpoint is lost with it: `carousel checkpoints gc` or `repair` begins a"
-                    " newer collection if there is none, and saves that are begun (or resumed) after that do"
+                    " newer collection if there is none, and runs that are begun or resumed after that do"
                     " not need this one"
                 ) from error
         return keys

@@ -99,6 +99,34 @@ def test_a_long_footer_takes_no_more_than_its_bytes_and_its_places():
     assert footer.nbytes == len(data)
 
 
+def test_of_a_wide_file_one_row_group_stays_taken_apart():
+    sink = io.BytesIO()
+    rows = pa.table({f"x{number}": [1.0] * 6 for number in range(700)})
+    pq.write_table(rows, sink, row_group_size=1)
+    data = sink.getvalue()
+    footer = Footer(data[-8 - int.from_bytes(data[-8:-4], "little") : -8])
+    footer.group(0)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for group in range(1, 6):
+            footer.group(group)
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * 700 * 5_000, "about 4,700 bytes for each column chunk of one row group, not of six"
+    assert footer.group(5) is footer.group(5)
+
+
+@pytest.mark.parametrize("depth", [40, 100_000])
+@pytest.mark.parametrize("read", [Footer, read_struct])
+def test_lists_in_lists_in_a_hostile_footer_are_refused(stored, read, depth):
+    data = footer_of(stored[1])
+    nested = b"\x09\xc8\x01" + b"\x19" * depth + b"\x05\x00"  # field 100: a list of one list of one ...
+    with pytest.raises(BadThrift, match="more than 32 deep"):
+        read(data[:-1] + nested + b"\x00")
+
+
 @given(data=st.data())
 def test_a_damaged_long_footer_is_told(stored, data):
     whole = bytearray(footer_of(stored[1]))
