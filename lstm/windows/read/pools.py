@@ -98,6 +98,8 @@ class Pools:
         """By lane: superblocks of its pool that are still to be loaded, each after its first use."""
         self._moved: list[int] = []
         """Lanes whose next pool is still to be loaded."""
+        self._jobs: list[Future[None]] = []
+        """Those that may still write into the places of pools."""
         lanes = plan.order.lanes
         self._width = pool_windows(most_windows(plan, split), pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
@@ -165,16 +167,19 @@ class Pools:
         self._moved.clear()
 
     def clear(self) -> None:
-        """Give all blocks back."""
+        """Give all blocks back, also those of pools that an error or an interrupt kept from lanes."""
         self._order = None
         self._later.clear()
         self._moved.clear()
-        for pools in (self._current, self._next):
-            for pool in pools.values():
-                pool.ready.cancel()
+        for job in self._jobs:
+            job.cancel()
         for pools in (self._current, self._next):
             while pools:
                 self._leave(pools.popitem()[1])
+        while self._jobs:
+            _end(self._jobs[-1])
+            self._jobs.pop()
+        self._shelf.clear()
 
     def _here(
         self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]
@@ -222,15 +227,15 @@ class Pools:
         return {lane: moving[lane] for lane in fresh}
 
     def _leave(self, pool: Pool) -> None:
-        if not pool.ready.cancelled():
-            pool.ready.exception()  # one under way must not write into the place of another pool
+        _end(pool.ready)
         self._shelf.release(pool.superblocks)
 
     def _request(self, order: EpochOrder, numbers: Mapping[int, int]) -> dict[int, Pool]:
         """Hold the blocks of each lane's pool of that number, and have their windows listed."""
         windows = self._schedule.windows_at(order.epoch)
         pools: dict[int, Pool] = {}
-        for lanes in self._jobs(order, numbers):
+        self._jobs = [job for job in self._jobs if not job.done()]
+        for lanes in self._together(order, numbers):
             spans = [order.pool_span(lane, numbers[lane]) for lane in lanes]
             held = [windows.superblocks[order.pool_superblocks(lane, numbers[lane])] for lane in lanes]
             superblocks = np.concatenate(held)
@@ -238,12 +243,13 @@ class Pools:
             places = [self._place(lane, end - first) for lane, (first, end) in zip(lanes, spans, strict=True)]
             comes = [(lane, numbers[lane]) for lane in lanes]
             ready = self._worker.submit(self._work_out, order, windows, superblocks, comes, base, places)
+            self._jobs.append(ready)
             bases = np.split(base, np.cumsum([len(it) for it in held])[:-1])
             for lane, span, own, rows, place in zip(lanes, spans, held, bases, places, strict=True):
                 pools[lane] = Pool(order, lane, numbers[lane], *span, own, rows, place, ready)
         return pools
 
-    def _jobs(self, order: EpochOrder, numbers: Mapping[int, int]) -> Iterator[list[int]]:
+    def _together(self, order: EpochOrder, numbers: Mapping[int, int]) -> Iterator[list[int]]:
         """Lanes whose pools are worked out in one go: calls for one small pool cost more than its work."""
         lanes, windows = list[int](), 0
         for lane, number in numbers.items():
@@ -303,3 +309,9 @@ class Pools:
             if order.pools(lane):
                 return order, 0
         return None
+
+
+def _end(job: "Future[None]") -> None:
+    """Wait for it: one under way must not write into the place of another pool."""
+    if not job.cancelled():
+        job.exception()

@@ -63,6 +63,9 @@ class Shelf(ABC):
     def release(self, superblocks: NDArray[np.int64]) -> None:
         """Take one `hold` back."""
 
+    def clear(self) -> None:  # noqa: B027 - there may be nothing to do
+        """Take back what holds are left; returns when nothing is loaded for them."""
+
     @abstractmethod
     def _loading(self, slot: int) -> "Future[int]":
         """The load of a slot's block."""
@@ -152,11 +155,23 @@ class PassingShelf(Shelf):
             held = self._held[superblock]
             held.users -= 1
             if not held.users:
-                if held.loaded is not None and not held.loaded.cancel():
-                    held.loaded.exception()  # a load under way must not write into somebody else's slot
+                self._end(held)
                 del self._held[superblock]
                 self._away[held.slot] = False
                 heapq.heappush(self._free, held.slot)
+
+    def clear(self) -> None:  # noqa: D102 - see Shelf
+        for held in self._held.values():
+            self._end(held)
+        self._held.clear()
+        self._away[:] = False
+        self._free = list(range(len(self._holds)))
+
+    @staticmethod
+    def _end(held: _Held) -> None:
+        """A load under way must not write into somebody else's slot."""
+        if held.loaded is not None and not held.loaded.cancel():
+            held.loaded.exception()
 
     def _loading(self, slot: int) -> "Future[int]":
         loaded = self._held[int(self._holds[slot])].loaded

@@ -1,0 +1,72 @@
+"""What fails, or is interrupted, while pools are asked for takes no block and no place for good."""
+
+import time
+
+import pytest
+
+from lstm.windows import WindowReader, WindowStream
+from lstm.windows.read import pools
+from lstm.windows.read.memory import rank_bytes
+from lstm.windows.read.pools import Pools
+from lstm.windows.read.shelf import PassingShelf
+
+from .conftest import in_groups, sorted_table
+from .drain import windows_of
+from .test_reader import planned
+
+
+@pytest.fixture
+def tight():
+    """A plan of several lanes, and a reader with just enough memory for their pools."""
+    snapshot = in_groups(sorted_table(), 5)
+    plan = planned(snapshot, lanes=8, pool=2)
+    row_bytes = WindowReader(snapshot, plan, ("x", "y")).row_bytes
+    return plan, WindowReader(snapshot, plan, ("x", "y"), rank_bytes(plan, "train", 1, row_bytes))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("at_once", [1, 20, 65_536])
+@pytest.mark.parametrize("failing", ["_place", "_following", "_work_out"])
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_stream_goes_on_after_a_failure_wherever_pools_were(
+    tight, monkeypatch, error, failing, at_once, prefetch
+):
+    plan, reader = tight
+    monkeypatch.setattr(pools, "_WORKED_OUT_AT_ONCE", at_once)
+    with WindowStream(plan, reader, "train", seed=1, batch_size=7) as stream:
+        expected = [windows_of(batch) for batch in stream]
+    sound, calls, failed, working = getattr(Pools, failing), [0], 0, []
+
+    def flaky(self, *arguments):
+        calls[0] += 1
+        if calls[0] % 7 == 6:
+            raise error("while pools are asked for")
+        return sound(self, *arguments)
+
+    monkeypatch.setattr(Pools, failing, flaky)
+    work_out = Pools._work_out
+
+    def slowly(self, *arguments):
+        working.append(1)
+        try:
+            time.sleep(0.001)
+            work_out(self, *arguments)
+        finally:
+            working.pop()
+
+    monkeypatch.setattr(Pools, "_work_out", slowly)
+    with WindowStream(plan, reader, "train", seed=1, batch_size=7, prefetch=prefetch) as stream:
+        assert isinstance(stream._shelf, PassingShelf)
+        found = []
+        while len(found) < len(expected) and failed < 200:
+            try:
+                found += [windows_of(batch) for batch in [next(iter(stream))]]
+            except error:
+                failed += 1
+                assert not working, "no job of before may write into the places of pools"
+                assert not stream._shelf._held
+        monkeypatch.setattr(Pools, failing, sound)
+        assert found == expected[: len(found)]
+        stream.set_epoch(0)
+        assert [windows_of(batch) for batch in stream] == expected
+    assert failed
