@@ -14,6 +14,9 @@ _HANDED_OVER_S = 200e-6
 thread, and to share the interpreter with it, costs more than that."""
 
 
+_LOOKED_AGAIN_S = 1e-3
+
+
 def _never() -> bool:
     return False
 
@@ -39,7 +42,7 @@ class Prefetcher(Generic[T]):
         self._ready: SimpleQueue[T | _Raised] = SimpleQueue()
         self._room: SimpleQueue[None] = SimpleQueue()
         self._raised: _Raised | None = None
-        self._stopped = False
+        self._stopped = self._ended = False
         self._asked = 0
         """Items that the thread makes, or has made, and that nobody has taken."""
         self.waited_s = 0.0
@@ -77,6 +80,8 @@ class Prefetcher(Generic[T]):
         self._room.put(None)
         if self._thread is not None:
             self._thread.join()
+            while not self._ended:  # where an interrupt ended a wait for it, Python 3.11 takes it for ended
+                time.sleep(_LOOKED_AGAIN_S)
 
     def _take(self) -> "T | _Raised":
         if self._thread is None or (not self._asked and self._at_hand()):
@@ -100,14 +105,17 @@ class Prefetcher(Generic[T]):
             return _Raised(error)
 
     def _run(self) -> None:
-        while True:
-            self._room.get()
-            if self._stopped:
-                return
-            item = self._make()
-            self._ready.put(item)
-            if isinstance(item, _Raised):
-                return
+        try:
+            while True:
+                self._room.get()
+                if self._stopped:
+                    return
+                item = self._make()
+                self._ready.put(item)
+                if isinstance(item, _Raised):
+                    return
+        finally:
+            self._ended = True
 
 
 class Ahead(Generic[T]):

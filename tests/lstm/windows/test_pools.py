@@ -58,7 +58,7 @@ def test_a_stream_goes_on_after_a_failure_wherever_pools_were(
     with WindowStream(plan, reader, "train", seed=1, batch_size=7, prefetch=prefetch) as stream:
         assert isinstance(stream._shelf, PassingShelf)
         found = []
-        while len(found) < len(expected) and failed < 200:
+        while len(found) < len(expected) and failed < 10:
             try:
                 found += [windows_of(batch) for batch in [next(iter(stream))]]
             except error:

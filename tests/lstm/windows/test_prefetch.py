@@ -1,5 +1,6 @@
 """Work ahead in a thread changes nothing but when it is done."""
 
+import signal
 import threading
 import time
 
@@ -93,3 +94,29 @@ def test_what_is_not_at_hand_is_made_by_the_thread_however_hurried_its_consumer(
     assert [prefetcher.next() for _ in range(200)] == list(range(200))
     prefetcher.stop()
     assert set(makers) == {"prefetch"}
+
+
+def test_an_interrupted_stop_is_over_no_sooner_than_the_thread():
+    began, go_on, done = threading.Event(), threading.Event(), []
+
+    def items():
+        began.set()
+        go_on.wait(60)
+        time.sleep(0.05)
+        done.append(True)
+        yield 1
+
+    def interrupt():
+        time.sleep(0.3)  # so that it waits for the thread
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    prefetcher = Prefetcher(items(), 1)
+    began.wait(60)
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        prefetcher.stop()
+    interrupting.join()
+    go_on.set()
+    prefetcher.stop()
+    assert done
