@@ -101,7 +101,7 @@ def fits(codec: str, dtype: str) -> bool:
     return True
 
 
-_READ_SHARE = 1 / 8
+_READ_SHARE = 0.12
 """Of the bytes that a restore reads more for a prediction: as many must it save at least (decision 013)."""
 
 _Way = tuple[str, tuple[Buffer, ...], Scalars, int | None, int]
