@@ -128,7 +128,7 @@ class ParquetSource:
         """See `Footer.of`."""
         try:
             return self._footer.of(row_group)
-        except (ValueError, OSError) as error:
+        except _REFUSED as error:
             raise _unreadable(self._place, error) from error
 
     def _wanted(self, positions: Sequence[int]) -> list[int]:
@@ -143,6 +143,10 @@ class ParquetSource:
             coerce_int96_timestamp_unit="us",
             pre_buffer=False,
         )
+
+
+_REFUSED = (ValueError, pa.ArrowNotImplementedError, OSError)
+"""What Arrow raises of a footer that it cannot take; a name that is no text is a ValueError, too."""
 
 
 def _in_order(table: pa.Table, positions: Sequence[int]) -> list[pa.ChunkedArray]:
@@ -169,7 +173,7 @@ def _read_footer(place: Place, whole: bytes | None) -> bytes:
 def _parsed(place: Place, footer: bytes) -> Footer:
     try:
         return Footer(footer)
-    except (ValueError, OSError) as error:  # Arrow's own, or a name that is no text
+    except _REFUSED as error:
         raise _unreadable(place, error) from error
 
 

@@ -20,7 +20,8 @@ from storage.checkpoints.save.predicting import Offer
 from storage.checkpoints.tensor import Buffer
 
 UPLOADS = 4
-"""Packs under way at once: at most this many, and the one that is being filled, are held in memory."""
+"""Packs under way at once: at most this many, and the one that is being filled, are held in memory; for as
+long as it takes to put it together, a pack's parts are there beside it."""
 
 _SMALLEST_TARGET = 4 * 2**20
 
