@@ -13,7 +13,7 @@ from lstm.windows.batch import Batch
 from lstm.windows.order.schedule import Part, Schedule
 from lstm.windows.plan.plan import Plan
 from lstm.windows.plan.superblocks import SplitWindows
-from lstm.windows.read.pools import Pools
+from lstm.windows.read.pools import Found, Pools
 from lstm.windows.read.read import WindowReader
 from lstm.windows.read.shelf import Shelf
 
@@ -29,8 +29,11 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
     """
     parts: deque[Part] = deque()
     batches = schedule.batches(epoch)
-    while parts or index < batches:
-        if not parts:
+
+    def look_up() -> tuple[Found, list[int]]:
+        """The windows of batches that come next, and where the batches end for which no lane moves."""
+        nonlocal index
+        if not parts and index < batches:
             parts.extend(schedule.parts(epoch, index))
             index += len(parts)
         few = list(islice(parts, _LOOKED_UP_AT_ONCE))
@@ -41,15 +44,25 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
         )
         ends = np.cumsum([len(part.positions) for part in few])
         away = len(found.here) if found.here.all() else int(np.argmin(found.here))
-        whole = int(np.searchsorted(ends, away, side="right"))
-        shelf.at_hand = False
-        if not whole:
-            yield _in_rounds(parts.popleft(), pools, shelf)
+        return found, ends[: np.searchsorted(ends, away, side="right")].tolist()
+
+    ahead = look_up() if index < batches else None
+    while ahead:
+        found, ends = ahead
+        if not ends:
+            batch = _in_rounds(parts.popleft(), pools, shelf)
+            shelf.at_hand = False
+            yield batch
             pools.catch_up()
-        for left, (a, b) in zip(reversed(range(whole)), pairwise([0, *ends[:whole].tolist()]), strict=True):
-            values, times = shelf.gather(found.rows[a:b])
-            shelf.at_hand = bool(left) and not shelf.loading
-            yield _batch(parts.popleft(), values, times, found.series[a:b], found.starts[a:b])
+            ahead = look_up() if parts or index < batches else None
+        for number, (a, b) in enumerate(pairwise([0, *ends]), 1):
+            part, values, times = parts.popleft(), *shelf.gather(found.rows[a:b])
+            copies = number < len(ends)
+            if not copies:
+                ahead = look_up() if parts or index < batches else None
+                copies = ahead is not None and bool(ahead[1])
+            shelf.at_hand = copies and not shelf.loading
+            yield _batch(part, values, times, found.series[a:b], found.starts[a:b])
 
 
 def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
