@@ -30,10 +30,12 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
     parts: deque[Part] = deque()
     batches = schedule.batches(epoch)
 
-    def look_up() -> tuple[Found, list[int]]:
+    def look_up() -> tuple[Found, list[int]] | None:
         """The windows of batches that come next, and where the batches end for which no lane moves."""
         nonlocal index
-        if not parts and index < batches:
+        if not parts:
+            if index >= batches:
+                return None
             parts.extend(schedule.parts(epoch, index))
             index += len(parts)
         few = list(islice(parts, _LOOKED_UP_AT_ONCE))
@@ -46,7 +48,7 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
         away = len(found.here) if found.here.all() else int(np.argmin(found.here))
         return found, ends[: np.searchsorted(ends, away, side="right")].tolist()
 
-    ahead = look_up() if index < batches else None
+    ahead = look_up()
     while ahead:
         found, ends = ahead
         if not ends:
@@ -54,12 +56,12 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
             shelf.at_hand = False
             yield batch
             pools.catch_up()
-            ahead = look_up() if parts or index < batches else None
+            ahead = look_up()
         for number, (a, b) in enumerate(pairwise([0, *ends]), 1):
             part, values, times = parts.popleft(), *shelf.gather(found.rows[a:b])
             copies = number < len(ends)
             if not copies:
-                ahead = look_up() if parts or index < batches else None
+                ahead = look_up()
                 copies = ahead is not None and bool(ahead[1])
             shelf.at_hand = copies and not shelf.loading
             yield _batch(part, values, times, found.series[a:b], found.starts[a:b])

@@ -235,32 +235,36 @@ class Pools:
         windows = self._schedule.windows_at(order.epoch)
         pools: dict[int, Pool] = {}
         self._jobs = [job for job in self._jobs if not job.done()]
-        for lanes in self._together(order, numbers):
-            spans = [order.pool_span(lane, numbers[lane]) for lane in lanes]
-            held = [windows.superblocks[order.pool_superblocks(lane, numbers[lane])] for lane in lanes]
+        for spans in self._together(order, numbers):
+            held = [windows.superblocks[order.pool_superblocks(lane, numbers[lane])] for lane in spans]
             superblocks = np.concatenate(held)
             base = self._shelf.hold(superblocks)
-            places = [self._place(lane, end - first) for lane, (first, end) in zip(lanes, spans, strict=True)]
-            comes = [(lane, numbers[lane]) for lane in lanes]
+            places = [self._place(lane, end - first) for lane, (first, end) in spans.items()]
+            comes = [(lane, numbers[lane]) for lane in spans]
             ready = self._worker.submit(self._work_out, order, windows, superblocks, comes, base, places)
             self._jobs.append(ready)
             bases = np.split(base, np.cumsum([len(it) for it in held])[:-1])
-            for lane, span, own, rows, place in zip(lanes, spans, held, bases, places, strict=True):
+            for (lane, span), own, rows, place in zip(spans.items(), held, bases, places, strict=True):
                 pools[lane] = Pool(order, lane, numbers[lane], *span, own, rows, place, ready)
         return pools
 
-    def _together(self, order: EpochOrder, numbers: Mapping[int, int]) -> Iterator[list[int]]:
-        """Lanes whose pools are worked out in one go: calls for one small pool cost more than its work."""
-        lanes, windows = list[int](), 0
+    def _together(
+        self, order: EpochOrder, numbers: Mapping[int, int]
+    ) -> Iterator[dict[int, tuple[int, int]]]:
+        """Lanes whose pools are worked out in one go, and the spans of these in them.
+
+        Calls for one small pool cost more than its work.
+        """
+        spans, windows = dict[int, tuple[int, int]](), 0
         for lane, number in numbers.items():
             first, end = order.pool_span(lane, number)
-            if lanes and windows + end - first > _WORKED_OUT_AT_ONCE:
-                yield lanes
-                lanes, windows = [], 0
-            lanes.append(lane)
+            if spans and windows + end - first > _WORKED_OUT_AT_ONCE:
+                yield spans
+                spans, windows = {}, 0
+            spans[lane] = first, end
             windows += end - first
-        if lanes:
-            yield lanes
+        if spans:
+            yield spans
 
     def _place(self, lane: int, windows: int) -> slice:
         """Where a lane's pool may stand: not where the one does in which the lane stands now."""
