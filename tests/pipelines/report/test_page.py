@@ -13,7 +13,7 @@ from pipelines.report.content import Missing, Scores, SeriesScore
 from pipelines.report.drawn import drawn
 from pipelines.report.page import json_block, page
 from pipelines.report.scores import scores_of
-from tests.pipelines.display.test_summary import evaluation
+from tests.pipelines.display.test_scores import evaluation
 
 from .sample import HOSTILE, a_report, forecast_of
 
