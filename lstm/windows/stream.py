@@ -13,7 +13,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from lstm.windows.batch import Batch
-from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
+from lstm.windows.errors import CursorMismatch, EmptySplit, MissingColumn, TooManyRanks
 from lstm.windows.features.finish import Finish
 from lstm.windows.index.runs import Entity
 from lstm.windows.order.cursor import check_cursor, epoch_number
@@ -21,12 +21,10 @@ from lstm.windows.order.foresight import Foresight
 from lstm.windows.order.schedule import Schedule
 from lstm.windows.plan.plan import Plan
 from lstm.windows.read.assemble import from_shelf, from_table
-from lstm.windows.read.kept import KeptBlocks
-from lstm.windows.read.memory import block_rows, place_bytes, rank_bytes, slots
 from lstm.windows.read.pools import Pools
 from lstm.windows.read.prefetch import Ahead
 from lstm.windows.read.read import WindowReader
-from lstm.windows.read.shelf import KeepingShelf, PassingShelf, Shelf
+from lstm.windows.read.room import Room
 from lstm.windows.spec import Split
 
 _LOADERS, _MOST_LOADERS = 2, 16
@@ -102,16 +100,14 @@ class WindowStream:
                 f"of {batch_size} (order.last = {plan.order.last!r}); "
                 "change the shares of the splits, or the batch"
             )
-        self._kept, self._reserved = self._keep(ranks)
-        if self._kept is None:
-            self._reserved = self._reserve(ranks)
+        self._room = Room(reader, plan, split, self._schedule, ranks=ranks, ordered=ordered)
         self._loaders = ThreadPoolExecutor(self._threads(), thread_name_prefix="blocks")
         # one thread for what waits for nothing: several would only take the interpreter from each other
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="order")
         foresight = None
         if reader.disk is not None:
             foresight = Foresight(plan, self._schedule.windows, self._schedule.entries)
-        self._shelf = self._new_shelf(foresight)
+        self._shelf = self._room.shelf(self._loaders, self._worker, foresight)
         self._pools = Pools(
             self._shelf,
             self._worker,
@@ -266,9 +262,7 @@ class WindowStream:
             self._closed = True
             self._loaders.shutdown(wait=True)
             self._worker.shutdown(wait=True)
-            self._reader.release(self._reserved)
-            if self._kept is not None:
-                self._reader.leave()
+            self._room.close()
 
     def __enter__(self) -> Self:
         return self
@@ -324,50 +318,3 @@ class WindowStream:
     def _threads(self) -> int:
         largest = int(self._plan.pieces.group_rows.max()) * self._reader.row_bytes
         return max(_LOADERS, min(_MOST_LOADERS, self._reader.budget_bytes // (_IN_FLIGHT * largest)))
-
-    def _new_shelf(self, foresight: Foresight | None) -> Shelf:
-        if self._kept is not None:
-            return KeepingShelf(self._reader, self._kept, self._loaders, self._worker, foresight)
-        held, ranks = len(self._schedule.windows.superblocks), self._make["ranks"]
-        room = slots(held, self._plan.order.lanes, ranks, self._schedule.pool)
-        rows = block_rows(self._plan, self._split)
-        return PassingShelf(self._reader, room, rows, self._loaders, self._worker, foresight)
-
-    def _keep(self, ranks: int) -> tuple[KeptBlocks | None, int]:
-        """The plan's blocks, if the reader can keep all, and bytes set aside to say where windows lie."""
-        kept = self._reader.keep()
-        if kept is None:
-            return None, 0
-        need = place_bytes(self._plan, self._split, ranks, len(kept.times), pool=self._schedule.pool)
-        if self._reader.reserve(need):
-            return kept, need
-        self._reader.leave()
-        return None, 0
-
-    def _reserve(self, ranks: int) -> int:
-        """Bytes of this rank's blocks, and of where their windows lie, set aside from the budget."""
-        order = self._plan.order
-        slot_rows = block_rows(self._plan, self._split)
-        pool = self._schedule.pool
-
-        def needed(ranks: int, pool: int) -> int:
-            return rank_bytes(
-                self._plan, self._split, ranks, self._reader.row_bytes, ordered=self._ordered, pool=pool
-            )
-
-        need = needed(ranks, pool)
-        if not self._reader.reserve(need):
-            free = self._reader.unreserved
-            enough_bytes = self._reader.budget_bytes - free + need
-            fits = [f"a budget of {enough_bytes:,} bytes (training.memory_mib {-(-enough_bytes >> 20)})"]
-            if smaller := [p for p in range(1, pool) if needed(ranks, p) <= free]:
-                fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
-            if enough := [r for r in range(ranks + 1, order.lanes + 1) if needed(r, pool) <= free]:
-                fits.append(f"{enough[0]} ranks with this budget each")
-            raise BudgetTooSmall(
-                f"the {self._split} split needs {need:,} bytes on each of {ranks} ranks: 2 pools of {pool} "
-                f"superblocks in each of {-(-order.lanes // ranks)} lanes, {slot_rows} rows of "
-                f"{self._reader.row_bytes} bytes each, and where their windows lie; {free:,} bytes of the "
-                "budget are free. What would fit: " + "; or ".join(fits)
-            )
-        return need
