@@ -8,9 +8,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+import pytest
+from botocore import endpoint
+from botocore.retries import bucket
 
 from storage.objects import Access
 
@@ -62,6 +67,15 @@ def serve(port: int = 0) -> Iterator[FakeS3]:
             fake.over.set()
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def hurried() -> Iterator[None]:
+    """Until the block ends, the SDK sends as often as ever, and takes no break before: no server needs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(endpoint, "time", SimpleNamespace(sleep=lambda seconds: None))
+        patch.setattr(bucket.TokenBucket, "acquire", lambda self, amount=1, block=True: True)
+        yield
 
 
 class _Handler(BaseHTTPRequestHandler):

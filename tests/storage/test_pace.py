@@ -65,7 +65,7 @@ def paced(monkeypatch):
 
     one = Counted()
     monkeypatch.setattr(object_access, "pace_of", lambda server, rate: one)
-    with fake_s3.serve() as fake:
+    with fake_s3.serve() as fake, fake_s3.hurried():
         yield fake, asked
 
 

@@ -20,7 +20,7 @@ HOURS = 24_000
 def server(tmp_path):
     """Holds a Delta table of some 300 KB in one file of 48 row groups."""
     write_deltalake(tmp_path / "t", sorted_table(HOURS))
-    with fake_s3.serve() as fake:
+    with fake_s3.serve() as fake, fake_s3.hurried():
         for path in (tmp_path / "t").rglob("*"):
             if path.is_file():
                 data = path.read_bytes()
@@ -56,7 +56,7 @@ def test_every_window_comes_as_from_a_sound_server(server):
 
 
 def test_one_that_stays_overloaded_ends_the_stream_with_its_reason(server):
-    opened = windows_of(server, patience_s=2)
+    opened = windows_of(server, patience_s=0.5)
     server.faults += [503] * 1000
     with opened.stream() as stream, pytest.raises(Unreachable, match=r"keeps failing; .* answers 503"):
         next(iter(stream))
