@@ -73,7 +73,7 @@ def runner(lake: Lake, tmp_path: Path) -> Runner:
     return Runner(lake, tmp_path / "ranks.log")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_job(table: TableRef) -> Callable[..., Job]:
     """A job of the given run name; other words change its training."""
 

@@ -28,7 +28,8 @@ def windows(trace: Path, attempt: str) -> dict[int, Counter[tuple[int, int]]]:
     return batches
 
 
-@pytest.mark.parametrize("ranks", [1, pytest.param(3, marks=pytest.mark.slow)])  # both: make test-resume
+@pytest.mark.slow  # `make test-resume`, and so CI
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_two_ranks_resumed_as_others_see_each_window_of_the_epoch_once(
     runner: Runner, make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranks: int
 ) -> None:

@@ -1,14 +1,9 @@
 """A user learns how often row groups are fetched, and is warned once when that is often."""
 
-from collections.abc import Callable
-
 import pytest
 
-from lstm.training.events import Event, parse
+from lstm.training.events import parse
 from lstm.training.fetch_note import FetchNote
-from lstm.training.job import Job
-
-from .runner import Runner
 
 
 def test_fetching_row_groups_again_is_told_once_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,12 +19,3 @@ def test_fetching_row_groups_again_is_told_once_with_the_remedy(capsys: pytest.C
     assert event["event"] == "note"
     for word in ("fetched 1.6 times per epoch", "training.memory_mib, now 512", "order.pool", "ranks"):
         assert word in event["message"]
-
-
-def test_training_reports_how_often_it_fetches(runner: Runner, make_job: Callable[..., Job]) -> None:
-    events: list[Event] = []
-    runner.launch(make_job("fetches", steps=2), events.append)
-    told = [event["read_amplification"] for event in events if event["event"] in ("progress", "finished")]
-    assert len(told) == 3
-    assert all(0 < times <= 1 for times in told)
-    assert [event for event in events if event["event"] == "note"] == []

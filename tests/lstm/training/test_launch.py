@@ -3,7 +3,7 @@
 import multiprocessing
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -22,17 +22,45 @@ from . import family
 from .runner import Runner
 
 
-def test_nothing_listens_beyond_loopback(runner: Runner, make_job: Callable[..., Job]) -> None:
-    listening: set[str] = set()
+@dataclass
+class Short:
+    """A training of two steps on two ranks, from its start to its end."""
+
+    job: Job
+    told: list[Event] = field(default_factory=list)
+    listening: set[str] = field(default_factory=set)
+    """Addresses at which its processes take connections."""
+    step: int | None = None
+
+
+@pytest.fixture(scope="module")
+def short(lake: Lake, make_job: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Short:
+    short = Short(make_job("short", steps=2, seed=20261121))
 
     def look(event: Event) -> None:
+        short.told.append(event)
         if event["event"] == "progress":
             for process in [family.torchrun(), *family.ranks().values()]:
                 connections = process.net_connections("inet")
-                listening.update(c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN)
+                short.listening.update(c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN)
 
-    runner.launch(make_job("ports", steps=2), look)
-    assert listening == {"127.0.0.1"}
+    short.step = Runner(lake, tmp_path_factory.mktemp("short") / "ranks.log").launch(short.job, look).step
+    return short
+
+
+def test_nothing_listens_beyond_loopback(short: Short) -> None:
+    assert short.listening == {"127.0.0.1"}
+
+
+def test_a_date_makes_a_seed(short: Short) -> None:
+    assert (short.job.training.seed, short.step) == (20261121, 2)
+
+
+def test_training_reports_how_often_it_fetches(short: Short) -> None:
+    told = [event["read_amplification"] for event in short.told if event["event"] in ("progress", "finished")]
+    assert len(told) == 3
+    assert all(0 < times <= 1 for times in told)
+    assert [event for event in short.told if event["event"] == "note"] == []
 
 
 def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: Callable[..., Job]) -> None:
@@ -68,15 +96,23 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
     assert runner.repository(job).head(job.run).commits == commits
 
 
-def test_starting_a_run_that_has_commits_is_refused(
-    runner: Runner, make_job: Callable[..., Job], lake: Lake, tmp_path: Path
+def test_starting_a_run_that_has_commits_is_refused_in_rank_0s_own_words(
+    make_job: Callable[..., Job], lake: Lake, tmp_path: Path
 ) -> None:
-    job = make_job("twice", ranks=1)
+    job = make_job("twice")
     repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
     begin(job, lake, lake, repository, attempt="first", resume=False)
     with pytest.raises(UserError, match="run 'twice' has 1 commits already, the newest of step 0"):
         launch(job, lake, attempt="again", resume=False, log=tmp_path / "log", on_event=lambda event: None)
     assert issubclass(RunHasCommits, UserError)
+
+
+def test_a_snapshot_that_is_not_there_is_told(make_job: Callable[..., Job], lake: Lake) -> None:
+    job = make_job("no-such-snapshot")
+    job = replace(job, table=replace(job.table, snapshot="99"))
+    repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
+    with pytest.raises(UserError, match="99"):
+        begin(job, lake, lake, repository, attempt="first", resume=False)
 
 
 def _launch_in_child(
@@ -105,14 +141,3 @@ def test_ranks_die_with_the_process_that_launched_them(
     parent.join()
     _, alive = psutil.wait_procs(processes, timeout=120)
     assert not alive
-
-
-def test_what_rank_0_cannot_do_is_told_in_its_own_words(runner: Runner, make_job: Callable[..., Job]) -> None:
-    job = make_job("no-such-snapshot")
-    job = replace(job, table=replace(job.table, snapshot="99"))
-    with pytest.raises(UserError, match="99"):
-        runner.launch(job)
-
-
-def test_a_date_makes_a_seed(runner: Runner, make_job: Callable[..., Job]) -> None:
-    assert runner.launch(make_job("dated", steps=1, ranks=1, seed=20261121)).step == 1

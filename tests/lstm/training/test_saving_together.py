@@ -97,6 +97,7 @@ def killed_at_a_pack_of_rank_1(sharing: Runner, job: Job, nth: int) -> None:
     assert seen >= nth
 
 
+@pytest.mark.slow  # `make test-resume`, and so CI
 def test_what_one_rank_may_not_upload_ends_all_of_them_at_the_next_step(
     sharing: Runner, make_large_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,7 +96,18 @@ def test_what_is_not_at_hand_is_made_by_the_thread_however_hurried_its_consumer(
     assert set(makers) == {"prefetch"}
 
 
-def test_an_interrupted_stop_is_over_no_sooner_than_the_thread():
+@pytest.fixture
+def ctrl_c():
+    """As a program begins that is started by hand: an interrupt ends a wait for a lock at once.
+
+    In a shell's background it is ignored; libraries install handlers after which the kernel resumes the wait.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+def test_an_interrupted_stop_is_over_no_sooner_than_the_thread(ctrl_c):
     began, go_on, done = threading.Event(), threading.Event(), []
 
     def items():

@@ -20,6 +20,8 @@ class Process:
         self.turns = 0
         self.finished = False
         self.result: object = None
+        self.go = threading.Condition(simulation.lock)
+        """Where its requests wait for a turn, so that nobody else is woken by one."""
         self.store = FakeStore(simulation.server, self._gate)
         self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
 
@@ -28,26 +30,28 @@ class Process:
             self.result = work(self.store)
         except (Exception, Crash) as error:  # noqa: BLE001 - the test looks at it
             self.result = error
-        with self.simulation.turn:
+        with self.simulation.lock:
             self.finished = True
-            self.simulation.turn.notify_all()
+            self.simulation.changed.notify()
 
     def _gate(self, request: Request) -> Fault | None:
-        with self.simulation.turn:
+        with self.simulation.lock:
             self.waiting.append(request)
-            self.simulation.turn.notify_all()
-            granted = self.simulation.turn.wait_for(lambda: self.turns > 0, _PATIENCE_S)
+            self.simulation.changed.notify()
+            granted = self.go.wait_for(lambda: self.turns > 0, _PATIENCE_S)
             assert granted, f"{self.name} was never given the turn for {request}"
             self.turns -= 1
             self.waiting.remove(request)
-            self.simulation.turn.notify_all()
+            self.simulation.changed.notify()
             return self.simulation.fault(self.name, request)
 
 
 class Simulation:
     def __init__(self, server: FakeServer | None = None) -> None:
         self.server = server or FakeServer()
-        self.turn = threading.Condition()
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
+        """Where whoever gives the turns waits for processes."""
         self.processes: dict[str, Process] = {}
         self.fault: Callable[[str, Request], Fault | None] = lambda name, request: None
 
@@ -93,13 +97,13 @@ class Simulation:
 
     def _settle(self, process: Process) -> None:
         """Wait until a process stands before a request, or has ended."""
-        with self.turn:
-            done = self.turn.wait_for(
+        with self.lock:
+            done = self.changed.wait_for(
                 lambda: process.finished or (process.waiting and process.turns == 0), _PATIENCE_S
             )
             assert done, f"{process.name} neither asks nor ends"
 
     def _grant(self, process: Process) -> None:
-        with self.turn:
+        with self.lock:
             process.turns += 1
-            self.turn.notify_all()
+            process.go.notify()
