@@ -37,6 +37,9 @@ $(INSTALLED): pyproject.toml constraints.txt storage/checkpoints/codecs/words.c
 demo: $(INSTALLED) ## Run the whole path on real data: table -> training -> checkpoints -> forecast. ARGS="--format iceberg"
 	@$(BIN)/carousel demo $(ARGS)
 
+# The tests start Python hundreds of times. Where it may not keep what it has compiled, it compiles anew each time.
+test test-resume test-readme test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: test
 test: $(INSTALLED) ## Run the tests, on both cores (WORKERS=0: in one process, as --pdb needs it). ARGS="-k name"
 	@$(BIN)/python -m pytest -m "not slow and not stack and not readme" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -125,6 +125,16 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config
 
 
+@pytest.fixture
+def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of one rank are trained in this process."""
+    from lstm.training import launch  # with torch, which few files need
+
+    from .one_rank import run_it_here
+
+    monkeypatch.setattr(launch, "_torchrun", run_it_here)
+
+
 def write(rows: pa.Table, path: Path) -> Path:
     parquet.write_table(rows, path)
     return path

@@ -67,7 +67,7 @@ def test_a_finished_run_is_not_trained_again(carousel, trained):
     assert (done.code, "nothing is left to train" in done.out) == (0, True)
 
 
-def test_a_run_killed_before_its_first_commit_is_resumed(carousel, trained, root):
+def test_a_run_killed_before_its_first_commit_is_resumed(carousel, trained, root, trains_here):
     known = root / "runs" / "waves.json"
     job = {**json.loads(known.read_text()), "run": "unborn"}
     known.with_name("unborn.json").write_text(json.dumps(job))

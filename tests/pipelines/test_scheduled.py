@@ -58,7 +58,7 @@ def test_without_a_table_yet_the_night_says_so(scheduled: str) -> None:
 
 def test_a_run_that_cannot_go_on_keeps_no_later_night_from_training(
     scheduled: str, carousel, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, trains_here: None,
 ) -> None:  # fmt: skip
     from pipelines.flows import scheduled as flows
 
@@ -81,7 +81,7 @@ def test_a_run_that_cannot_go_on_keeps_no_later_night_from_training(
 
 
 def test_a_night_cut_short_goes_on_then_rests_and_is_scored(
-    scheduled: str, carousel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scheduled: str, carousel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_here: None
 ) -> None:
     from pipelines.flows.scheduled import score_hourly, train_nightly
 

@@ -24,6 +24,7 @@ from lstm.checkpoints.dcp_writer import CarouselWriter
 from storage.checkpoints.repository import Repository
 from storage.objects import Bucket
 
+from .test_fsdp import fsdp_is_saved_on_two_ranks_and_loaded_on_any, mistakes_fail_on_all_ranks
 from .world import WORLD, play
 
 
@@ -118,5 +119,7 @@ def test_on_four_processes(bucket: Bucket) -> None:
             a_planner_that_fails_late_fails_all_ranks_soon,
             any_rank_coordinates,
             sharded_tensors_in_any_pieces_come_back_in_others,
+            fsdp_is_saved_on_two_ranks_and_loaded_on_any,  # here, as four processes take long to start
+            mistakes_fail_on_all_ranks,
         ],
     )

@@ -1,4 +1,7 @@
-"""FSDP2 and DTensor states on any mesh: saved by their owners, loaded by any other, equal to the bit."""
+"""FSDP2 and DTensor states on any mesh: saved by their owners, loaded by any other, equal to the bit.
+
+The first and the last case are played by test_dcp_on_ranks.py.
+"""
 
 from concurrent.futures import Future
 from typing import Any
@@ -210,13 +213,13 @@ def mistakes_fail_on_all_ranks(repository: Repository, rank: int, meshes: dict[i
         dcp.save(good, storage_writer=CarouselWriter(repository, "m"), use_collectives=False)
 
 
-CASES = [
-    pytest.param([fsdp_is_saved_on_two_ranks_and_loaded_on_any, mistakes_fail_on_all_ranks], id="fsdp"),
-    pytest.param([tensors_on_any_mesh_make_one_commit], id="meshes", marks=pytest.mark.slow),
-    pytest.param([saved_beside_training], id="beside", marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize("cases", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param([tensors_on_any_mesh_make_one_commit], id="meshes"),
+        pytest.param([saved_beside_training], id="beside"),
+    ],
+)
 def test_on_four_processes(bucket: Bucket, cases: list[Case]) -> None:
     play(bucket, cases)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lstm.training import calibrate
 from pipelines.config.load import load
 from pipelines.config.storage import StorageConfig
 from pipelines.surroundings.connect import connect
@@ -28,7 +29,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "waves.yaml"
 
 
-def test_a_table_alone_is_enough_to_train_evaluate_and_score(carousel, table, path):
+def test_a_table_alone_is_enough_to_train_evaluate_and_score(carousel, table, path, trains_here, monkeypatch):
+    monkeypatch.setattr(calibrate, "_SECONDS", 0.1)
     options = ("--table", table, "-c", path)
     small = ("--target", "load", "--minutes", "0.05", "-s", "forecast.hidden=8", "-s", "training.ranks=1")
     done = carousel("train", *options, *small)

@@ -146,7 +146,7 @@ def test_a_table_that_others_wrote_is_planned_as_our_own(reader, config, root, u
 
 
 def test_an_iceberg_table_without_entities_is_trained_and_scored_by_a_profile(
-    carousel, theirs, config, tmp_path, monkeypatch
+    carousel, theirs, config, tmp_path, monkeypatch, trains_here
 ):
     before = theirs.listing()
     profiles = tmp_path / "credentials"
