@@ -9,7 +9,7 @@ import heapq
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -86,6 +86,13 @@ class SimulatedStore:
         if len(part) != length:
             raise Truncated(key)
         return part
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        """See `ObjectStore`."""
+        whole = memoryview(self.get_range(key, start, sum(lengths)))
+        for length in lengths:
+            yield bytes(whole[:length])
+            whole = whole[length:]
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
         """See `ObjectStore`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -69,6 +70,9 @@ class Access:
             check_endpoint(self.endpoint_url, "the S3 endpoint")
 
 
+_NAME = f"carousel botocore/{botocore.__version__}"
+
+
 def client(access: Access, *, retried: bool) -> S3Client:
     """The SDK's client, one per process for equal arguments; safe to share between threads.
 
@@ -97,6 +101,7 @@ def _client(access: Access, retried: bool) -> S3Client:
                 connect_timeout=access.connect_timeout_s,
                 read_timeout=access.read_timeout_s,
                 max_pool_connections=32,
+                user_agent=_NAME,  # botocore would put together one of 20 parts, twice for each request
                 s3={
                     "addressing_style": "path" if found.endpoint_url else "auto",
                     "payload_signing_enabled": not _is_safe(found.endpoint_url),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore import exceptions as sdk
@@ -112,10 +114,39 @@ class Calls:
             except (*NO_ANSWER, sdk.IncompleteReadError) as error:
                 trouble = error
             if not left:
-                raise Truncated(
-                    f"{self.uri(key)} broke off in each of {_BODY_TRIES} tries: {trouble}"
-                ) from trouble
+                raise self._broke_off(key, trouble) from trouble
         raise AssertionError("unreachable")
+
+    def read_parts(
+        self, key: str, request: Callable[[S3Client, int], GetObjectOutputTypeDef], lengths: Sequence[int]
+    ) -> Iterator[bytes]:
+        """As `read`, in parts; a body goes on where it broke off, by a `request` that knows how far that is.
+
+        Raises:
+            Truncated: as `read`, or the object is shorter.
+        """
+        left, done = deque(lengths), 0
+        for tries_left in reversed(range(_BODY_TRIES)):
+            answer = self.plain("read", key, partial(_after, request, done))
+            try:
+                with contextlib.closing(answer["Body"]) as body:
+                    if answer["ContentLength"] != sum(left):
+                        there = answer["ContentLength"]
+                        raise Truncated(f"{self.uri(key)} holds {there} of the {sum(left)} bytes asked for")
+                    while left:
+                        part = body.read(left[0])
+                        if len(part) != left[0]:
+                            raise sdk.IncompleteReadError(actual_bytes=len(part), expected_bytes=left[0])
+                        done += left.popleft()
+                        yield part
+                    return
+            except (*NO_ANSWER, sdk.IncompleteReadError) as error:
+                trouble = error
+            if not tries_left:
+                raise self._broke_off(key, trouble) from trouble
+
+    def _broke_off(self, key: str, trouble: Exception) -> Truncated:
+        return Truncated(f"{self.uri(key)} broke off in each of {_BODY_TRIES} tries: {trouble}")
 
     @property
     def endpoint(self) -> str:
@@ -157,3 +188,9 @@ class Calls:
             if known is None:
                 raise
             raise known from error
+
+
+def _after(
+    request: Callable[[S3Client, int], GetObjectOutputTypeDef], done: int, s3: S3Client
+) -> GetObjectOutputTypeDef:
+    return request(s3, done)

@@ -14,12 +14,15 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore.loaders
 import botocore.session
 from botocore.exceptions import NoCredentialsError
+from botocore.utils import parse_timestamp
 
 from storage.errors import UserError
 
@@ -108,11 +111,27 @@ def check_endpoint(url: str, name: str) -> None:
 def _settings(access: Access) -> Settings:
     session = _session(access)
     session.register_component("data_loader", _loader())
+    parsers: Any = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_time)
     profile: Mapping[str, Any] = session.get_scoped_config()
     url = access.endpoint_url or _endpoint(session, profile, named=access.profile is not None)
     settings = (os.environ.get("AWS_REGION"), os.environ.get("AWS_DEFAULT_REGION"))
     regions = [access.region, *_ordered(profile.get("region"), settings, named=access.profile is not None)]
     return Settings(session, url, next((it for it in regions if it), _REGION))
+
+
+def _time(text: Any) -> datetime:
+    """As botocore's own, which guesses at formats: longer than anything else that a list of keys takes."""
+    if isinstance(text, str):
+        try:
+            if text.endswith(" GMT"):  # a header
+                return parsedate_to_datetime(text)
+            if text.endswith("Z") and "T" in text:  # XML
+                return datetime.fromisoformat(text)
+        except ValueError:
+            pass
+    known: datetime = parse_timestamp(text)
+    return known
 
 
 def _session(access: Access) -> botocore.session.Session:

@@ -182,6 +182,22 @@ class Bucket:
             raise Truncated(f"{self._calls.uri(key)} holds {len(data)} of the {length} bytes from {start} on")
         return data
 
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        """Read parts of these lengths that follow one another, by one request: each as soon as it is there.
+
+        Raises as `get_range`; parts that came before stay good.
+        """
+        if start < 0 or any(length < 0 for length in lengths):
+            raise ValueError(f"start and lengths must be >= 0 bytes, got {start} and {min(lengths)}")
+        end = start + sum(lengths) - 1
+        if end < start:
+            return iter([b""] * len(lengths))
+        return self._calls.read_parts(
+            key,
+            lambda s3, done: s3.get_object(Bucket=self.name, Key=key, Range=f"bytes={start + done}-{end}"),
+            lengths,
+        )
+
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
         """Read many `(key, start, length)` at once; yields them in the order asked.
 

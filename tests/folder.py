@@ -1,6 +1,6 @@
 """A folder of a bucket that behaves as a bucket of its own, for keys that may not create one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from storage.objects import Access, Bucket, Object, ObjectInfo
@@ -27,6 +27,9 @@ class Folder(Bucket):
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         return super().get_range(self._full(key), start, length)
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        return super().get_parts(self._full(key), start, lengths)
 
     def head(self, key: str) -> ObjectInfo:
         return replace(super().head(self._full(key)), key=key)

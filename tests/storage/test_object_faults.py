@@ -147,6 +147,23 @@ class TestPlainCalls:
         assert bucket.get("k") == Object(b"0123456789", etag)
         assert bucket.get_range("k", 2, 4) == b"2345"
 
+    def test_parts_go_on_where_a_body_broke_off(self, fake: FakeS3) -> None:
+        bucket = bucket_of(fake)
+        bucket.put("k", b"0123456789")
+        fake.requests.clear()
+        fake.faults += ["half", "half", None]
+        assert list(bucket.get_parts("k", 1, [2, 0, 3, 4])) == [b"12", b"", b"345", b"6789"]
+        assert fake.requests["GET"] == 3
+
+    def test_parts_that_always_break_off_are_truncated(self, fake: FakeS3) -> None:
+        bucket = bucket_of(fake)
+        bucket.put("k", b"0123456789")
+        fake.faults += ["half"] * 3
+        parts = bucket.get_parts("k", 0, [5, 5])
+        assert next(parts) == b"01234"
+        with pytest.raises(Truncated, match="s3://lake/k"):
+            next(parts)
+
     def test_a_body_that_always_breaks_off_is_truncated(self, fake: FakeS3) -> None:
         bucket = bucket_of(fake)
         bucket.put("k", b"0123456789")

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from botocore.utils import parse_timestamp
 
-from storage import object_access
+from storage import object_access, object_settings
 from storage.errors import UserError
 from storage.local import LocalServer
 from storage.object_access import Access, keys, place
@@ -247,3 +248,20 @@ def test_a_session_token_needs_its_keys_and_does_not_show() -> None:
     shown = repr(Access(access_key="AK1", secret_key="very-secret", session_token="very-secret-too"))
     assert "very-secret" not in shown
     assert "AK1" not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wed, 21 Oct 2026 07:28:00 GMT",
+        "2026-10-21T07:28:00.123Z",
+        "2026-10-21T07:28:00Z",
+        "2026-10-21T07:28:00+02:00",
+        "1792567680",
+        1792567680,
+        "Wednesday, 21-Oct-26 07:28:00 GMT",
+    ],
+)
+def test_times_are_read_as_botocore_reads_them(text: str | int) -> None:
+    assert object_settings._time(text) == parse_timestamp(text)
+    assert object_settings._time(text).tzinfo is not None

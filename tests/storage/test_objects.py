@@ -137,6 +137,22 @@ class BucketContract:
         with pytest.raises(Truncated):
             bucket.get_range("k", start, length)
 
+    def test_parts_follow_one_another(self, bucket: Bucket) -> None:
+        data = secrets.token_bytes(3_000_000)
+        bucket.put("k", data)
+        lengths = [0, 1, 1_000_000, 0, 17, 1_999_972, 10]
+        parts = list(bucket.get_parts("k", 0, lengths))
+        assert list(map(len, parts)) == lengths
+        assert b"".join(parts) == data
+        assert list(bucket.get_parts("k", 2_999_990, [3, 7])) == [data[-10:-7], data[-7:]]
+        assert list(bucket.get_parts("k", 5, [0, 0])) == [b"", b""]
+
+    @pytest.mark.parametrize(("start", "lengths"), [(0, [100, 1]), (99, [1, 1]), (100, [0, 1]), (5000, [9])])
+    def test_parts_past_the_end_are_truncated(self, bucket: Bucket, start: int, lengths: list[int]) -> None:
+        bucket.put("k", bytes(100))
+        with pytest.raises(Truncated):
+            list(bucket.get_parts("k", start, lengths))
+
     def test_ranges_come_in_the_order_asked(self, bucket: Bucket) -> None:
         data = secrets.token_bytes(5000)
         bucket.put("k", data)
@@ -162,7 +178,8 @@ class BucketContract:
         )
 
     def test_what_is_not_there_is_not_found(self, bucket: Bucket) -> None:
-        for ask in (bucket.get, bucket.head, lambda key: bucket.get_range(key, 0, 1)):
+        parts = (lambda key: bucket.get_range(key, 0, 1), lambda key: next(bucket.get_parts(key, 0, [1])))
+        for ask in (bucket.get, bucket.head, *parts):
             with pytest.raises(NotFound):
                 ask("nothing/here")
 

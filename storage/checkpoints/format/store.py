@@ -1,6 +1,6 @@
 """What a repository asks of a bucket: `storage.objects.Bucket` has it, and so has the fake of the tests."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from storage.checkpoints.errors import Damaged
@@ -28,6 +28,10 @@ class ObjectStore(Protocol):
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read a part. Raises NotFound, Truncated."""
+        ...
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        """Read parts that follow one another, each as soon as it is there. Raises NotFound, Truncated."""
         ...
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
@@ -85,6 +89,10 @@ class Below:
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """See `ObjectStore`."""
         return self.store.get_range(self.prefix + key, start, length)
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        """See `ObjectStore`."""
+        return self.store.get_parts(self.prefix + key, start, lengths)
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
         """See `ObjectStore`."""

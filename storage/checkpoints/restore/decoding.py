@@ -8,9 +8,8 @@ a commit however large that is, asks for few ranges, and keeps network and cores
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, islice
 from queue import SimpleQueue
 from types import MappingProxyType
 
@@ -24,8 +23,8 @@ from storage.checkpoints.format.closure import families, levels, with_bases
 from storage.checkpoints.format.identity import CLEAR, Identity
 from storage.checkpoints.format.locations import Location
 from storage.checkpoints.format.store import Below
-from storage.checkpoints.restore.fetching import Fetched, fetched
-from storage.checkpoints.restore.spans import Span, spans_of
+from storage.checkpoints.restore.fetching import Fetched, Fetcher
+from storage.checkpoints.restore.spans import COUNTED_SPAN, spans_of
 from storage.checkpoints.tensor import Buffer
 from storage.host_memory import memory
 
@@ -70,76 +69,72 @@ class Decoder:
         """
         needed = with_bases(wanted, self.locations)
         kinds = with_kinds(wanted, needed)
-        batches = list(_batches(needed, self.locations, kinds, BATCH_BYTES, BATCH_BYTES))
-        spans = [list(spans_of({it: self.locations[it] for it in batch})) for batch in batches]
-        arriving = fetched(self.files, chain.from_iterable(spans))
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
-        try:
-            for batch, few in zip(batches, spans, strict=True):
-                yield from self._batch(batch, islice(arriving, len(few)), wanted, kinds, targets, pool)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            arriving.close()
+        batches = [
+            _Batch(chunks, self.locations)
+            for chunks in _batches(needed, self.locations, kinds, BATCH_BYTES, BATCH_BYTES)
+        ]
+        spans = ((span, batch.take) for batch in batches for span in spans_of(batch.locations))
+        with (
+            ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool,
+            Fetcher(self.files, spans) as fetcher,
+        ):
+            try:
+                for batch in batches:
+                    yield from self._batch(batch, fetcher, wanted, kinds, targets, pool)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _batch(
         self,
-        chunks: list[ChunkId],
-        arriving: Iterator[tuple[Span, Fetched]],
+        batch: "_Batch",
+        fetcher: Fetcher,
         wanted: Collection[ChunkId],
         kinds: Kinds,
         targets: Mapping[ChunkId, Bytes],
         pool: ThreadPoolExecutor,
     ) -> Iterator[Decoded]:
-        needed = _uses(chunks, self.locations)
-        lacks = {chunk: 1 + len(set(self.locations[chunk].bases)) for chunk in chunks}
-        followers: dict[ChunkId, list[ChunkId]] = defaultdict(list)
-        for chunk in chunks:
-            for base in set(self.locations[chunk].bases):
-                followers[base].append(chunk)
-        stored: dict[ChunkId, Fetched] = {}
+        stored: dict[ChunkId, memoryview | Damaged] = {}
         raw: dict[ChunkId, memoryview] = {}
-        done: SimpleQueue[Future[tuple[ChunkId, memoryview | Damaged]]] = SimpleQueue()
-        left = len(chunks)
 
-        def one(chunk: ChunkId) -> tuple[ChunkId, memoryview | Damaged]:
+        def one(chunk: ChunkId) -> None:
             try:
                 into = targets.get(chunk)
                 into = np.empty(kinds[chunk][1], np.uint8) if into is None else into
                 self._decode(chunk, stored.pop(chunk), raw, kinds[chunk][0], into)
-            except Damaged as error:
-                return chunk, error
-            return chunk, into.data
+            except BaseException as error:  # noqa: BLE001 - raised where the batch is awaited
+                batch.happened.put(_Done(chunk, error))
+            else:
+                batch.happened.put(_Done(chunk, into.data))
 
         def has_more(chunk: ChunkId) -> None:
-            lacks[chunk] -= 1
-            if not lacks[chunk]:
-                pool.submit(one, chunk).add_done_callback(done.put)
+            batch.lacks[chunk] -= 1
+            if not batch.lacks[chunk]:
+                pool.submit(one, chunk)
 
-        def settle(chunk: ChunkId, outcome: memoryview | Damaged) -> Iterator[Decoded]:
-            if not isinstance(outcome, Damaged) and needed[chunk]:
+        left = len(batch.chunks)
+        while left:
+            it = batch.happened.get()
+            if isinstance(it.outcome, BaseException) and not isinstance(it.outcome, Damaged):
+                raise it.outcome
+            if isinstance(it, _Arrived):
+                self.read_bytes += it.size
+                fetcher.has_done_with(it.size)
+                stored[it.chunk] = it.outcome
+                has_more(it.chunk)
+                continue
+            left -= 1
+            chunk, outcome = it.chunk, it.outcome
+            if not isinstance(outcome, Damaged) and batch.needed[chunk]:
                 raw[chunk] = outcome
-            for follower in followers[chunk]:
+            for follower in batch.followers[chunk]:
                 has_more(follower)
-            for base in _done_with([chunk], needed, self.locations):
+            for base in _done_with([chunk], batch.needed, self.locations):
                 raw.pop(base, None)
-            if chunk not in wanted:
-                return
-            if isinstance(outcome, Damaged):
-                yield Decoded(chunk, b"", outcome)
-            else:
-                yield Decoded(chunk, outcome.toreadonly())
-
-        for span, data in arriving:
-            self.read_bytes += span.size
-            for chunk, part in _parts(span, data):
-                stored[chunk] = part
-                has_more(chunk)
-            del data, part  # held by who decodes it
-            while not done.empty():
-                left -= 1
-                yield from settle(*done.get().result())
-        for _ in range(left):
-            yield from settle(*done.get().result())
+            if chunk in wanted:
+                if isinstance(outcome, Damaged):
+                    yield Decoded(chunk, b"", outcome)
+                else:
+                    yield Decoded(chunk, outcome.toreadonly())
 
     def _decode(
         self,
@@ -162,15 +157,42 @@ class Decoder:
             raise Damaged(f"pack {at.pack}, bytes from {at.offset} on: not what their hash says")
 
 
-def _parts(span: Span, data: Fetched) -> Iterator[tuple[ChunkId, Fetched]]:
-    """The stored bytes of each chunk of a span, or why there are none."""
-    sparse = 2 * sum(at.size for _, at in span.chunks) < span.size
-    for chunk, at in span.chunks:
-        if isinstance(data, Damaged):
-            yield chunk, data
-            continue
-        part = data[at.offset - span.begin : at.offset - span.begin + at.size]
-        yield chunk, memoryview(bytes(part)) if sparse else part  # gaps must not pile up in memory
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """Stored bytes of a chunk are here, with `size` bytes of their span."""
+
+    chunk: ChunkId
+    outcome: Fetched
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A chunk was decoded, or cannot be."""
+
+    chunk: ChunkId
+    outcome: memoryview | BaseException
+
+
+class _Batch:
+    """Chunks that are decoded in one go, and what has happened to them."""
+
+    def __init__(self, chunks: list[ChunkId], locations: Mapping[ChunkId, Location]) -> None:
+        self.chunks = chunks
+        self.locations = {chunk: locations[chunk] for chunk in chunks}
+        self.needed = _uses(chunks, locations)
+        """How many chunks are still to be predicted from each."""
+        self.lacks = {chunk: 1 + len(set(locations[chunk].bases)) for chunk in chunks}
+        """Its own bytes, and those of bases."""
+        self.followers: dict[ChunkId, list[ChunkId]] = defaultdict(list)
+        for chunk in chunks:
+            for base in set(locations[chunk].bases):
+                self.followers[base].append(chunk)
+        self.happened: SimpleQueue[_Arrived | _Done] = SimpleQueue()
+
+    def take(self, chunk: ChunkId, stored: Fetched, size: int) -> None:
+        """See `Take`."""
+        self.happened.put(_Arrived(chunk, stored, size))
 
 
 def bytes_to_read(wanted: Kinds, locations: Mapping[ChunkId, Location]) -> int:
@@ -181,7 +203,9 @@ def bytes_to_read(wanted: Kinds, locations: Mapping[ChunkId, Location]) -> int:
     """
     needed = with_bases(wanted, locations)
     batches = _batches(needed, locations, with_kinds(wanted, needed), _COUNTED_FROM, _COUNTED_TO)
-    return sum(span.size for batch in batches for span in spans_of({it: locations[it] for it in batch}))
+    return sum(
+        span.size for batch in batches for span in spans_of({it: locations[it] for it in batch}, COUNTED_SPAN)
+    )
 
 
 def _done_with(

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
@@ -125,6 +125,12 @@ class FakeStore:
         if len(part) != length:
             raise Truncated(key)
         return part
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        whole = memoryview(self.get_range(key, start, sum(lengths)))
+        for length in lengths:
+            yield bytes(whole[:length])
+            whole = whole[length:]
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
         for wanted in ranges:

@@ -1,6 +1,6 @@
 """A folder as a bucket that can only be read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from storage.objects import NotFound, Object, ObjectInfo, Truncated
@@ -23,6 +23,12 @@ class FileStore:
         if len(part) != length:
             raise Truncated(key)
         return part
+
+    def get_parts(self, key: str, start: int, lengths: Sequence[int]) -> Iterator[bytes]:
+        whole = memoryview(self.get_range(key, start, sum(lengths)))
+        for length in lengths:
+            yield bytes(whole[:length])
+            whole = whole[length:]
 
     def get_ranges(self, ranges: Iterable[tuple[str, int, int]], threads: int = 8) -> Iterator[bytes]:
         for wanted in ranges:

@@ -250,12 +250,12 @@ def test_a_restore_fetches_so_many_bytes_ahead_of_what_it_decodes_and_no_more(re
     wanted = {it.chunks[0]: ("float64", it.nbytes) for it in manifest.tensors.values()}
     sizes = [manifest.locations[chunk].size for chunk in wanted]
     monkeypatch.setattr(fetching, "AHEAD_BYTES", 3 * max(sizes))
-    asked, get_range = [], repo.shelf.files.get_range
-    monkeypatch.setattr(repo.shelf.files, "get_range", lambda *it: asked.append(it) or get_range(*it))
+    asked, get_parts = [], repo.shelf.files.get_parts
+    monkeypatch.setattr(repo.shelf.files, "get_parts", lambda *it: asked.append(it) or get_parts(*it))
     decoder = Decoder(repo.shelf.files, manifest.locations)
     decoded = decoder.decode(wanted)
     seen = {next(decoded).chunk}
-    assert len(asked) == 3
+    assert 1 <= len(asked) <= 1 + 3  # what is decoded, and three ahead
     assert seen | {it.chunk for it in decoded} == wanted.keys()
     assert decoder.read_bytes == sum(sizes)
 
