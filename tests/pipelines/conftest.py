@@ -127,7 +127,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of one rank are trained in this process."""
+    """Jobs of one rank are trained in this process; those of more under torchrun, as ever."""
     from lstm.training import launch  # with torch, which few files need
 
     from .one_rank import run_it_here

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
+from subprocess import Popen
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from lstm.training.launch import _torchrun
 from lstm.training.lifeline import PARENT
 
 
@@ -31,9 +33,12 @@ class Done:
 @contextmanager
 def run_it_here(
     ranks: int, worker: str, meeting: str, environment: dict[str, str], errors: int
-) -> Iterator[Done]:
-    """What `lstm.training.launch` calls to start its ranks; this one has run when it begins."""
-    assert ranks == 1
+) -> Iterator[Done | Popen[str]]:
+    """What `lstm.training.launch` calls to start its ranks; one alone has run when it begins."""
+    if ranks > 1:
+        with _torchrun(ranks, worker, meeting, environment, errors) as process:
+            yield process
+        return
     told, threads = io.StringIO(), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         for name in environment.keys() - {PARENT}:  # with that, the tests would end with their parent

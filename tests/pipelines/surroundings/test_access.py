@@ -97,13 +97,13 @@ def lose_the_last_commit(connection, run: str) -> None:
 
 
 def test_two_ranks_that_lost_their_last_packs_train_on_and_are_evaluated_and_scored(
-    carousel, config, reader, root
+    carousel, config, reader, root, trains_here
 ):
-    trained = carousel("train", "-c", config, "-s", "training.ranks=2")
+    trained = carousel("train", "-c", config)
     assert trained.code == 0, trained.err
     connection = connect(load(config).storage, root)
     lose_the_last_commit(connection, "far")
-    done = carousel("resume", "far")
+    done = carousel("resume", "far", "--ranks", "2")
     assert done.code == 0, done.err
     assert "passed over far/" in done.err
     assert "finished at step 6 (budget)" in done.err
