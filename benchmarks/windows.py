@@ -21,9 +21,10 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
   whole passes over the same, smaller tables (as many windows at both strides), warm, each in its own process
   and environment: the best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of
   {pytorch-forecasting, GluonTS, mosaicml-streaming}. A DataLoader with `__getitems__` is shown beside them
-  (`windows_over_dataloader_getitems`). Peers have the rows in memory (mosaicml-streaming: its samples on
-  disk). Each peer's windows are proven to be ours, as a multiset; a peer that is not there is told as
-  `absent`, with the reason, and is in no figure
+  (`windows_over_dataloader_getitems`). The limit of these ratios is `bare_over_best_peer` and its like: the
+  loop that only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory
+  (mosaicml-streaming: its samples on disk). Each peer's windows are proven to be ours, as a multiset; a peer
+  that is not there is told as `absent`, with the reason, and is in no figure
 - `s3_over_bare_get_decode`: a cold epoch of windows that do not overlap (stride 120) ÷ parallel ranged GETs
   of the same row groups' bytes, each decoded by pyarrow to float32 as it comes; rows per second.
   `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷

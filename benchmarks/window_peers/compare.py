@@ -36,13 +36,20 @@ def peer(name: str, series: int, windows: int, pairs: int) -> dict[str, Any]:
 
 
 def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Ours ÷ the best of each group, of those whose windows are proven to be ours."""
+    """Ours, and the bare loop, ÷ the best of each group, of those whose windows are proven to be ours."""
     there = {name: it[label] for name, it in peers.items() if it.get(label, {}).get("same_windows")}
     theirs = {name: it["over_bare_gather"] for name, it in there.items()}
     groups = {
-        "windows_over_best_peer": BEST_OF,
-        "windows_over_window_libraries": LIBRARIES,
-        "windows_over_dataloader_getitems": ("dataloader_getitems",),
+        "best_peer": BEST_OF,
+        "window_libraries": LIBRARIES,
+        "dataloader_getitems": ("dataloader_getitems",),
     }
-    speeds = {name: [theirs[it] for it in group if it in theirs] for name, group in groups.items()}
-    return {name: ours / max(found) for name, found in speeds.items() if found}
+    best = {
+        name: max((theirs[it] for it in group if it in theirs), default=0) for name, group in groups.items()
+    }
+    return {
+        f"{who}_over_{name}": speed / found
+        for name, found in best.items()
+        for who, speed in (("windows", ours), ("bare", 1.0))
+        if found
+    }
