@@ -16,6 +16,11 @@ class Counted:
         """First times [b] of windows of `length` rows, and their steps: [b], or [1] that all have."""
         self._first, self._step, self._length = first, step, length
 
+    def part(self, begin: int, end: int) -> "Counted":
+        """Times of some of the windows."""
+        step = self._step if len(self._step) == 1 else self._step[begin:end]
+        return Counted(self._first[begin:end], step, self._length)
+
     def array(self) -> NDArray[np.int64]:
         """[b, T], fresh."""
         return self._first[:, None] + self._step[:, None] * np.arange(self._length)

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,36 @@ class Part:
     lanes: NDArray[np.int64]
     indices: NDArray[np.int64]
     """Of the windows in their lanes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The same of batches that follow one another, end to end."""
+
+    first: int
+    """Index of the first batch."""
+    size: int
+    """Windows of each batch, over all ranks."""
+    order: EpochOrder
+    merged: Merged
+    ends: list[int]
+    """0, and where each batch ends among the windows."""
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def part(self, number: int) -> Part:
+        """Of the batch of that number, from 0."""
+        here, merged = slice(*self.ends[number : number + 2]), self.merged
+        return Part(
+            epoch=self.order.epoch,
+            index=self.first + number,
+            size=self.size,
+            positions=merged.positions[here],
+            order=self.order,
+            lanes=merged.lanes[here],
+            indices=merged.indices[here],
+        )
 
 
 class Schedule:
@@ -114,27 +143,18 @@ class Schedule:
             indices=np.concatenate([part.indices for part in merged]),
         )
 
-    def parts(self, epoch: int, index: int) -> list[Part]:
+    def parts(self, epoch: int, index: int) -> Parts:
         """The same of that batch and some that follow it, found in one go."""
         order, size = self.order(epoch), self._batch_size
         start = index * size
         whole = min(max(1, _AT_ONCE // size), order.windows // size - index)
         if whole < 1:
-            return [self.part(epoch, index)]
+            part = self.part(epoch, index)
+            merged = Merged(part.positions, part.lanes, part.indices)
+            return Parts(index, part.size, order, merged, [0, len(part.positions)])
         own = self._own(order, start, start + whole * size)
         ends = np.searchsorted(own.positions, start + size * np.arange(whole + 1)).tolist()
-        return [
-            Part(
-                epoch=epoch,
-                index=index + number,
-                size=size,
-                positions=own.positions[a:b],
-                order=order,
-                lanes=own.lanes[a:b],
-                indices=own.indices[a:b],
-            )
-            for number, (a, b) in enumerate(pairwise(ends))
-        ]
+        return Parts(index, size, order, own, ends)
 
     def _own(self, order: EpochOrder, start: int, stop: int) -> Merged:
         """This rank's windows among positions start … stop-1."""

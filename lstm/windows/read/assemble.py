@@ -1,16 +1,16 @@
 """Put a rank's part of a batch together: windows in the order of positions, copied in one call."""
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.arrays.gather import gather
-from lstm.windows.arrays.times import Times, array_of
+from lstm.windows.arrays.times import Counted, Times, array_of
 from lstm.windows.batch import Batch
-from lstm.windows.order.schedule import Part, Schedule
+from lstm.windows.order.schedule import Part, Parts, Schedule
 from lstm.windows.plan.plan import Plan
 from lstm.windows.plan.superblocks import SplitWindows
 from lstm.windows.read.pools import Found, Pools
@@ -21,50 +21,89 @@ _LOOKED_UP_AT_ONCE = 32
 """Batches."""
 
 
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """The windows of batches that follow, up to the first one for which lanes move on."""
+
+    parts: Parts
+    first: int
+    """Number of the first batch among the parts."""
+    count: int
+    """How many batches; 0: lanes move on for the first one."""
+    begin: int
+    """Where these windows begin among those of the parts."""
+    found: Found
+    times: Counted | None
+    """Of all these windows; None: to be gathered with each batch."""
+
+    def batch(self, number: int, shelf: Shelf) -> Batch:
+        """One of the batches, copied from the shelf."""
+        parts, place = self.parts, self.first + number
+        a, b = parts.ends[place] - self.begin, parts.ends[place + 1] - self.begin
+        rows = self.found.rows[a:b]
+        values, times = shelf.gather(rows, None if self.times is None else self.times.part(a, b))
+        return Batch.plain(
+            epoch=parts.order.epoch,
+            index=parts.first + place,
+            size=parts.size,
+            positions=parts.merged.positions[a + self.begin : b + self.begin],
+            values=values,
+            times=times,
+            series=self.found.series[a:b],
+            starts=self.found.starts[a:b],
+        )
+
+
 def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: Shelf) -> Iterator[Batch]:
     """Batches of an epoch from `index` on, out of the blocks that the lanes' pools hold.
 
     As long as all lanes stay in their pools, many batches are looked up at once, and each takes little more
     than its copy. Lanes are moved on for one batch at a time.
     """
-    parts: deque[Part] = deque()
-    batches = schedule.batches(epoch)
+    parts, done, batches = None, 0, schedule.batches(epoch)
 
-    def look_up() -> tuple[Found, list[int]] | None:
-        """The windows of batches that come next, and where the batches end for which no lane moves."""
-        nonlocal index
-        if not parts:
-            if index >= batches:
+    def look_up() -> _LookedUp | None:
+        """What comes after `done` batches of the parts."""
+        nonlocal parts, done
+        if parts is None or done == len(parts):
+            following = index if parts is None else parts.first + done
+            if following >= batches:
                 return None
-            parts.extend(schedule.parts(epoch, index))
-            index += len(parts)
-        few = list(islice(parts, _LOOKED_UP_AT_ONCE))
-        found = pools.find(
-            few[0].order,
-            np.concatenate([part.lanes for part in few]),
-            np.concatenate([part.indices for part in few]),
-        )
-        ends = np.cumsum([len(part.positions) for part in few])
-        away = len(found.here) if found.here.all() else int(np.argmin(found.here))
-        return found, ends[: np.searchsorted(ends, away, side="right")].tolist()
+            parts, done = schedule.parts(epoch, following), 0
+        return _looked_up(parts, done, pools, shelf)
 
     ahead = look_up()
     while ahead:
-        found, ends = ahead
-        if not ends:
-            batch = _in_rounds(parts.popleft(), pools, shelf)
+        now = ahead
+        if not now.count:
+            batch = _in_rounds(now.parts.part(now.first), pools, shelf)
             shelf.at_hand = False
             yield batch
+            done += 1
             pools.catch_up()
             ahead = look_up()
-        for number, (a, b) in enumerate(pairwise([0, *ends]), 1):
-            part, values, times = parts.popleft(), *shelf.gather(found.rows[a:b])
-            copies = number < len(ends)
+        for number in range(now.count):
+            batch = now.batch(number, shelf)
+            copies = number + 1 < now.count
             if not copies:
+                done += now.count
                 ahead = look_up()
-                copies = ahead is not None and bool(ahead[1])
+                copies = ahead is not None and ahead.count > 0
             shelf.at_hand = copies and not shelf.loading
-            yield _batch(part, values, times, found.series[a:b], found.starts[a:b])
+            yield batch
+
+
+def _looked_up(parts: Parts, first: int, pools: Pools, shelf: Shelf) -> _LookedUp:
+    """Look up the windows of batches from number `first` of the parts on."""
+    ends = parts.ends[first : first + _LOOKED_UP_AT_ONCE + 1]
+    begin = ends[0]
+    lanes, indices = parts.merged.lanes[begin : ends[-1]], parts.merged.indices[begin : ends[-1]]
+    here = pools.here(parts.order, lanes, indices)
+    stay = len(here) if here.all() else int(np.argmin(here))
+    count = bisect_right(ends, begin + stay) - 1
+    end = ends[count] - begin
+    found = pools.find(parts.order, lanes[:end], indices[:end])
+    return _LookedUp(parts, first, count, begin, found, shelf.times_of(found.rows))
 
 
 def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:

@@ -47,11 +47,17 @@ class BlockTimes:
         elif step != self._common[0]:
             self._common = np.array([UNEVEN])
 
-    def gather(self, rows: NDArray[np.int64]) -> Times:
-        """Times [b, length] of the windows that begin at `rows` [b], all of which lie in filled slots."""
+    def counted(self, rows: NDArray[np.int64]) -> Counted | None:
+        """Times of the windows that begin at `rows` [b], all of which lie in filled slots.
+
+        None where they must be copied.
+        """
         if self._common is not None and self._common[0] != UNEVEN:  # of all blocks so far
             return Counted(self._times[rows], self._common, self._length)
         steps = self._steps[rows // self._slot_rows]
-        if np.all(steps != UNEVEN):
-            return Counted(self._times[rows], steps, self._length)
-        return self._windows.gather(rows)
+        return Counted(self._times[rows], steps, self._length) if np.all(steps != UNEVEN) else None
+
+    def gather(self, rows: NDArray[np.int64]) -> Times:
+        """The same [b, length], whatever they are."""
+        counted = self.counted(rows)
+        return self._windows.gather(rows) if counted is None else counted

@@ -110,7 +110,7 @@ class Pools:
 
     def find(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
         """Look up windows by their indices in their lanes, where lanes stand now."""
-        here = self._here(order, lanes, indices)
+        here = self.here(order, lanes, indices)
         places = self._origin[lanes] + indices
         places[~here] = 0
         return Found(
@@ -127,19 +127,21 @@ class Pools:
         first batch waits for no more than it has windows of.
         """
         held = np.zeros(len(self._size), bool)
-        held[lanes[self._here(order, lanes, indices)]] = True
+        held[lanes[self.here(order, lanes, indices)]] = True
         away = np.flatnonzero(~held[lanes])
         names, first = np.unique(lanes[away], return_index=True)
         moving = dict(zip(names.tolist(), indices[away[first]].tolist(), strict=True))
         fresh = self._stand(order, moving)
-        wait_for([self._current[lane].ready for lane in moving])
+        ready = {self._current[lane].ready for lane in moving}  # several pools are worked out in one job
+        wait_for(list(ready))
+        for job in ready:
+            job.result()
         for lane in moving:
             pool = self._current[lane]
-            pool.ready.result()
             self._first[lane], self._size[lane] = pool.first, pool.end - pool.first
             self._origin[lane] = pool.place.start - pool.first
         if fresh:
-            here = self._here(order, lanes, indices)
+            here = self.here(order, lanes, indices)
             rows = self._rows[self._origin[lanes[here]] + indices[here]]
             needed = set(np.unique(self._shelf.slots(rows)).tolist())
             uses = self._first_uses(fresh)
@@ -181,9 +183,10 @@ class Pools:
             self._jobs.pop()
         self._shelf.clear()
 
-    def _here(
+    def here(
         self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
+        """[b] which windows lie in the pools in which their lanes stand now."""
         if order is not self._order:
             self._order = order
             self._size[:] = 0

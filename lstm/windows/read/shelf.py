@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm.windows.arrays.gather import Windows
-from lstm.windows.arrays.times import Times
+from lstm.windows.arrays.times import Counted, Times
 from lstm.windows.order.foresight import Foresight
 from lstm.windows.read.at_once import wait_for
 from lstm.windows.read.block_times import BlockTimes
@@ -78,10 +78,13 @@ class Shelf(ABC):
         """The slot in which each row lies."""
         return rows // self._slot_rows
 
-    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], Times]:
+    def gather(
+        self, rows: NDArray[np.int64], times: Counted | None = None
+    ) -> tuple[NDArray[np.float32], Times]:
         """Values [b, T, F] and times [b, T] of the windows that begin at `rows` [b].
 
-        Waits until their blocks are there; raises what loading them raised.
+        `times` are given where `times_of` told them. Waits until their blocks are there; raises what loading
+        them raised.
         """
         if self.loading:
             slots = self.slots(rows)
@@ -91,7 +94,15 @@ class Shelf(ABC):
                 self._block_times.filled(slot, self._step(slot))
                 self._away[slot] = False
             self.loading = bool(self._away.any())
-        return self._value_windows.gather(rows), self._block_times.gather(rows)
+        values = self._value_windows.gather(rows)
+        return values, self._block_times.gather(rows) if times is None else times
+
+    def times_of(self, rows: NDArray[np.int64]) -> Counted | None:
+        """Times of the windows that begin at `rows` [b].
+
+        None where blocks may not be there yet, or times would have to be copied.
+        """
+        return None if self.loading else self._block_times.counted(rows)
 
     def _executor(self, superblock: int) -> Executor:
         return self._worker if self._reader.at_hand(superblock) else self._loaders
