@@ -1,5 +1,6 @@
 """The smallest stored form of a chunk, found by trial on a part of it, and proven by decoding."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from storage.checkpoints.codecs.codec import Codec, Encoded, Prediction, Scalars
 from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.codecs.predict import Residual, adam, decayed, second_moment
 from storage.checkpoints.codecs.split import Split
+from storage.checkpoints.codecs.symbols import repeats
 from storage.checkpoints.errors import UnsupportedRepository
 from storage.checkpoints.tensor import Buffer
 
@@ -122,6 +124,8 @@ def _best_of_a_sample(dtype: str, raw: memoryview, predictions: Sequence[Predict
         sample = raw[part]
         if name == "raw" or not len(sample):
             return _WORTH_IT
+        if name == "zstd" and fits("split", dtype) and not repeats(sample):
+            return math.inf  # of floats, bytes of their own kind are more alike: never the smallest
         seen = tuple(memoryview(base)[part] for base in bases)
         stored = len(CODECS[name].encode(sample, dtype, seen, scalars)) / len(sample)
         return stored + _READ_SHARE * reads / len(raw)

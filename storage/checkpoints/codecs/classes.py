@@ -11,18 +11,16 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.checkpoints.codecs.alone import compress, decompress
+from storage.checkpoints.codecs.alone import decompress
 from storage.checkpoints.codecs.bits import EXPONENT_BITS
 from storage.checkpoints.codecs.compiled import LOOPS
 from storage.checkpoints.codecs.loops import Bytes, Words, low_sizes
+from storage.checkpoints.codecs.symbols import compress_groups
 from storage.checkpoints.errors import Damaged
 from storage.checkpoints.tensor import Buffer
 
 SMALLEST_GROUP = 4096
 """Residuals; fewer of a context are grouped with those of the next one."""
-
-_LEVEL = 1
-"""Of zstd. It finds no repetitions in lengths; higher levels look for them in vain, and store more."""
 
 
 def pack(bits: Words, prediction: Words, contexts: Bytes, dtype: str) -> bytes:
@@ -54,10 +52,7 @@ def pack_grouped(symbols: Bytes, contexts: Bytes | None) -> list[bytes]:
         return []
     counts = _groups(len(symbols), contexts)
     joined = symbols if contexts is None or len(counts) == 1 else LOOPS.by_context(symbols, contexts)
-    begin, frames = 0, []
-    for count in counts:
-        frames.append(compress(joined[begin : begin + count].data, _LEVEL))
-        begin += count
+    frames = compress_groups(joined, counts)
     return [struct.pack(f"<{len(frames)}I", *map(len, frames)), *frames]
 
 
