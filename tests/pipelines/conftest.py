@@ -1,6 +1,8 @@
 """The command as people use it, in this process: real servers under one root, and small tables."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,11 +43,20 @@ HOURS = 200
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A root under which an S3 server and a Prefect API run for the whole session."""
+    """A root under which an S3 server and a Prefect API run for the whole session.
+
+    Prefect's database takes long to make. So it is this one that was cut short in its first migration, and
+    whose server was started among keys: surroundings/test_servers.py looks at what became of both.
+    """
     folder = tmp_path_factory.mktemp("root")
     started = []
+    half = servers.folder_of(PrefectApi, folder) / "prefect.db"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
     for kind in (LocalServer, PrefectApi):
-        started.append(kind.start(servers.folder_of(kind, folder), die_with_parent=True))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+            started.append(kind.start(servers.folder_of(kind, folder), die_with_parent=True))
         servers.keep(kind, folder)  # commands that borrow it do not end it
     yield folder
     for server in started:
@@ -79,6 +90,19 @@ def api(root: Path) -> PrefectApi:
     found = PrefectApi.find(servers.folder_of(PrefectApi, root))
     assert found is not None
     return found
+
+
+def settled(api: PrefectApi, root: Path) -> Path:
+    """`root`, with a copy of that API's database and no server."""
+    folder = servers.folder_of(PrefectApi, root)
+    folder.mkdir()
+    with (
+        closing(sqlite3.connect(api.folder / "prefect.db")) as source,
+        closing(sqlite3.connect(folder / "prefect.db")) as copy,
+    ):
+        source.backup(copy)
+    (folder / "complete").touch()
+    return root
 
 
 def waves(series: int = SERIES, hours: int = HOURS) -> pa.Table:

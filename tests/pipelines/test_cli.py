@@ -3,10 +3,8 @@
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from pipelines.surroundings.at_work import training
 from pipelines.surroundings.prefect_api import PrefectApi
 from pipelines.surroundings.servers import folder_of
 
-from .conftest import CONFIG, waves, write
+from .conftest import CONFIG, settled, waves, write
 
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
 COMMANDS = [
@@ -113,18 +111,8 @@ def test_the_embedded_server_starts_answers_and_stops(capsys, tmp_path):
 
 @pytest.fixture(scope="module")
 def lasting(api, tmp_path_factory):
-    """A root of its own, where no server runs; Prefect's database, which takes long to make, is a copy."""
-    root = tmp_path_factory.mktemp("lasting")
-    folder = folder_of(PrefectApi, root)
-    folder.mkdir()
-    database = "prefect.db"
-    with (
-        closing(sqlite3.connect(api.folder / database)) as source,
-        closing(sqlite3.connect(folder / database)) as copy,
-    ):
-        source.backup(copy)
-    (folder / "complete").touch()
-    return root
+    """A root of its own, where no server runs."""
+    return settled(api, tmp_path_factory.mktemp("lasting"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

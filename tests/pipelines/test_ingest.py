@@ -140,8 +140,7 @@ def test_an_ingest_that_is_killed_goes_on_where_it_was(carousel, root, tmp_path,
     )
 
 
-@pytest.mark.parametrize("kind", ["delta", "iceberg"])
-@pytest.mark.parametrize("entity", ["series", None])
+@pytest.mark.parametrize(("kind", "entity"), [("delta", "series"), ("iceberg", None)])
 def test_a_grown_export_is_refused_before_its_old_rows_stand_there_twice(
     kind, entity, carousel, root, tmp_path
 ):

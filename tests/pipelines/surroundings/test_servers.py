@@ -16,6 +16,8 @@ from pipelines.surroundings import servers
 from pipelines.surroundings.prefect_api import PrefectApi
 from storage.local import LocalServer
 
+from ..conftest import settled
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -123,18 +125,6 @@ def test_after_kill_9_of_its_borrower_the_server_is_taken_over_and_ended(tmp_pat
     assert LocalServer.find(folder) is None
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory):
-    """A Prefect API that was killed in the middle of its first migration, and started again."""
-    folder = tmp_path_factory.mktemp("prefect")
-    (folder / "prefect.db").write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-        server = PrefectApi.start(folder, die_with_parent=True)
-    yield server
-    server.stop()
-
-
 def test_half_a_prefect_database_is_replaced(api):
     with urllib.request.urlopen(f"{api.api_url}/health") as answer:
         assert answer.read() == b"true"
@@ -158,8 +148,11 @@ def test_prefect_gets_no_keys(api):
     assert "hush" not in psutil.Process(api.pid).environ().values()
 
 
-def test_prefect_keeps_its_address(api):
-    api.stop()
-    assert PrefectApi.find(api.folder) is None
-    again = PrefectApi.start(api.folder, die_with_parent=True)
-    assert (again.url, again.pid != api.pid) == (api.url, True)
+def test_prefect_keeps_its_address(api, tmp_path):
+    folder = servers.folder_of(PrefectApi, settled(api, tmp_path))
+    first = PrefectApi.start(folder, die_with_parent=True)
+    first.stop()
+    assert PrefectApi.find(folder) is None
+    again = PrefectApi.start(folder, die_with_parent=True)
+    again.stop()
+    assert (again.url, again.pid != first.pid) == (first.url, True)
