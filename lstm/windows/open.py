@@ -1,8 +1,10 @@
 """From a table's address to a stream of its windows, in one call: for whoever uses this part alone."""
 
+import operator
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Required, TypedDict, Unpack
 
@@ -40,7 +42,7 @@ _BY_SEQUENCE = SplitSpec(validation=0, test=0, validation_entities=0.15, test_en
 
 
 def open_windows(
-    table: str,
+    table: str | PathLike[str],
     *,
     context: int,
     horizon: int,
@@ -52,7 +54,7 @@ def open_windows(
     grid: timedelta | int | None = None,
     splits: SplitSpec | None = None,
     order: OrderSpec | None = None,
-    snapshot: str | None = None,
+    snapshot: str | int | None = None,
     memory_mib: int = 512,
     lake: Lake | None = None,
     cache: Bucket | None = None,
@@ -99,9 +101,12 @@ def open_windows(
     Raises:
         UserError: the table, its columns or its rows cannot serve; the message says what would.
     """
-    local, lake = is_path(table), lake or Lake(access=Access())
-    opened = open_local(table) if local else open_table(lake, table)
-    pinned = opened.snapshot(snapshot)
+    _check_kinds(splits=(splits, SplitSpec), order=(order, OrderSpec), sequences=(sequences, Sequences))
+    budget_bytes = _mebibytes(memory_mib)
+    window = WindowSpec(context=context, horizon=horizon, stride=stride)
+    local, lake = isinstance(table, PathLike) or is_path(table), lake or Lake(access=Access())
+    opened = open_local(fspath(table)) if local else open_table(lake, str(table))
+    pinned = opened.snapshot(None if snapshot is None else str(snapshot))
     if sequences is not None:
         if time is not None or not entity:
             raise WindowError(
@@ -122,7 +127,7 @@ def open_windows(
     )
     plan = make_plan(
         index,
-        WindowSpec(context=context, horizon=horizon, stride=stride),
+        window,
         splits or SplitSpec(),
         order or OrderSpec(),
     )
@@ -130,10 +135,10 @@ def open_windows(
         learned = learn(pinned, plan, chosen)
     learned.check(chosen)
     features = Features(schema, chosen, learned.vocabularies)
-    asked, plan = plan, fitted(plan, pinned, features, budget_bytes=memory_mib << 20)
-    if note := sorted_again(asked, plan, features.row_bytes, memory_mib << 20):
+    asked, plan = plan, fitted(plan, pinned, features, budget_bytes=budget_bytes)
+    if note := sorted_again(asked, plan, features.row_bytes, budget_bytes):
         warnings.warn(note, stacklevel=2)
-    reader = WindowReader(pinned, plan, chosen, memory_mib << 20, learned.vocabularies, disk=disk)
+    reader = WindowReader(pinned, plan, chosen, budget_bytes, learned.vocabularies, disk=disk)
     static = [column for column in chosen if column.role == "static"]
     finish = Finish(
         reader.features,
@@ -158,7 +163,7 @@ class Asked(TypedDict, total=False):
     grid: timedelta | int | None
     splits: SplitSpec | None
     order: OrderSpec | None
-    snapshot: str | None
+    snapshot: str | int | None
     memory_mib: int
     lake: Lake | None
     cache: Bucket | None
@@ -169,7 +174,7 @@ class Asked(TypedDict, total=False):
 
 
 def open_stream(
-    table: str,
+    table: str | PathLike[str],
     *,
     split: Split = "train",
     batch_size: int = 256,
@@ -193,6 +198,23 @@ def open_stream(
         ordered=ordered,
         prefetch=prefetch,
     )
+
+
+def _check_kinds(**options: tuple[object, type]) -> None:
+    for name, (value, kind) in options.items():
+        if value is not None and not isinstance(value, kind):
+            raise WindowError(f"{name} must be a {kind.__name__}(…), got {value!r}")
+
+
+def _mebibytes(memory_mib: int) -> int:
+    """So many bytes."""
+    try:
+        size = operator.index(memory_mib) << 20
+    except TypeError:
+        size = 0
+    if size <= 0:
+        raise WindowError(f"memory_mib must be a whole number of MiB, at least 1, got {memory_mib!r}")
+    return size
 
 
 def _fetch(table: Table, access: Access, local: bool) -> Fetch:

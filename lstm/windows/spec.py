@@ -1,8 +1,10 @@
 """What a user says about windows: their lengths, their splits by time, their order."""
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
@@ -24,8 +26,14 @@ class WindowSpec:
 
     def __post_init__(self) -> None:
         for name in ("context", "horizon", "stride"):
-            if (value := getattr(self, name)) < 1:
+            value = getattr(self, name)
+            try:
+                rows = operator.index(value)
+            except TypeError:
+                raise ValueError(f"WindowSpec.{name} must be a whole number of rows, got {value!r}") from None
+            if rows < 1:
                 raise ValueError(f"WindowSpec.{name} must be >= 1 row, got {value}")
+            object.__setattr__(self, name, rows)
 
     @property
     def length(self) -> int:
@@ -40,8 +48,8 @@ class SplitSpec:
     A window belongs to the split that holds its whole horizon. Its context may reach back into earlier
     splits; a horizon that straddles a boundary belongs to no split.
 
-    Boundaries are shares of the span of time, or times: those are ISO 8601 (UTC where no zone is named), or
-    ordinals where the table's times are.
+    Boundaries are shares of the span of time, or times: those are ISO 8601 (UTC where no zone is named; a
+    `datetime` is written so), or ordinals where the table's times are.
     """
 
     validation: float = 0.15
@@ -70,6 +78,9 @@ class SplitSpec:
     def __post_init__(self) -> None:
         for name in ("validation_names", "test_names"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, after a trip through JSON
+        for name in ("validation_from", "test_from", "test_before"):
+            if isinstance(value := getattr(self, name), datetime):
+                object.__setattr__(self, name, value.isoformat())
         for name in ("validation_entities", "test_entities"):
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value < 1):

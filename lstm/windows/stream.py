@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Self
+from weakref import finalize
 
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from lstm.windows.read.pools import Pools
 from lstm.windows.read.prefetch import Ahead
 from lstm.windows.read.read import WindowReader
 from lstm.windows.read.room import Room
+from lstm.windows.read.shelf import Shelf
 from lstm.windows.spec import Split
 
 _LOADERS, _MOST_LOADERS = 2, 16
@@ -118,7 +120,10 @@ class WindowStream:
             epochs=not ordered,
         )
         self._finish = finish or Finish(reader.features, plan)
-        self._made = Ahead(self._produce, prefetch, lambda: self._shelf.at_hand)
+        make = _Maker(self._schedule, self._pools, self._shelf, self._finish, batch_size, ordered)
+        self._made = Ahead(make.batches, prefetch, make.at_hand)
+        self._dropped = finalize(self, _let_go, self._made, self._room)
+        self._dropped.atexit = False
         self._epoch, self._consumed = 0, 0
         self._closed = False
         self._resetting = False
@@ -263,6 +268,7 @@ class WindowStream:
             self._loaders.shutdown(wait=True)
             self._worker.shutdown(wait=True)
             self._room.close()
+            self._dropped.detach()
 
     def __enter__(self) -> Self:
         return self
@@ -285,15 +291,6 @@ class WindowStream:
         except BaseException:
             self._reset()  # the next call starts afresh at the cursor
             raise
-
-    def _produce(self, epoch: int, consumed: int) -> Iterator[Batch]:
-        """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
-        index = -(-consumed // self._make["batch_size"])
-        while True:
-            yield from map(self._finish, from_shelf(self._schedule, epoch, index, self._pools, self._shelf))
-            if self._ordered:
-                return
-            epoch, index = epoch + 1, 0
 
     def _go_to(self, epoch: int, consumed: int) -> None:
         if (epoch, consumed) != (self._epoch, self._consumed):
@@ -318,3 +315,40 @@ class WindowStream:
     def _threads(self) -> int:
         largest = int(self._plan.pieces.group_rows.max()) * self._reader.row_bytes
         return max(_LOADERS, min(_MOST_LOADERS, self._reader.budget_bytes // (_IN_FLIGHT * largest)))
+
+
+class _Maker:
+    """Makes a stream's batches, and knows nothing of the stream: that may be dropped meanwhile."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        pools: Pools,
+        shelf: Shelf,
+        finish: Callable[[Batch], Batch],
+        batch_size: int,
+        ordered: bool,
+    ) -> None:
+        self._schedule, self._pools, self._shelf, self._finish = schedule, pools, shelf, finish
+        self._batch_size, self._ordered = batch_size, ordered
+
+    def at_hand(self) -> bool:
+        return self._shelf.at_hand
+
+    def batches(self, epoch: int, consumed: int) -> Iterator[Batch]:
+        """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
+        index = -(-consumed // self._batch_size)
+        while True:
+            yield from map(self._finish, from_shelf(self._schedule, epoch, index, self._pools, self._shelf))
+            if self._ordered:
+                return
+            epoch, index = epoch + 1, 0
+
+
+def _let_go(made: Ahead[Batch], room: Room) -> None:
+    """What `close` does, of a stream that was dropped without it, as far as any thread may do it at any time.
+
+    Without the thread nobody knows the executors, whose threads then end.
+    """
+    made.abandon()
+    room.close()

@@ -6,27 +6,22 @@ next window of its track begins with. `Batch.reset` says where there is none: a 
 
 import operator
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, Self
+from weakref import finalize
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lstm.windows.arrays.gather import gather
 from lstm.windows.batch import Batch
 from lstm.windows.errors import BudgetTooSmall, CursorMismatch, EmptySplit, TooManyRanks
 from lstm.windows.features.finish import Finish
-from lstm.windows.features.row_groups import Rows
 from lstm.windows.order.cursor import check_cursor, epoch_number
-from lstm.windows.order.track_order import Stretches, TrackOrder
+from lstm.windows.order.track_order import Stretches
 from lstm.windows.plan.plan import Plan
 from lstm.windows.read.prefetch import Ahead
 from lstm.windows.read.read import WindowReader
+from lstm.windows.read.track_batches import TrackBatches
 from lstm.windows.spec import Split
 
-_READERS = 4
-"""Threads that read tracks' rows."""
 _MOST_AHEAD = 256
 """Windows of each track that are read in one go, if memory allows."""
 
@@ -81,21 +76,30 @@ class TrackStream:
         if self._ranks > self._tracks:
             raise TooManyRanks(f"{ranks} ranks cannot share {tracks} tracks; start at most that many ranks")
         self._plan, self._reader = plan, reader
-        self._stretches = Stretches.of(plan, split, self._tracks)
-        if not len(self._stretches.start):
+        stretches = Stretches.of(plan, split, self._tracks)
+        if not len(stretches.start):
             raise EmptySplit(f"the {split} split has no window; change the shares of the splits")
         self._own = np.arange(self._rank, self._tracks, self._ranks)
-        self._at_once, self._reserved = self._reserve()
-        self._order = lru_cache(maxsize=3)(self._laid_out)
-        self._executor = ThreadPoolExecutor(_READERS, thread_name_prefix="tracks")
-        self._made = Ahead(self._produce, prefetch)
-        self._finish = finish or Finish(reader.features, plan)
+        at_once, self._reserved = self._reserve()
+        self._batches = TrackBatches(
+            plan,
+            reader,
+            stretches,
+            finish or Finish(reader.features, plan),
+            own=self._own,
+            tracks=self._tracks,
+            seed=self._seed,
+            at_once=at_once,
+        )
+        self._made = Ahead(self._batches.following, prefetch)
+        self._dropped = finalize(self, _let_go, self._made, reader, self._reserved)
+        self._dropped.atexit = False
         self._epoch, self._consumed = 0, 0
         self._closed = False
 
     def __len__(self) -> int:
         """Batches of the current epoch."""
-        return self._order(self._epoch).batches
+        return self._batches.order(self._epoch).batches
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the rest of the current epoch."""
@@ -113,10 +117,10 @@ class TrackStream:
         Raises:
             IndexError: the epoch has no such batch.
         """
-        order = self._order(operator.index(epoch))
+        order = self._batches.order(operator.index(epoch))
         if not 0 <= index < order.batches:
             raise IndexError(f"no batch {index} in epoch {epoch}: it has batches 0 to {order.batches - 1}")
-        return next(self._from(order, epoch, operator.index(index), at_once=1))
+        return self._batches.one(epoch, operator.index(index))
 
     def state_dict(self) -> dict[str, Any]:
         """The cursor: batches that were returned, not those made ahead."""
@@ -135,7 +139,7 @@ class TrackStream:
             CursorMismatch: it belongs to another plan, seed or number of tracks, or lies beyond its epoch.
         """
         epoch, consumed = check_cursor(state, self.state_dict(), "these tracks have")
-        batches = self._order(max(epoch, 0)).batches
+        batches = self._batches.order(max(epoch, 0)).batches
         if epoch < 0 or not 0 <= consumed <= batches:
             raise CursorMismatch(f"no batch {consumed} in epoch {epoch}: it has {batches}")
         self._go_to(epoch, consumed)
@@ -149,17 +153,15 @@ class TrackStream:
         if not self._closed:
             self._made.forget()
             self._closed = True
-            self._executor.shutdown(wait=True)
-            self._reader.release(self._reserved)
+            self._batches.close()
+            if self._dropped.detach():
+                self._reader.release(self._reserved)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _laid_out(self, epoch: int) -> TrackOrder:
-        return TrackOrder(self._stretches, tracks=self._tracks, seed=self._seed, epoch=epoch)
 
     def _next(self) -> Batch:
         if self._closed:
@@ -169,80 +171,6 @@ class TrackStream:
         except BaseException:
             self._made.forget()  # the next call starts afresh at the cursor
             raise
-
-    def _produce(self, epoch: int, index: int) -> Iterator[Batch]:
-        while True:
-            yield from self._from(self._order(epoch), epoch, index, self._at_once)
-            epoch, index = epoch + 1, 0
-
-    def _from(self, order: TrackOrder, epoch: int, index: int, at_once: int) -> Iterator[Batch]:
-        """Batches of an epoch from `index` on; rows of `at_once` of them are held at a time."""
-        while index < order.batches:
-            few = np.arange(index, min(index + at_once, order.batches))
-            batch, place = np.nonzero(few[:, None] < order.windows[self._own][None])
-            track = self._own[place]
-            first, begins = order.at(track, few[batch])
-            rows, at = self._rows(track, first, few[batch])
-            for number, k in enumerate(few.tolist()):
-                here = np.flatnonzero(batch == number)
-                windows = track[here], first[here], begins[here]
-                yield self._finish(self._batch(order, epoch, k, windows, rows, at[here]))
-            index += len(few)
-
-    def _batch(
-        self,
-        order: TrackOrder,
-        epoch: int,
-        index: int,
-        windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
-        rows: Rows,
-        at: NDArray[np.int64],
-    ) -> Batch:
-        """A batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
-        track, first, begins = windows
-        series, starts = self._plan.segments.within_series(first)
-        length = self._plan.window.length
-        return Batch(
-            epoch=epoch,
-            index=index,
-            size=int(np.count_nonzero(order.windows > index)),
-            positions=index * self._tracks + track,
-            values=gather(rows.values, at, length),
-            times=gather(rows.times, at, length),
-            series=series,
-            starts=starts,
-            track=track,
-            reset=begins,
-        )
-
-    def _rows(
-        self, track: NDArray[np.int64], first: NDArray[np.int64], index: NDArray[np.int64]
-    ) -> tuple[Rows, NDArray[np.int64]]:
-        """Rows that some windows need, each once per run of a track; and where each window begins in them."""
-        if not len(first):
-            return self._read(first, first, first), first
-        order = np.lexsort((index, track))
-        stride, length = self._plan.window.stride, self._plan.window.length
-        goes_on = (np.diff(first[order]) == stride) & (np.diff(track[order]) == 0)
-        run = np.concatenate([[0], np.cumsum(~goes_on)])
-        begin = np.flatnonzero(np.diff(run, prepend=-1))
-        counts = (np.bincount(run) - 1) * stride + length
-        place = np.cumsum(counts) - counts
-        at = np.empty(len(first), np.int64)
-        at[order] = place[run] + first[order] - first[order][begin][run]
-        return self._read(first[order][begin], counts, place), at
-
-    def _read(self, first: NDArray[np.int64], counts: NDArray[np.int64], place: NDArray[np.int64]) -> Rows:
-        total = int(counts.sum())
-        rows = Rows(np.empty((total, self._reader.width), np.float32), np.empty(total, np.int64))
-        parts = np.array_split(np.arange(len(first)), min(_READERS, max(1, len(first))))
-        reads = [
-            self._executor.submit(self._reader.read_into, first[part], counts[part], place[part], rows)
-            for part in parts
-        ]
-        for read in reads:
-            read.result()
-        return rows
 
     def _reserve(self) -> tuple[int, int]:
         """Windows of each track that are read in one go, and the bytes set aside for them."""
@@ -264,3 +192,9 @@ class TrackStream:
         if (epoch, consumed) != (self._epoch, self._consumed):
             self._made.forget()
             self._epoch, self._consumed = epoch, consumed
+
+
+def _let_go(made: Ahead[Batch], reader: WindowReader, reserved: int) -> None:
+    """As in `stream`: what `close` does, of a stream that was dropped without it."""
+    made.abandon()
+    reader.release(reserved)

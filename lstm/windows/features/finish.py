@@ -78,12 +78,12 @@ class Finish:
         changes["ids"] = ids if ids.shape[-1] else None
         if self._roles:
             changes |= {
-                "past": values[:, : self._context, self._past],
-                "past_ids": ids[:, : self._context, self._past_ids],
-                "known": values[:, :, self._known],
-                "known_ids": ids[:, :, self._known_ids],
-                "target": values[:, self._context :, self._target],
-                "target_ids": ids[:, self._context :, self._target_ids],
+                "past": _cells(values[:, : self._context], self._past),
+                "past_ids": _cells(ids[:, : self._context], self._past_ids),
+                "known": _cells(values, self._known),
+                "known_ids": _cells(ids, self._known_ids),
+                "target": _cells(values[:, self._context :], self._target),
+                "target_ids": _cells(ids[:, self._context :], self._target_ids),
             }
         if self.statics is not None:
             changes["static"] = self.statics.values[batch.series]
@@ -154,3 +154,8 @@ class Finish:
             level[:, own] = np.where(count > 0, mean, level[:, own])
             spread[:, own] = np.where(std > 0, std, spread[:, own])
         return level, spread
+
+
+def _cells(rows: NDArray[Any], places: list[int]) -> NDArray[Any]:
+    """Some cells of each row, contiguous: an index that is a list would put cells outermost in memory."""
+    return np.take(rows, np.array(places, np.intp), axis=-1)

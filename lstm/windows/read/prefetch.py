@@ -76,12 +76,16 @@ class Prefetcher(Generic[T]):
 
     def stop(self) -> None:
         """End the thread; returns when it no longer touches the iterator."""
-        self._stopped = True
-        self._room.put(None)
+        self.abandon()
         if self._thread is not None:
             self._thread.join()
             while not self._ended:  # where an interrupt ended a wait for it, Python 3.11 takes it for ended
                 time.sleep(_LOOKED_AGAIN_S)
+
+    def abandon(self) -> None:
+        """Have the thread end after the item that it is at, without waiting for it."""
+        self._stopped = True
+        self._room.put(None)
 
     def _take(self) -> "T | _Raised":
         if self._thread is None or (not self._asked and self._at_hand()):
@@ -146,6 +150,11 @@ class Ahead(Generic[T]):
             self._waited_before += self._prefetcher.waited_s
             self._prefetcher = None
         self._forgetting = False
+
+    def abandon(self) -> None:
+        """As `forget`, where nobody will ask again; takes no lock and waits for nothing."""
+        if self._prefetcher is not None:
+            self._prefetcher.abandon()
 
     @property
     def waited_s(self) -> float:

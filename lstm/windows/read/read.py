@@ -79,7 +79,9 @@ class WindowReader:
         """Cells of a row: its numbers and its ids."""
         self.budget_bytes = budget_bytes
         self._reserved = 0
-        self._lock = threading.Lock()
+        self._lock = (
+            threading.RLock()
+        )  # a stream that is dropped gives memory back, maybe in the middle of this
         self._decode = partial(decode, snapshot, plan, features=self.features)
         self._groups = RowGroups(self._decode, lambda: self.budget_bytes - self._reserved)
         self._in_parts = reads_parts(plan)

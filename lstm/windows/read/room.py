@@ -51,9 +51,11 @@ class Room:
         return PassingShelf(self._reader, room, rows, loaders, worker, foresight)
 
     def close(self) -> None:
-        """Give the bytes back; the shelf must not be used after."""
-        self._reader.release(self._reserved)
-        if self._kept is not None:
+        """Give the bytes back, once; the shelf must not be used after."""
+        reserved, kept = self._reserved, self._kept
+        self._reserved, self._kept = 0, None
+        self._reader.release(reserved)
+        if kept is not None:
             self._reader.leave()
 
     def _needed(self, ranks: int, pool: int) -> int:
@@ -68,6 +70,8 @@ class Room:
         free = self._reader.unreserved
         enough_bytes = self._reader.budget_bytes - free + self._reserved
         fits = [f"a budget of {enough_bytes:,} bytes (training.memory_mib {-(-enough_bytes >> 20)})"]
+        if (held := self._reader.budget_bytes - free) and enough_bytes - held <= self._reader.budget_bytes:
+            fits.append(f"to close the streams of this reader that hold the other {held:,} bytes")
         if smaller := [fewer for fewer in range(1, pool) if self._needed(ranks, fewer) <= free]:
             fits.append(f"order.pool {smaller[-1]} (now {pool}) in a new run")
         if enough := [more for more in range(ranks + 1, lanes + 1) if self._needed(more, pool) <= free]:

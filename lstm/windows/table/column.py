@@ -106,8 +106,10 @@ def as_columns(columns: Sequence[str | Column]) -> tuple[Column, ...]:
     """Columns that are given by name alone are as the defaults say.
 
     Raises:
-        WindowError: two have one name.
+        WindowError: one is neither a name nor a column, or two have one name.
     """
+    if wrong := [column for column in columns if not isinstance(column, str | Column)]:
+        raise WindowError(f"columns must be names, or Column(name=…) to say more, got {wrong[0]!r}")
     found = tuple(Column(name=column) if isinstance(column, str) else column for column in columns)
     for name, times in Counter(column.name for column in found).items():
         if times > 1:

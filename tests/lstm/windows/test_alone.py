@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
@@ -149,6 +150,17 @@ def test_a_local_snapshot_can_be_pinned(folder):
     options = {"time": "time", "entity": "sensor", "context": 20, "horizon": 4}
     old = open_windows(str(folder), snapshot="0", **options)
     assert (old.plan.rows, open_windows(str(folder), **options).plan.rows) == (400, 2000)
+    assert open_windows(folder, snapshot=0, **options).plan.id == old.plan.id  # a path, and a number
+
+
+def test_a_split_may_begin_at_a_datetime(folder):
+    def planned(begin):
+        splits = SplitSpec(validation_from=begin, test=0)
+        return open_windows(folder, time="time", entity="sensor", context=20, horizon=4, splits=splits).plan
+
+    begin = datetime(1970, 2, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    assert planned(begin).id == planned(begin.isoformat()).id
+    assert planned(begin).windows("validation") == planned("1970-02-01T00:00Z").windows("validation") > 0
 
 
 def test_the_tables_own_keys_are_taken_unless_said_otherwise(s3_server, bucket):
@@ -174,6 +186,13 @@ def test_the_tables_own_keys_are_taken_unless_said_otherwise(s3_server, bucket):
         ({"context": 10_000}, WindowError, "a window needs 10004"),
         ({"splits": SplitSpec(validation=0.001)}, WindowError, "change the shares"),
         ({"snapshot": "9"}, UserError, "no version 9"),
+        ({"snapshot": 9}, UserError, "no version 9"),
+        ({"context": 5.0}, ValueError, r"context must be a whole number of rows, got 5\.0"),
+        ({"stride": "2"}, ValueError, "stride must be a whole number of rows, got '2'"),
+        ({"memory_mib": 0.5}, WindowError, r"whole number of MiB, at least 1, got 0\.5"),
+        ({"memory_mib": 0}, WindowError, "at least 1, got 0"),
+        ({"columns": [1]}, WindowError, r"names, or Column\(name=…\) to say more, got 1"),
+        ({"splits": {"validation": 0.1}}, WindowError, r"splits must be a SplitSpec\(…\), got {'validation'"),
     ],
 )
 def test_what_cannot_serve_is_told_in_words(folder, change, error, message):

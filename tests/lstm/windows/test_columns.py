@@ -197,6 +197,18 @@ def test_the_horizon_of_past_columns_is_in_no_array_of_a_batch(opened):
     assert stream.column(again, "sky").shape == (len(again), CONTEXT + HORIZON)
 
 
+def test_every_array_of_a_batch_is_contiguous(opened):
+    second = Column(name="x", role="past"), Column(name="y", role="target")
+    rows = rows_of()
+    rows = rows.append_column("x", rows["load"]).append_column("y", rows["load"])
+    with opened((*ALL, *second), rows, calendar="UTC").stream("train", batch_size=10) as stream:
+        for batch in (next(iter(stream)), stream.batch(0, 1)):
+            held = {it.name: getattr(batch, it.name) for it in fields(batch)}
+            arrays = {name: array for name, array in held.items() if isinstance(array, np.ndarray)}
+            assert len(arrays) >= 15
+            assert all(array.flags.c_contiguous for array in arrays.values())
+
+
 def test_other_ranks_a_restart_and_a_replay_give_the_same_arrays(opened):
     windows = opened(ALL, calendar="UTC")
     fields = ("past", "past_ids", "known", "known_ids", "target", "static", "static_ids", "calendar", "level")
