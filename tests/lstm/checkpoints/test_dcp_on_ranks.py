@@ -27,7 +27,6 @@ from storage.objects import Bucket
 from .test_fsdp import fsdp_is_saved_on_two_ranks_and_loaded_on_any, mistakes_fail_on_all_ranks
 from .world import WORLD, play
 
-
 SOON_S = 300
 """Far below the half an hour after which a process group gives up."""
 
