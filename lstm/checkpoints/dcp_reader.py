@@ -8,9 +8,9 @@ take.
 import io
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex, StorageMeta
@@ -23,6 +23,8 @@ from lstm.checkpoints.tensors import to_torch
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore.choosing import NEWEST, Restored
 from storage.checkpoints.restore.rows import Rows
+
+_T = TypeVar("_T")
 
 AT_ONCE = 256 * 2**20
 """Bytes of rows that a rank holds beside its state, or an eighth of all that it reads, if that is more: each
@@ -46,11 +48,21 @@ class CarouselReader(StorageReader):
             repository: where from.
             run: its name.
             commit: an id, its first digits, a tag, or "newest"; `checkpoint_id` of `dcp.load` replaces it.
-            rename: name in the checkpoint -> name in the state that is loaded; others keep theirs.
+            rename: name in the checkpoint -> name in the state that is loaded; others keep theirs; one whose
+                name another takes is not loaded.
+
+        Raises:
+            ValueError: two names of the checkpoint become one.
         """
         self.repository, self.run, self.wanted = repository, run, commit
         self._new_names = dict(rename or {})
         self._old_names = {new: old for old, new in self._new_names.items()}
+        for old, new in self._new_names.items():
+            if self._old_names[new] != old:
+                raise ValueError(
+                    f"rename: {old!r} and {self._old_names[new]!r} would both be {new!r}; give each a name of"
+                    " its own"
+                )
         self._found: Restored | None = None
         self._load_id = ""
         self.read_bytes = 0
@@ -63,14 +75,20 @@ class CarouselReader(StorageReader):
         self._found, self._load_id = None, uuid.uuid4().hex
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """What the commit holds. Raises RunMissing, CommitMissing, Damaged."""
+        """What the commit holds.
+
+        Raises:
+            RunMissing, CommitMissing, Damaged.
+            ValueError: a name that shall be renamed is not in the commit.
+        """
         found = self._find(self.wanted)
         if found.manifest is None:
             raise AssertionError("a commit that was restored has a manifest")
         stored = {name: (it.dtype, it.shape) for name, it in found.manifest.tensors.items()}
         read = of_commit(found.meta, stored)
-        named = {self._new_names.get(name, name): it for name, it in read.state_dict_metadata.items()}
-        paths = {self._new_names.get(name, name): path for name, path in read.planner_data.items()}
+        self._refuse_unknown(read.state_dict_metadata)
+        named = self._renamed(read.state_dict_metadata)
+        paths = self._renamed(read.planner_data)
         meta = StorageMeta(checkpoint_id=self.wanted, load_id=self._load_id)
         # all ranks read the commit that the coordinator has found, not each the newest of its moment
         return replace(
@@ -159,6 +177,25 @@ class CarouselReader(StorageReader):
             return Rows(name)
         begin = item.storage_offsets[0]
         return Rows(name, begin, begin + item.lengths[0])
+
+    def _refuse_unknown(self, stored: Collection[str]) -> None:
+        """A name that is not there would be passed over without a word."""
+        unknown = [old for old in self._new_names if old not in stored]
+        if unknown:
+            known = sorted(stored)
+            some = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+            raise ValueError(
+                f"rename: the commit has no {', no '.join(map(repr, unknown[:5]))};"
+                f" it has {some or 'nothing'}"
+            )
+
+    def _renamed(self, stored: Mapping[str, _T]) -> dict[str, _T]:
+        """By the state's names; who is renamed to a name that is stored takes its place."""
+        return {
+            self._new_names.get(name, name): it
+            for name, it in stored.items()
+            if name in self._new_names or name not in self._old_names
+        }
 
     def _old(self, index: MetadataIndex) -> str:
         return self._old_names.get(index.fqn, index.fqn)

@@ -117,6 +117,38 @@ def test_some_keys_are_loaded_and_renamed(bucket: Bucket) -> None:
     assert loaded["absent"].tolist() == [0]
 
 
+def test_a_rename_takes_the_place_of_a_stored_name(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = {"a": torch.arange(40.0).reshape(10, 4), "b": -torch.ones(5, 4)}
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=1), no_dist=True)
+
+    def loaded(shape: tuple[int, int], **rename: str) -> torch.Tensor:
+        state = {"b": torch.zeros(shape)}
+        dcp.load(state, storage_reader=CarouselReader(repository, "run", rename=rename), no_dist=True)
+        return state["b"]
+
+    assert torch.equal(loaded((10, 4), a="b"), state["a"])
+    assert torch.equal(loaded((10, 4), a="b", b="a"), state["a"])
+    with pytest.raises((CheckpointException, ValueError), match=r"[Ss]ize"):
+        loaded((5, 4), a="b")
+
+
+def test_a_rename_that_loads_something_else_is_refused(bucket: Bucket) -> None:
+    repository = Repository.create(bucket, "dcp/")
+    state = {"a": torch.ones(3), "b": torch.zeros(3)}
+    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=1), no_dist=True)
+    with pytest.raises(ValueError, match="'a' and 'b' would both be 'w'"):
+        CarouselReader(repository, "run", rename={"a": "w", "b": "w"})
+    reader = CarouselReader(repository, "run", rename={"A": "w"})
+    with pytest.raises((CheckpointException, ValueError), match=r"no 'A'; it has a, b"):
+        dcp.load(
+            {"w": torch.zeros(3)},
+            storage_reader=reader,
+            planner=DefaultLoadPlanner(allow_partial_load=True),
+            no_dist=True,
+        )
+
+
 @pytest.mark.parametrize(
     "tensor",
     [
