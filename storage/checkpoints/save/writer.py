@@ -11,7 +11,7 @@ from storage.checkpoints.commits.landing import Content, land
 from storage.checkpoints.commits.memory import Memory
 from storage.checkpoints.commits.retention import Retention
 from storage.checkpoints.commits.said import Retold, Said
-from storage.checkpoints.errors import HeadLost, RunExists
+from storage.checkpoints.errors import HeadLost, InvalidName, RunExists
 from storage.checkpoints.format.chunks import ChunkId
 from storage.checkpoints.format.head import Commit, Head, Parent
 from storage.checkpoints.format.manifest import Manifest
@@ -28,7 +28,7 @@ from storage.checkpoints.save.predicting import Predictor, Previous
 from storage.checkpoints.save.state import State, StoreMissing
 from storage.checkpoints.save.storing import Store, store_alone
 from storage.checkpoints.tensor import Tensor
-from storage.objects import Exists, OutcomeUnknown, TryAgain
+from storage.objects import Exists, LostRace, OutcomeUnknown, TryAgain
 
 if TYPE_CHECKING:
     from storage.checkpoints.repository import Repository
@@ -114,25 +114,34 @@ class RunWriter:
         Damaged commits (manifest or packs missing or wrong) are marked in the head. `attempt` must be new.
 
         Raises:
-            RunMissing, InvalidName, UnsafeServer.
+            RunMissing, UnsafeServer.
+            InvalidName: also an attempt that trains the run already: both would go on, and take turns.
         """
         checked_word(attempt, "attempt")
         shelf = repository.writable()
         newest = shelf.newest_collection()  # before anything is read that may be reused
         inspector = Inspector(shelf, run)
-        retries, sent = Retries(shelf, f"taking over run {run!r}"), False
+        retries = Retries(shelf, f"taking over run {run!r}")
+        sent: set[str] = set()
+        may_have_landed = False
         while True:
             head, etag = shelf.read_head(run)
             verdicts = inspector.newest(head)
-            if sent and head.writer == attempt:
-                break
+            if head.writer == attempt:
+                if may_have_landed or head.nonce in sent:  # our own first try, whose answer was lost
+                    break
+                raise InvalidName(
+                    f"attempt {attempt!r} is the writer of run {run!r} already, and may still live; give each"
+                    " launch a name of its own, such as uuid.uuid4().hex"
+                )
             damaged = {verdict.commit.id for verdict in verdicts if verdict.trouble}
             head = head.changed(shelf.nonce(), writer=attempt, commits=_marked(head, damaged))
-            sent = True
+            sent.add(head.nonce)
             try:
                 etag = shelf.change_head(run, head, etag)
                 break
             except UNDECIDED as error:
+                may_have_landed |= not isinstance(error, LostRace)
                 retries.after(error)
         memory = Memory.of(head, etag, newest, verdicts)
         return cls(repository, Claim(shelf, run, attempt), memory)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.checkpoints import Repository, RunExists, RunMissing, RunWriter, TakenOver
+from storage.checkpoints import InvalidName, Repository, RunExists, RunMissing, RunWriter, TakenOver
 
 from .collector import PREFIX
 from .fake_store import FakeServer, FakeStore
@@ -126,6 +126,29 @@ def test_the_same_attempt_cannot_create_a_run_twice(store):
     begun(store)
     with pytest.raises(RunExists):
         RunWriter.create(repository(store), "run", "a1")
+
+
+def test_an_attempt_cannot_take_a_run_over_twice(store):
+    begun(store)
+    first = RunWriter.take_over(repository(store), "run", "a2")
+    with pytest.raises(InvalidName, match=r"'a2' is the writer of run 'run' already.*name of its own"):
+        RunWriter.take_over(repository(store), "run", "a2")
+    assert first.save(state(w=1), {}, step=1).step == 1
+
+
+def test_of_two_take_overs_of_one_name_at_once_one_is_refused():
+    server = FakeServer()
+    begun(FakeStore(server))
+    winners = []
+
+    def interrupt(request):
+        if request.verb == "put_if_match" and not winners:
+            winners.append(request)
+            RunWriter.take_over(repository(FakeStore(server)), "run", "a2")
+
+    with pytest.raises(InvalidName, match="'a2' is the writer"):
+        RunWriter.take_over(repository(FakeStore(server, interrupt)), "run", "a2")
+    assert winners
 
 
 def test_take_over_of_no_run_is_refused(store):
