@@ -23,7 +23,15 @@ class TensorShard:
 
 
 def dtype_of(tensor: torch.Tensor) -> str:
-    """The repository's name of it. Raises ValueError: a dtype or layout (sparse) that it does not hold."""
+    """The repository's name of it.
+
+    Raises:
+        ValueError: a dtype or layout (sparse) that it does not hold, or a meta tensor, which has no bytes.
+    """
+    if tensor.is_meta:
+        raise ValueError(
+            "a tensor of the meta device has no bytes and cannot be stored; materialize it first"
+        )
     name = str(tensor.dtype).removeprefix("torch.")
     if tensor.layout != torch.strided or name not in DTYPES:
         raise ValueError(f"a {tensor.layout} tensor of {tensor.dtype} cannot be stored")
@@ -34,7 +42,7 @@ def from_torch(tensor: torch.Tensor) -> Tensor:
     """A view of the tensor's bytes if it lies contiguous in this host's memory, else of a copy.
 
     Raises:
-        ValueError: a dtype or layout (sparse, quantized) that a repository does not hold.
+        ValueError: a dtype or layout (sparse, quantized) that a repository does not hold, or a meta tensor.
     """
     name = dtype_of(tensor)
     plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lstm.checkpoints.tensors import from_torch, taken, to_torch
+from lstm.checkpoints.nested import to_tensors
+from lstm.checkpoints.tensors import TensorShard, from_torch, taken, to_torch
+from lstm.checkpoints.values import NotStorable
 from storage.checkpoints import Tensor
 
 DTYPES = [
@@ -19,6 +21,15 @@ def test_every_dtype_returns_with_the_same_bytes(dtype: torch.dtype) -> None:
     back = to_torch(from_torch(tensor))
     assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
     assert bytes(from_torch(back).data) == bytes(from_torch(tensor).data)
+
+
+def test_a_tensor_without_bytes_is_refused_by_its_name() -> None:
+    empty = torch.empty(3, device="meta")
+    for refused in (lambda: from_torch(empty), lambda: TensorShard("w", (3,), (0,), empty)):
+        with pytest.raises(ValueError, match="meta device"):
+            refused()
+    with pytest.raises(NotStorable, match=r"'model/w'.*meta device"):
+        to_tensors({"model": {"w": empty}})
 
 
 def test_negative_zero_and_nan_payloads_survive() -> None:
