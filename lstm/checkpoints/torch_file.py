@@ -10,6 +10,7 @@ import torch
 from lstm.checkpoints.tensors import from_torch
 from lstm.checkpoints.values import to_json
 from storage.checkpoints.errors import CheckpointError, FileTrouble
+from storage.checkpoints.format import canonical
 from storage.checkpoints.tensor import Tensor
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
@@ -40,6 +41,10 @@ def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors: dict[str, Tensor] = {}
     values: dict[str, Any] = {}
     _flatten("", state, tensors, values)
+    try:
+        canonical.check_depth({"values": values}, "its plain data")
+    except ValueError as error:
+        raise NotWeights(f"{path}: {error}") from error
     return tensors, {"values": values} if values else {}
 
 

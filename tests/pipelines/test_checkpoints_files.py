@@ -155,6 +155,12 @@ def test_mistakes_are_told_in_one_message_and_leave_nothing(
     assert repository.runs() == ["r"]
 
 
+def test_a_step_beyond_what_a_commit_holds_is_a_mistake(checkpoints, tmp_path):
+    torch.save({"w": torch.ones(3)}, tmp_path / "w.pt")
+    refused = checkpoints("import", tmp_path / "w.pt", "--run", "new", "--step", str(2**62 + 1))
+    assert (refused.code, "--step" in refused.err) == (2, True)
+
+
 def test_an_import_does_not_touch_a_run_that_is_trained(checkpoints, repository):
     checkpoints("export", "r/newest", "out.safetensors")
     refused = checkpoints("import", "out.safetensors", "--run", "r")

@@ -96,7 +96,7 @@ def import_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A file of safetensors, or of torch.save (weights only).")],
     run: Annotated[str, typer.Option(metavar="RUN", help="A new run, or one of earlier imports.")],
-    step: Annotated[int, typer.Option(min=0, help="The commit's step.")] = 0,
+    step: Annotated[int, typer.Option(min=0, max=2**62, help="The commit's step.")] = 0,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Name the commit. Repeatable.")] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Say something about it.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,

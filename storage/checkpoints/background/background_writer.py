@@ -302,6 +302,12 @@ class BackgroundWriter(Generic[S]):
                 self._spool.remove(entry)  # it has reached the bucket meanwhile
 
 
+def _copied(meta: Mapping[str, Any]) -> dict[str, Any]:
+    canonical.check_depth(dict(meta), "meta")
+    copy: dict[str, Any] = canonical.loads(canonical.dumps(dict(meta)), "meta")
+    return copy
+
+
 def _pending(
     meta: Mapping[str, Any],
     step: int,
@@ -311,7 +317,7 @@ def _pending(
 ) -> PendingSave:
     return PendingSave(
         step=step,
-        meta=canonical.loads(canonical.dumps(dict(meta)), "meta"),  # a copy, refused here if it must be
+        meta=_copied(meta),  # refused here if it must be  # a copy, refused here if it must be
         metrics={name: float(value) for name, value in (metrics or {}).items()},
         tags=checked_tags(tags),
         retain=retain,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from storage.checkpoints.commits.edits import Changes, edit_run
 from storage.checkpoints.errors import CommitMissing, InvalidName
 from storage.checkpoints.format.head import Commit, newest_first
-from storage.checkpoints.format.names import TEXT_LIMIT, checked_tags
+from storage.checkpoints.format.names import TEXT_LIMIT, checked_tags, checked_text
 from storage.checkpoints.format.shelf import Shelf
 from storage.checkpoints.restore.choosing import NEWEST, find_commit
 
@@ -37,6 +37,7 @@ def pin(shelf: Shelf, run: str, wanted: str, holder: str) -> Commit:
     """Keep a commit from being dropped as long as `holder` needs it."""
     if not 0 < len(holder) <= TEXT_LIMIT:
         raise InvalidName(f"say who needs the commit, in 1 to {TEXT_LIMIT} characters")
+    checked_text(holder, "the holder of a pin")
 
     def decide(commits: tuple[Commit, ...], chosen: Commit) -> Changes:
         return {chosen.id: replace(chosen, pins=tuple(dict.fromkeys((*chosen.pins, holder))))}
@@ -61,6 +62,7 @@ def note(shelf: Shelf, run: str, wanted: str, text: str) -> Commit:
     """Say something about a commit, in place of what was said before; "" removes it."""
     if len(text) > TEXT_LIMIT:
         raise InvalidName(f"a note has at most {TEXT_LIMIT} characters, this one {len(text)}")
+    checked_text(text, "the note")
     return _edit(
         shelf,
         run,

@@ -7,6 +7,9 @@ from storage.checkpoints.errors import Damaged
 
 JSON = Any
 """None, bool, int, float, str, or lists and str-keyed mappings of these."""
+DEPTH = 100
+"""Containers within each other, the outermost among them, that a commit's meta has at most: what is deeper
+could be read or not, by how deep in Python's stack the reader is."""
 
 
 def dumps(value: JSON) -> bytes:
@@ -40,6 +43,25 @@ def loads(data: bytes, what: str) -> JSON:
     if canonical != data:
         raise Damaged(f"{what} is not canonical JSON: it was not written by this program")
     return value
+
+
+def check_depth(value: JSON, what: str) -> None:
+    """Raises ValueError: containers lie deeper than `DEPTH` within each other; says where."""
+    level: dict[int, tuple[str, JSON]] = {id(value): ("", value)}
+    for _ in range(DEPTH):
+        inner: dict[int, tuple[str, JSON]] = {}  # by identity: what is shared, or a circle, is seen once
+        for path, item in level.values():
+            if isinstance(item, (list, tuple)):
+                pairs = [(at, it) for at, it in enumerate(item) if isinstance(it, (dict, list, tuple))]
+            else:
+                pairs = [(at, it) for at, it in item.items() if isinstance(it, (dict, list, tuple))]
+            inner.update((id(it), (f"{path}/{at}", it)) for at, it in pairs)
+        if not inner:
+            return
+        level = inner
+    path, _ = next(iter(level.values()))
+    shown = path if len(path) <= 200 else f"{path[:200]}…"
+    raise ValueError(f"{what} is nested too deeply: {shown} lies more than {DEPTH} containers deep")
 
 
 def _text(value: JSON) -> bytes:

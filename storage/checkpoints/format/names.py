@@ -24,6 +24,7 @@ _OBJECT = re.compile(r"[0-9]{8}-[0-9a-f]{32}", re.ASCII)
 _BELOW_RUN = {"manifests": "manifest", "pages": "page"}
 _COLLECTION = re.compile(r"[0-9]{8}", re.ASCII)
 _BAD_IN_TENSOR = re.compile(r"[\x00-\x1f\x7f\\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TENSOR_LIMIT = 1024
 NEWEST = "newest"
 """Where a commit is named: the newest one that is complete. No tag can be called so, nor have no name."""
@@ -75,7 +76,17 @@ def checked_tensor_name(name: str) -> str:
             f"tensor name {name[:200]!r} must be at most {_TENSOR_LIMIT} characters, without control"
             " characters, backslashes, or empty, '.' or '..' parts between slashes"
         )
-    return name
+    return checked_text(name, "tensor name")
+
+
+def checked_text(text: str, what: str) -> str:
+    """`text`, if UTF-8 can hold it: bytes of a command line that are none become lone surrogates.
+
+    Raises InvalidName.
+    """
+    if _SURROGATE.search(text):
+        raise InvalidName(f"{what} {text[:200]!r} is not text in UTF-8; write it in other characters")
+    return text
 
 
 def checked_tags(tags: Collection[str]) -> tuple[str, ...]:
@@ -87,6 +98,7 @@ def checked_tags(tags: Collection[str]) -> tuple[str, ...]:
             raise InvalidName(f"tag {str(tag)[:200]!r} must be a text of at most {TEXT_LIMIT} characters")
         if tag in ("", NEWEST):
             raise InvalidName(f"a tag cannot be called {tag!r}: choose another name")
+        checked_text(tag, "tag")
     return tuple(dict.fromkeys(tags))
 
 

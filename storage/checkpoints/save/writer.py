@@ -12,6 +12,7 @@ from storage.checkpoints.commits.memory import Memory
 from storage.checkpoints.commits.retention import Retention
 from storage.checkpoints.commits.said import Retold, Said
 from storage.checkpoints.errors import HeadLost, InvalidName, RunExists
+from storage.checkpoints.format import canonical
 from storage.checkpoints.format.chunks import ChunkId
 from storage.checkpoints.format.head import Commit, Head, Parent
 from storage.checkpoints.format.manifest import Manifest
@@ -217,8 +218,10 @@ class RunWriter:
             TakenOver: another attempt trains this run now; this trainer must stop.
             CommitFailed: the head could not be changed.
             InvalidName, TooLarge: what the format cannot hold.
-            ValueError: meta that JSON cannot hold, or a step out of range.
+            ValueError: meta that JSON cannot hold, or of more than 100 containers within each other, or a
+                step out of range.
         """
+        canonical.check_depth(dict(meta), "meta")
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)

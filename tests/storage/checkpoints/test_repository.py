@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from storage.checkpoints import (
     DTYPES,
+    BackgroundWriter,
     CommitFailed,
     CommitMissing,
     Damaged,
@@ -23,6 +24,7 @@ from storage.checkpoints import (
 )
 from storage.checkpoints.format import canonical
 from storage.checkpoints.tensor import raw_bytes
+from storage.checkpoints.transfer.importing import import_state
 from storage.errors import UserError
 from storage.objects import UnsafeServer
 
@@ -224,6 +226,26 @@ def test_what_no_head_can_hold_is_refused_and_the_run_can_go_on(store, notes, er
         writer.save(state(w=1), {}, **{"step": 1} | notes)
     writer.save(state(w=1), {}, step=2**62, tags=["x" * 1024])
     assert RunWriter.take_over(repository(store), "run", "a2").resume().commit.step == 2**62
+
+
+def test_meta_that_is_nested_too_deeply_to_be_read_anywhere_is_refused_by_its_place(store):
+    def nested(depth):
+        return {"plain": 1, "deep": nested(depth - 1)} if depth > 1 else {}
+
+    writer = begun(store)
+    writer.save(state(w=1), nested(100), step=1)
+    assert repository(store).restore("run").meta == nested(100)
+    with pytest.raises(ValueError, match=r"meta.*/deep/deep/.* more than 100 containers deep"):
+        writer.save(state(w=1), nested(101), step=2)
+    circle = []
+    circle += [circle, circle]
+    with pytest.raises(ValueError, match="more than 100 containers deep"):
+        writer.save(state(w=1), {"circle": circle}, step=2)
+    with BackgroundWriter(writer) as saver, pytest.raises(ValueError, match="more than 100 containers deep"):
+        saver.save(state(w=1), nested(101), step=2)
+    with pytest.raises(ValueError, match="more than 100 containers deep"):
+        import_state(repository(store), "imported", state(w=1), nested(101))
+    assert repository(store).runs() == ["run"]
 
 
 def test_tensor_names_that_would_lead_elsewhere_are_refused(store):
