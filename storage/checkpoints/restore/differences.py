@@ -110,5 +110,7 @@ def _measured(name: str, before: Tensor, after: Tensor) -> Difference:
     width = before.nbytes // max(1, int(np.prod(before.shape, dtype=np.int64)))
     bits = [np.frombuffer(it.data, np.uint8).reshape(-1, width) for it in (before, after)]
     differs = (bits[0] != bits[1]).any(axis=1)
+    if not differs.any():  # cut into other chunks
+        return Difference(name, "same")
     measured = measure(numbers(before).reshape(-1), numbers(after).reshape(-1), differs)
     return Difference(name, "changed", float(differs.mean()), *measured)

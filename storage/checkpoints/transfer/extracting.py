@@ -77,10 +77,11 @@ def extract(
             {name: name for name in names},
             partial / TENSORS,
             what=what,
-            notes=notes_of(commit.id, manifest.meta),
+            notes=notes_of(commit.id, manifest),
+            replace=True,  # the folder is ours
             progress=progress,
         )
-        with whole_file(partial / COMMIT) as file:
+        with whole_file(partial / COMMIT, replace=True) as file:
             file.write(_described(run, commit, manifest))
         return Extracted(commit, len(names), len(manifest.tensors), size, found.skipped)
 

@@ -45,6 +45,9 @@ _DTYPES = {theirs: ours for ours, theirs in _NAMES.items()}
 _HEADER_LIMIT = 100_000_000
 """Bytes; the limit of the safetensors library."""
 _META = "carousel_meta"
+_BLOCK_ROWS = "carousel_block_rows"
+_BLOCKS_LIMIT = 2**20
+"""Blocks of a tensor that a header may ask for: each is a chunk at least."""
 
 
 class NotSafetensors(CheckpointError):
@@ -130,9 +133,11 @@ def _parts(
         yield begins[place.tensor] + place.begin, raw
 
 
-def notes_of(commit: str, meta: Mapping[str, Any]) -> dict[str, str]:
-    """What a header says of a whole commit; `open_safetensors` gives the meta back."""
-    return {_META: json.dumps(meta), "carousel_commit": commit}
+def notes_of(commit: str, manifest: Manifest) -> dict[str, str]:
+    """What a header says of a commit; `open_safetensors` gives back meta, and `block_rows` of the tensors."""
+    rows = {name: it.block_rows for name, it in manifest.tensors.items() if it.block_rows is not None}
+    notes = {_META: json.dumps(manifest.meta), "carousel_commit": commit}
+    return {**notes, _BLOCK_ROWS: json.dumps(rows)} if rows else notes
 
 
 @contextmanager
@@ -158,11 +163,12 @@ def open_safetensors(path: Path) -> Iterator[tuple[dict[str, Tensor], dict[str, 
             entries = {name: _Entry.of(value) for name, value in header.items()}
             _check_places(entries, size - 8 - length)
             meta = _meta(notes)
+            rows = _block_rows(notes, entries)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, TooLarge) as error:
             raise NotSafetensors(f"{path} is not safetensors that can be stored: {error}") from error
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
         data = memoryview(mapped)[8 + length :]
-        yield {name: it.tensor(data) for name, it in entries.items()}, meta
+        yield {name: it.tensor(data, rows.get(name)) for name, it in entries.items()}, meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +194,8 @@ class _Entry:
             raise ValueError(f"{theirs} of shape {str(shape)[:80]} does not take bytes {begin} to {end}")
         return cls(_DTYPES[theirs], tuple(shape), begin, end)
 
-    def tensor(self, data: memoryview) -> Tensor:
-        return Tensor(self.dtype, self.shape, data[self.begin : self.end])
+    def tensor(self, data: memoryview, block_rows: int | None) -> Tensor:
+        return Tensor(self.dtype, self.shape, data[self.begin : self.end], block_rows)
 
 
 def _check_places(entries: Mapping[str, _Entry], size: int) -> None:
@@ -219,4 +225,21 @@ def _meta(notes: Any) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise ValueError("its meta is no object")
     canonical.dumps(meta)  # refuses NaN, which no commit holds
+    canonical.check_depth(meta, "its meta")
     return meta
+
+
+def _block_rows(notes: Mapping[str, Any], entries: Mapping[str, _Entry]) -> dict[str, int]:
+    """Of the tensors that have them. Raises ValueError, TypeError."""
+    told = json.loads(notes.get(_BLOCK_ROWS, "{}"))
+    if not isinstance(told, dict):
+        raise ValueError("its block_rows are no object")
+    found = {}
+    for name, rows in told.items():
+        if (entry := entries.get(name)) is None:
+            continue  # somebody has taken the tensor out
+        longest = entry.shape[0] if entry.shape else 0
+        if type(rows) is not int or rows < 1 or not entry.shape or longest > rows * _BLOCKS_LIMIT:
+            raise ValueError(f"tensor {name[:80]!r} of {longest} rows has blocks of {str(rows)[:40]} rows")
+        found[name] = rows
+    return found

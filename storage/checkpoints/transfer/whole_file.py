@@ -1,5 +1,6 @@
 """A local file that appears under its name only when all of it is on the disk."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from storage.checkpoints.errors import FileTrouble
 
 PARTIAL = ".partial"
 """Suffix of what is being written; a kill leaves it behind, and nothing reads it."""
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links answer (FAT, some of FUSE and SMB)."""
 
 
 @contextmanager
@@ -38,8 +41,7 @@ def whole_file(path: Path, *, size: int | None = None, replace: bool = False) ->
         if replace:
             partial.replace(path)
         else:
-            os.link(partial, path)  # unlike a rename, it never replaces what has come meanwhile
-            partial.unlink()
+            _put_in_place(partial, path)
         sync_folder(path.parent)
     except FileExistsError:
         partial.unlink(missing_ok=True)
@@ -50,6 +52,25 @@ def whole_file(path: Path, *, size: int | None = None, replace: bool = False) ->
         raise FileTrouble(f"{path} cannot be written: {error.strerror or error}") from error
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Unlike a rename, it never replaces what has come meanwhile. Raises FileExistsError, OSError."""
+    try:
+        os.link(partial, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        partial.unlink()
+        return
+    with path.open("xb"):  # the name is ours now: a kill from here on leaves an empty file
+        pass
+    try:
+        partial.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise
 
 

@@ -1,5 +1,6 @@
 """Commits in files of this host: whole or not at all, only what is asked for, and nothing believed."""
 
+import errno
 import json
 import os
 
@@ -133,6 +134,56 @@ def test_a_file_that_has_come_meanwhile_is_not_replaced(tmp_path):
     assert [it.name for it in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK])
+def test_a_file_system_without_hard_links_takes_files_and_restores(code, repository, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    extract(repository.shelf, "run", "good", tmp_path / "out")
+    with whole_file(tmp_path / "new") as file:
+        file.write(b"ours")
+    assert (tmp_path / "new").read_bytes() == b"ours"
+    with pytest.raises(FileTrouble, match="there already"), whole_file(tmp_path / "late"):
+        (tmp_path / "late").write_bytes(b"theirs")
+    assert (tmp_path / "late").read_bytes() == b"theirs"
+    assert {it.name for it in tmp_path.iterdir()} == {"out", "new", "late"}
+
+
+def test_a_restored_commit_with_blocks_of_rows_is_imported_as_the_very_commit(bucket, tmp_path):
+    made = Repository.create(bucket, "blocks")
+    data = bytes(range(256)) * 64 * 128
+    lstm = {"w": Tensor("float32", (4 * 1024, 128), data, block_rows=1024)}
+    saved = RunWriter.create(made, "run", "a1").save(lstm, {}, step=7)
+    extract(made.shelf, "run", "newest", tmp_path / "out")
+    with open_safetensors(tmp_path / "out" / TENSORS) as (tensors, meta):
+        assert tensors["w"].block_rows == 1024
+        back = import_state(made, "back", tensors, meta, step=7)
+    assert back.commit.id == saved.id
+    uncut = {"w": Tensor("float32", (4 * 1024, 128), data)}
+    assert import_state(made, "uncut", uncut, {}, step=7).commit.id != saved.id
+    (change,) = made.compare(("run", "newest"), ("uncut", "newest")).changes
+    assert (change.tensor, change.change) == ("w", "same")
+
+
+BAD = "caf\udce9"
+"""What Python makes of bytes on a command line that are not UTF-8."""
+
+
+def test_text_that_is_not_utf_8_is_refused_by_name_before_anything_is_made(repository):
+    for attempt in (
+        lambda: repository.tag("run", "newest", BAD),
+        lambda: repository.pin("run", "newest", BAD),
+        lambda: repository.note("run", "newest", BAD),
+        lambda: import_state(repository, "new", whole(0), {}, tags=[BAD]),
+        lambda: import_state(repository, "new", whole(0), {}, note=BAD),
+        lambda: import_state(repository, "new", {BAD: SINGLE}, {}),
+    ):
+        with pytest.raises(InvalidName, match=r"'caf\\udce9' is not text in UTF-8"):
+            attempt()
+    assert repository.runs() == ["run"]
+
+
 def test_an_import_is_one_commit_however_often_it_is_asked_for(repository):
     first = import_state(repository, "new", whole(0), {}, tags=["a"])
     again = import_state(repository, "new", whole(0), {}, tags=["b"], note="words")
@@ -198,6 +249,11 @@ def entry(begin: object, end: object, shape: object, dtype: object = "U8") -> di
         safetensors({"__metadata__": {"carousel_meta": '{"x": NaN}'}}),
         safetensors({"__metadata__": {"carousel_meta": "{"}}),
         safetensors({"__metadata__": 7}),
+        *(
+            safetensors({"a": entry(0, 4, [4]), "__metadata__": {"carousel_block_rows": rows}}, b"1234")
+            for rows in ("[]", "{", '{"a": 0}', '{"a": -1}', '{"a": 1.0}', '{"a": true}', '{"a": null}')
+        ),
+        safetensors({"a": entry(0, 0, [2**40, 0]), "__metadata__": {"carousel_block_rows": '{"a": 1}'}}),
     ],
 )
 def test_a_hostile_safetensors_file_is_refused_in_one_message(content, tmp_path):
