@@ -1,6 +1,7 @@
 """Canonical JSON: one value has one text, so texts can be hashed and compared (docs/checkpoint-format.md)."""
 
 import json
+import re
 from typing import Any
 
 from storage.checkpoints.errors import Damaged
@@ -10,6 +11,7 @@ JSON = Any
 DEPTH = 100
 """Containers within each other, the outermost among them, that a commit's meta has at most: what is deeper
 could be read or not, by how deep in Python's stack the reader is."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def dumps(value: JSON) -> bytes:
@@ -34,11 +36,14 @@ def loads(data: bytes, what: str) -> JSON:
 
     Raises:
         Damaged: not canonical JSON.
+        RecursionError: Python's stack has no room left for it where this is called.
     """
     try:
         value = json.loads(data)
         canonical = _text(value)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError) and _depth(data) <= 2 * DEPTH:
+            raise  # the caller's stack is nearly full; nothing is wrong with the text
         raise Damaged(f"{what} is not JSON: {error}") from error
     if canonical != data:
         raise Damaged(f"{what} is not canonical JSON: it was not written by this program")
@@ -62,6 +67,15 @@ def check_depth(value: JSON, what: str) -> None:
     path, _ = next(iter(level.values()))
     shown = path if len(path) <= 200 else f"{path[:200]}…"
     raise ValueError(f"{what} is nested too deeply: {shown} lies more than {DEPTH} containers deep")
+
+
+def _depth(data: bytes) -> int:
+    """Containers within each other in a text of JSON."""
+    deepest = depth = 0
+    for bracket in re.findall(rb"[\[{}\]]", _STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _text(value: JSON) -> bytes:

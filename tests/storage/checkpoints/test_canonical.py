@@ -75,3 +75,14 @@ def test_values_that_json_lacks_are_refused_by_their_place(value, said):
 def test_any_other_text_is_damaged(text):
     with pytest.raises(Damaged, match="thing"):
         canonical.loads(text, "thing")
+
+
+def test_a_reader_deep_in_pythons_stack_does_not_take_a_good_text_for_damage():
+    text = b"[" * 100 + b'"]]\\"[["' + b"]" * 100
+
+    def deeper() -> None:
+        canonical.loads(text, "thing")
+        deeper()
+
+    with pytest.raises(RecursionError):
+        deeper()
