@@ -100,7 +100,7 @@ def test_drawn_schedules_find_the_loss_when_a_rule_is_left_out(rule, monkeypatch
 
 def test_drawn_schedules_find_the_loss_when_a_repair_does_not_look_at_lists(monkeypatch):
     monkeypatch.setattr(_Repair, "look", lambda *args: None)
-    assert any(play(seed, loses_head=True).watch.losses for seed in range(200))
+    assert any(play(seed, loses_head=True).watch.losses for seed in range(1000))
 
 
 def collect_once(store: FakeStore) -> object:
