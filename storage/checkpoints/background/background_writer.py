@@ -317,7 +317,7 @@ def _pending(
 ) -> PendingSave:
     return PendingSave(
         step=step,
-        meta=_copied(meta),  # refused here if it must be  # a copy, refused here if it must be
+        meta=_copied(meta),  # refused here if it must be
         metrics={name: float(value) for name, value in (metrics or {}).items()},
         tags=checked_tags(tags),
         retain=retain,
