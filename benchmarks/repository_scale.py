@@ -18,8 +18,8 @@ sizes of packs).
 The limit: a save must write its head, and a collection must list all keys (1,000 a request) and read every
 manifest once ever. Figures are named <operation>_<what>_<size>, as `save_requests_1e6`; what: `requests`,
 `kb_up`, `kb_down`, `cpu_s`, `peak_mb`. `save_growth` and `resume_growth` are bytes moved at the largest
-size ÷ at 10⁴ (a head is not full before 512 commits). `--quick`: 10² and 10⁴. 10⁶ has not been run to its end
-yet: by the CPU seconds of 10⁴ it takes about half an hour on a machine of its own.
+size ÷ at 10⁴ (a head is not full before 512 commits). `--quick`: 10² and 10⁴. All of
+it takes about half an hour of a core, nearly all of it 10⁶.
 """
 
 import argparse
