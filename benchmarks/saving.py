@@ -44,6 +44,8 @@ from storage.objects import Access, Bucket
 STEP_S = 0.1
 EVERY = 50
 """Steps between two saves."""
+_TRIES, _NEAR = 12, 0.05
+"""Of finding rows whose steps take as long, and how near that must come."""
 
 
 class Training:
@@ -55,9 +57,11 @@ class Training:
         self.model = nn.LSTM(hidden, hidden, num_layers=2, batch_first=True)
         self.learner = Learner.of(self.model, TrainingConfig())
         self.hidden, self.rows, self.done = hidden, 1, 0
-        while self._fastest() < STEP_S / 2:
-            self.rows *= 2
-        self.rows = max(1, round(self.rows * STEP_S / self._fastest()))
+        for _ in range(_TRIES):  # more rows take less time each
+            share = self._fastest() / STEP_S
+            if abs(share - 1) < _NEAR:
+                break
+            self.rows = max(1, round(self.rows / max(share, 1 / 8)))
 
     def step(self) -> None:
         """Forward, backward, Adam."""
