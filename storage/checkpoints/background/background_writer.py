@@ -302,12 +302,6 @@ class BackgroundWriter(Generic[S]):
                 self._spool.remove(entry)  # it has reached the bucket meanwhile
 
 
-def _copied(meta: Mapping[str, Any]) -> dict[str, Any]:
-    canonical.check_depth(dict(meta), "meta")
-    copy: dict[str, Any] = canonical.loads(canonical.dumps(dict(meta)), "meta")
-    return copy
-
-
 def _pending(
     meta: Mapping[str, Any],
     step: int,
@@ -317,7 +311,7 @@ def _pending(
 ) -> PendingSave:
     return PendingSave(
         step=step,
-        meta=_copied(meta),  # refused here if it must be
+        meta=canonical.plain_copy(meta, "meta"),  # refused here if it must be
         metrics={name: float(value) for name, value in (metrics or {}).items()},
         tags=checked_tags(tags),
         retain=retain,

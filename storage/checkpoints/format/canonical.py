@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from storage.checkpoints.errors import Damaged
@@ -48,6 +49,14 @@ def loads(data: bytes, what: str) -> JSON:
     if canonical != data:
         raise Damaged(f"{what} is not canonical JSON: it was not written by this program")
     return value
+
+
+def plain_copy(value: Mapping[str, JSON], what: str) -> dict[str, JSON]:
+    """As a reader will get it. Raises ValueError: JSON cannot hold it, or it is nested too deeply."""
+    whole = dict(value)
+    check_depth(whole, what)
+    copy: dict[str, JSON] = loads(dumps(whole), what)
+    return copy
 
 
 def check_depth(value: JSON, what: str) -> None:

@@ -75,7 +75,7 @@ def _checked(step: int, meta: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]
     step = operator.index(step)
     if not 0 <= step <= COUNT_LIMIT:
         raise ValueError(f"a step is from 0 to 2^62, got {step}")
-    return step, canonical.loads(canonical.dumps(dict(meta)), "meta")
+    return step, canonical.plain_copy(meta, "meta")
 
 
 def _views(tensor: Tensor, ids: list[ChunkId]) -> dict[ChunkId, tuple[str, memoryview]]:

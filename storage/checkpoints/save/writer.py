@@ -12,7 +12,6 @@ from storage.checkpoints.commits.memory import Memory
 from storage.checkpoints.commits.retention import Retention
 from storage.checkpoints.commits.said import Retold, Said
 from storage.checkpoints.errors import HeadLost, InvalidName, RunExists
-from storage.checkpoints.format import canonical
 from storage.checkpoints.format.chunks import ChunkId
 from storage.checkpoints.format.head import Commit, Head, Parent
 from storage.checkpoints.format.manifest import Manifest
@@ -221,7 +220,6 @@ class RunWriter:
             ValueError: meta that JSON cannot hold, or of more than 100 containers within each other, or a
                 step out of range.
         """
-        canonical.check_depth(dict(meta), "meta")
         with self._lock:
             self._claim.check()
             draft = Draft.of(tensors, meta, step, self._claim.shelf.identity)

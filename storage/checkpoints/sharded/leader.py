@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from storage.checkpoints.errors import Damaged, HelperFailed, RankGone
-from storage.checkpoints.format import canonical
 from storage.checkpoints.format.chunks import ChunkId, cut
 from storage.checkpoints.format.closure import Chain
 from storage.checkpoints.format.head import Commit
@@ -111,7 +110,6 @@ class Leader:
         for rank, hashed in hashes.items():
             _raise_failure(rank, hashed.error)
         full = meta({name: it for report in _in_order(reports) for name, it in report.values.items()})
-        canonical.check_depth(full, "meta")
         identity = self.writer.repository.shelf.identity
         outline = outlined(_stored(layout, _in_order(hashes)), full, step, identity)
         return self._land(layout, outline, tags)

@@ -7,7 +7,6 @@ from typing import Any
 
 from storage.checkpoints.commits.said import Said
 from storage.checkpoints.errors import InvalidName, RunExists, RunMissing
-from storage.checkpoints.format import canonical
 from storage.checkpoints.format.head import Commit
 from storage.checkpoints.format.names import TEXT_LIMIT, checked_tags, checked_text, checked_word
 from storage.checkpoints.format.pages import WholeRun, read_whole
@@ -56,7 +55,6 @@ def import_state(
             f"a tag is neither empty nor {NEWEST!r}, and a note has at most {TEXT_LIMIT} characters"
         )
     checked_text(note, "the note")
-    canonical.check_depth(dict(meta), "meta")
     identity = Draft.of(tensors, meta, step, repository.shelf.identity).id
     try:
         whole = read_whole(repository.shelf, run)
