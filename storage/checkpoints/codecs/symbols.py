@@ -10,6 +10,7 @@ import threading
 
 import zstandard
 
+from storage.checkpoints.codecs.alone import compress
 from storage.checkpoints.codecs.loops import Bytes
 from storage.checkpoints.tensor import Buffer
 
@@ -17,6 +18,9 @@ _TRIAL = 2**14
 """Bytes that a trial looks at, in the middle, if there are four times as many; fewer are not worth one."""
 _RARE, _FREQUENT = 8, 14
 """log₂ of places in the table by which repetitions are found, where they are rare and where they are not."""
+
+_QUICK = -1
+"""Of zstd's levels: it names repetitions, and does no more."""
 
 _local = threading.local()  # a zstd context must not be shared between threads
 
@@ -32,10 +36,7 @@ def compress_groups(symbols: Bytes, counts: list[int]) -> list[bytes]:
 
 def repeats(raw: Buffer) -> bool:
     """Whether there are repetitions in bytes: a quick look, a tenth of what compressing them takes."""
-    compressors = _local.__dict__.setdefault("compressors", {})
-    if "quick" not in compressors:
-        compressors["quick"] = zstandard.ZstdCompressor(level=-1)  # it names repetitions, and does no more
-    return len(compressors["quick"].compress(raw)) < len(raw) * 63 / 64
+    return len(compress(raw, _QUICK)) < len(raw) * 63 / 64
 
 
 def _best(symbols: Bytes) -> int:
