@@ -102,15 +102,16 @@ def _looked_up(parts: Parts, first: int, pools: Pools, shelf: Shelf) -> _LookedU
     stay = len(here) if here.all() else int(np.argmin(here))
     count = bisect_right(ends, begin + stay) - 1
     end = ends[count] - begin
-    found = pools.find(parts.order, lanes[:end], indices[:end])
+    found = pools.find(lanes[:end], indices[:end])
     return _LookedUp(parts, first, count, begin, found, shelf.times_of(found.rows))
 
 
 def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
     """A batch for which lanes move on: from pool to pool, so that no more blocks are held than promised."""
     pools.move(part.order, part.lanes, part.indices)
-    found = pools.find(part.order, part.lanes, part.indices)
-    if found.here.all():
+    here = pools.here(part.order, part.lanes, part.indices)
+    if here.all():
+        found = pools.find(part.lanes, part.indices)
         return _batch(part, *shelf.gather(found.rows), found.series, found.starts)
     count, length = len(part.positions), shelf.length
     values = np.empty((count, length, shelf.values.shape[1]), np.float32)
@@ -118,16 +119,16 @@ def _in_rounds(part: Part, pools: Pools, shelf: Shelf) -> Batch:
     series, starts = np.empty(count, np.int64), np.empty(count, np.int64)
     left = np.arange(count)
     while True:
-        here = found.here
         taken = left[here]
-        values[taken], gathered = shelf.gather(found.rows[here])
+        found = pools.find(part.lanes[taken], part.indices[taken])
+        values[taken], gathered = shelf.gather(found.rows)
         times[taken] = array_of(gathered)
-        series[taken], starts[taken] = found.series[here], found.starts[here]
+        series[taken], starts[taken] = found.series, found.starts
         left = left[~here]
         if not len(left):
             return _batch(part, values, times, series, starts)
         pools.move(part.order, part.lanes[left], part.indices[left])
-        found = pools.find(part.order, part.lanes[left], part.indices[left])
+        here = pools.here(part.order, part.lanes[left], part.indices[left])
 
 
 def from_table(part: Part, plan: Plan, windows: SplitWindows, reader: WindowReader) -> Batch:

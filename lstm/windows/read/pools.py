@@ -48,8 +48,6 @@ class Pool:
 class Found:
     """Windows of a batch, [b] each."""
 
-    here: NDArray[np.bool_]
-    """Which ones the pools hold now; of the others the rest says nothing."""
     rows: NDArray[np.int64]
     """First row of each on the shelf."""
     series: NDArray[np.int64]
@@ -108,13 +106,10 @@ class Pools:
         self._order: EpochOrder | None = None
         self._first, self._size, self._origin = (np.zeros(lanes, np.int64) for _ in range(3))
 
-    def find(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
-        """Look up windows by their indices in their lanes, where lanes stand now."""
-        here = self.here(order, lanes, indices)
+    def find(self, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
+        """Look up windows that are `here` by their indices in their lanes."""
         places = self._origin[lanes] + indices
-        places[~here] = 0
         return Found(
-            here,
             self._rows[places].astype(np.int64),
             self._series[places].astype(np.int64),
             self._starts[places].astype(np.int64),
