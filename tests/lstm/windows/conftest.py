@@ -4,7 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lstm.windows import OrderSpec, SplitSpec, WindowReader, WindowSpec, index_snapshot, make_plan
+from lstm.windows import (
+    OrderSpec,
+    SplitSpec,
+    TableWindows,
+    WindowReader,
+    WindowSpec,
+    index_snapshot,
+    make_plan,
+)
 
 from .memory_table import MemorySnapshot
 
@@ -48,3 +56,11 @@ def two_series():
         return plan, WindowReader(snapshot, plan, ("x", "y"), budget)
 
     return make
+
+
+@pytest.fixture
+def windows(two_series):
+    """Two series of 40 hours, 38 training windows."""
+    snapshot = in_groups(sorted_table(), 25)
+    plan, reader = two_series(snapshot=snapshot)
+    return TableWindows(snapshot, plan, reader)

@@ -6,19 +6,9 @@ import time
 
 import pytest
 
-from lstm.windows import Mixture, TableWindows
-
-from .conftest import in_groups, sorted_table
+from lstm.windows import Mixture
 
 WAIT_S = 120
-
-
-@pytest.fixture
-def windows(two_series):
-    """Two series of 40 hours."""
-    snapshot = in_groups(sorted_table(), 25)
-    plan, reader = two_series(snapshot=snapshot)
-    return TableWindows(snapshot, plan, reader)
 
 
 def until(true):

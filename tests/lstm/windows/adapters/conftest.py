@@ -4,10 +4,6 @@ import warnings
 
 import pytest
 
-from lstm.windows import TableWindows
-
-from ..conftest import in_groups, sorted_table
-
 FIELDS = ("values", "times", "series", "starts", "positions", "epoch", "index", "size")
 
 
@@ -18,14 +14,6 @@ def needs(module, extra):
         return pytest.importorskip(
             module, reason=f"{module} is not installed: pip install 'carousel-lstm[{extra}]'"
         )
-
-
-@pytest.fixture
-def windows(two_series):
-    """Two series of 40 hours, 38 training windows."""
-    snapshot = in_groups(sorted_table(), 25)
-    plan, reader = two_series(snapshot=snapshot)
-    return TableWindows(snapshot, plan, reader)
 
 
 def exact(item):
