@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore import exceptions as sdk
+from urllib3.exceptions import HTTPError
 
 from storage.object_access import Access, client, place, renew
 from storage.object_errors import (
@@ -35,8 +36,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Failure = sdk.BotoCoreError | sdk.ClientError
+_BROKEN = (*NO_ANSWER, sdk.IncompleteReadError, HTTPError)
+"""A body that does not come whole; the SDK lets some of the errors of what it rests on pass."""
 _BODY_TRIES = 3
-_LONGEST_WAIT_S = 2.0
+_BODY_PATIENCE_S = 5.0
+"""At most, of a caller's patience: a server that has lost part of an object breaks off each time."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
 
 
 class Calls:
@@ -102,7 +107,8 @@ class Calls:
             TooLong: there are more than `limit` bytes.
             Truncated: it broke off each time though the server answers: the object, rather than the line.
         """
-        for left in reversed(range(_BODY_TRIES)):
+        breaks = _Breaks(self.uri(key), self.access.patience_s)
+        while True:
             answer = self.plain("read", key, request)
             try:
                 with contextlib.closing(answer["Body"]) as body:
@@ -111,11 +117,8 @@ class Calls:
                             f"{self.uri(key)} has {answer['ContentLength']} bytes, not {limit} at most"
                         )
                     return answer, body.read()
-            except (*NO_ANSWER, sdk.IncompleteReadError) as error:
-                trouble = error
-            if not left:
-                raise self._broke_off(key, trouble) from trouble
-        raise AssertionError("unreachable")
+            except _BROKEN as error:
+                breaks.after(error)
 
     def read_parts(
         self, key: str, request: Callable[[S3Client, int], GetObjectOutputTypeDef], lengths: Sequence[int]
@@ -126,7 +129,8 @@ class Calls:
             Truncated: as `read`, or the object is shorter.
         """
         left, done = deque(lengths), 0
-        for tries_left in reversed(range(_BODY_TRIES)):
+        breaks = _Breaks(self.uri(key), self.access.patience_s)
+        while True:
             answer = self.plain("read", key, partial(_after, request, done))
             try:
                 with contextlib.closing(answer["Body"]) as body:
@@ -140,13 +144,8 @@ class Calls:
                         done += left.popleft()
                         yield part
                     return
-            except (*NO_ANSWER, sdk.IncompleteReadError) as error:
-                trouble = error
-            if not tries_left:
-                raise self._broke_off(key, trouble) from trouble
-
-    def _broke_off(self, key: str, trouble: Exception) -> Truncated:
-        return Truncated(f"{self.uri(key)} broke off in each of {_BODY_TRIES} tries: {trouble}")
+            except _BROKEN as error:
+                breaks.after(error, done)
 
     @property
     def endpoint(self) -> str:
@@ -169,7 +168,7 @@ class Calls:
 
     def _patiently(self, send: Callable[[], T], worth_it: Callable[[Failure], bool]) -> T:
         deadline = time.monotonic() + self.access.patience_s
-        wait_s = 0.1
+        wait_s = _FIRST_WAIT_S
         while True:
             try:
                 return send()
@@ -188,6 +187,33 @@ class Calls:
             if known is None:
                 raise
             raise known from error
+
+
+class _Breaks:
+    """Counts how often a body broke off, and waits longer from one try to the next.
+
+    Three times in a row at the same place, over seconds, is the object rather than the line: what is read is
+    then called damaged, and that is remembered. So a line that is bad for a moment must not come to that.
+    """
+
+    def __init__(self, what: str, patience_s: float) -> None:
+        self._what, self._patience_s = what, min(patience_s, _BODY_PATIENCE_S)
+        self._furthest = 0
+        self._begin()
+
+    def after(self, error: Exception, done: int = 0) -> None:
+        """Wait, or raise Truncated; `done` bytes have come in all tries together."""
+        if done > self._furthest:
+            self._furthest = done
+            self._begin()
+        self._tries += 1
+        if self._tries >= _BODY_TRIES and time.monotonic() >= self._deadline:
+            raise Truncated(f"{self._what} broke off in each of {self._tries} tries: {error}") from error
+        wait_s = min(_FIRST_WAIT_S * 2 ** (self._tries - 1), _LONGEST_WAIT_S, self._patience_s)
+        time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret
+
+    def _begin(self) -> None:
+        self._tries, self._deadline = 0, time.monotonic() + self._patience_s
 
 
 def _after(

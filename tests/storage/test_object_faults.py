@@ -155,10 +155,25 @@ class TestPlainCalls:
         assert list(bucket.get_parts("k", 1, [2, 0, 3, 4])) == [b"12", b"", b"345", b"6789"]
         assert fake.requests["GET"] == 3
 
+    def test_a_line_that_is_bad_for_a_moment_cuts_no_object(self, fake: FakeS3) -> None:
+        """What is cut is called damaged for good: a resume would pass over it, and mark it in the head."""
+        bucket = bucket_of(fake, patience_s=20)
+        bucket.put("k", b"0123456789")
+        fake.faults += ["half"] * 4
+        assert bucket.get("k").data == b"0123456789"
+        fake.faults += ["half"] * 4
+        assert list(bucket.get_parts("k", 0, [9, 1])) == [b"012345678", b"9"]
+
+    def test_parts_come_however_often_a_body_breaks_off_further_on(self, fake: FakeS3) -> None:
+        bucket = bucket_of(fake)
+        bucket.put("k", bytes(range(64)))
+        fake.faults += ["half"] * 6
+        assert list(bucket.get_parts("k", 0, [1] * 64)) == [bytes([it]) for it in range(64)]
+
     def test_parts_that_always_break_off_are_truncated(self, fake: FakeS3) -> None:
         bucket = bucket_of(fake)
         bucket.put("k", b"0123456789")
-        fake.faults += ["half"] * 3
+        fake.faults += ["half"] * 4
         parts = bucket.get_parts("k", 0, [5, 5])
         assert next(parts) == b"01234"
         with pytest.raises(Truncated, match="s3://lake/k"):
