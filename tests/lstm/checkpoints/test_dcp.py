@@ -1,7 +1,6 @@
 """torch.distributed.checkpoint saves to and loads from a repository, whatever the ranks."""
 
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import torch.multiprocessing as mp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from lstm.checkpoints import dcp_reader
 from lstm.checkpoints.dcp_reader import CarouselReader
@@ -22,7 +18,7 @@ from lstm.checkpoints.tensors import from_torch
 from storage.checkpoints.repository import Repository
 from storage.checkpoints.restore.rows import Rows
 from storage.checkpoints.tensor import Tensor
-from storage.objects import Access, Bucket
+from storage.objects import Bucket
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed is disabled, unavailable or uninitialized"),
@@ -213,44 +209,6 @@ def test_what_can_be_a_tag_is_a_valid_checkpoint_id(storage: type[CarouselReader
     assert storage.validate_checkpoint_id("epoch 3")
     assert storage.validate_checkpoint_id(Path("a/b"))
     assert not storage.validate_checkpoint_id("x" * 1025)
-
-
-def whole_state() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return {name: torch.randn(301, 200, generator=generator) for name in ("rows", "columns", "copies")}
-
-
-def rank_of_two(rank: int, port: int, name: str, access: Access) -> None:
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    repository = Repository.open(Bucket(name, access), "dcp/")
-    mesh = init_device_mesh("cpu", (2,))
-    ways = {"rows": Shard(0), "columns": Shard(1), "copies": Replicate()}
-    state = {key: distribute_tensor(it, mesh, [ways[key]]) for key, it in whole_state().items()}
-    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=2))
-    others = {"rows": Shard(1), "columns": Replicate(), "copies": Shard(0)}
-    zeros = {key: distribute_tensor(torch.zeros(301, 200), mesh, [others[key]]) for key in others}
-    reader = CarouselReader(repository, "run", "one")
-    dcp.load(zeros, storage_reader=reader)
-    assert reader.read_bytes > 0
-    for key, it in whole_state().items():
-        assert torch.equal(zeros[key].full_tensor(), it)
-    dist.destroy_process_group()
-
-
-def test_another_world_and_sharding_store_nothing_twice_and_load_each_other(bucket: Bucket) -> None:
-    repository = Repository.create(bucket, "dcp/")
-    state = whole_state()
-    dcp.save(state, storage_writer=CarouselWriter(repository, "run", step=1, tag="one"), no_dist=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(rank_of_two, (port, bucket.name, bucket.access), nprocs=2)
-    loaded = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-    dcp.load(loaded, storage_reader=CarouselReader(repository, "run"), no_dist=True)
-    assert same(loaded, state)
-    first, second = repository.commits("run")
-    assert (second.step, second.new_bytes) == (2, second.manifest_bytes)
-    assert first.new_bytes > first.raw_bytes / 2
 
 
 def test_the_example_of_the_page_runs(bucket: Bucket) -> None:

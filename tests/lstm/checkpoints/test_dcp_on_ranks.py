@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from lstm.checkpoints.dcp_reader import CarouselReader
 from lstm.checkpoints.dcp_writer import CarouselWriter
@@ -115,10 +115,42 @@ def sharded_tensors_in_any_pieces_come_back_in_others(
     assert len({repository.commits(f"pieces-{number}")[0].id for number in range(len(ways))}) == 1
 
 
+def another_world_and_sharding_store_nothing_twice_and_load_each_other(
+    repository: Repository, rank: int, meshes: dict[int, DeviceMesh]
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    whole = {name: torch.randn(301, 200, generator=generator) for name in ("rows", "columns", "copies")}
+    if rank == 0:
+        writer = CarouselWriter(repository, "run", step=1, tag="one")
+        dcp.save(whole, storage_writer=writer, no_dist=True)
+    dist.barrier()
+    ways = {"rows": Shard(0), "columns": Shard(1), "copies": Replicate()}
+    others = {"rows": Shard(1), "columns": Replicate(), "copies": Shard(0)}
+    if rank < 2:
+        group = meshes[2].get_group()
+        state = {key: distribute_tensor(it, meshes[2], [ways[key]]) for key, it in whole.items()}
+        writer = CarouselWriter(repository, "run", step=2, process_group=group)
+        dcp.save(state, storage_writer=writer, process_group=group)
+        zeros = {key: distribute_tensor(torch.zeros(301, 200), meshes[2], [others[key]]) for key in others}
+        reader = CarouselReader(repository, "run", "one")
+        dcp.load(zeros, storage_reader=reader, process_group=group)
+        assert reader.read_bytes > 0
+        for key, it in whole.items():
+            assert torch.equal(zeros[key].full_tensor(), it)
+    if rank == 0:
+        loaded = {name: torch.zeros_like(tensor) for name, tensor in whole.items()}
+        dcp.load(loaded, storage_reader=CarouselReader(repository, "run"), no_dist=True)
+        assert all(torch.equal(loaded[key], it) for key, it in whole.items())
+        first, second = repository.commits("run")
+        assert (second.step, second.new_bytes) == (2, second.manifest_bytes)
+        assert first.new_bytes > first.raw_bytes / 2
+
+
 def test_on_four_processes(bucket: Bucket) -> None:
     play(
         bucket,
         [
+            another_world_and_sharding_store_nothing_twice_and_load_each_other,
             a_planner_that_fails_late_fails_all_ranks_soon,
             any_rank_coordinates,
             sharded_tensors_in_any_pieces_come_back_in_others,

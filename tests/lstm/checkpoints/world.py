@@ -1,5 +1,6 @@
-"""Four processes with a repository; they play smaller worlds in groups, so that torch starts four times."""
+"""Four processes with a repository; they play smaller worlds in groups, forked from one that has torch."""
 
+import multiprocessing
 from collections.abc import Callable
 
 import torch
@@ -21,7 +22,14 @@ def play(bucket: Bucket, cases: list[Case]) -> None:
     """Raises what a case does on any rank."""
     Repository.create(bucket, "dcp/")
     (port,) = free_ports(1)
-    mp.spawn(_rank_of_four, (port, bucket.name, bucket.access, cases), nprocs=WORLD)
+    modules = sorted({case.__module__ for case in cases})
+    multiprocessing.set_forkserver_preload([*modules, "torch._dynamo"])  # which a DTensor's first use imports
+    mp.start_processes(
+        _rank_of_four,
+        (port, bucket.name, bucket.access, cases),
+        nprocs=WORLD,
+        start_method="forkserver",
+    )
 
 
 def _rank_of_four(rank: int, port: int, name: str, access: Access, cases: list[Case]) -> None:
