@@ -10,9 +10,10 @@ Figures, 32 MB of state unless they say 1 GB:
 
 - `stall_over_memcpy`: seconds that `save` keeps the training thread ÷ a copy of the same bytes into memory
   that was touched before; `stall_ms` the former
-- `slowdown_every_50`: how much longer 50 steps take with one save among them (0.02: two per cent);
-  `slowdown_every_50_on_core` leaves out the time that the training thread waited for a core, so that it can
-  be read on a machine where others work too (Linux)
+- `slowdown_every_50`: how much longer 50 steps take with one save among them (0.02: two per cent), the
+  median of pairs; `..._low` and `..._high`: a 95% interval of it
+- `slowdown_every_50_on_core` leaves out the time that the training thread waited for a core, so that it can
+  be read on a machine where others work too (Linux); `..._on_core_low` and `..._high` as above
 - `durable_s`: from the call until the commit is in the bucket, beside training
 - `stall_over_memcpy_1gb`, `stall_ms_1gb`, `durable_s_1gb`, and `slowdown_1gb`: of the steps during that save
 - `peak_rss_mb`, `peak_rss_mb_1gb`: largest resident memory of the process, state and PyTorch included;
@@ -35,6 +36,7 @@ import torch
 from torch import nn
 
 from benchmarks.report import print_result
+from benchmarks.spread import interval
 from lstm.training.config import TrainingConfig
 from lstm.training.learner import Learner
 from storage.checkpoints import BackgroundWriter, Commit, Repository, RunWriter, Tensor
@@ -121,11 +123,19 @@ def stall(saver: BackgroundWriter[Tensor], training: Training, pairs: int) -> St
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """Share by which steps take longer, medians of pairs."""
+    """Shares by which steps take longer, pair by pair."""
 
-    wall: float
-    on_core: float
+    wall: list[float]
+    on_core: list[float]
     """Without the time for which the thread could have run and had no core."""
+
+    def figures(self) -> dict[str, float]:
+        """Medians and their intervals."""
+        figures: dict[str, float] = {}
+        for name, shares in (("slowdown_every_50", self.wall), ("slowdown_every_50_on_core", self.on_core)):
+            low, high = interval(shares)
+            figures |= {name: statistics.median(shares), f"{name}_low": low, f"{name}_high": high}
+        return figures
 
 
 def slowdown(saver: BackgroundWriter[Tensor], training: Training, pairs: int) -> Slowdown:
@@ -146,7 +156,7 @@ def slowdown(saver: BackgroundWriter[Tensor], training: Training, pairs: int) ->
             saver.wait()
         walls.append(taken[with_save][0] / taken[plain][0] - 1)
         cores.append(taken[with_save][1] / taken[plain][1] - 1)
-    return Slowdown(statistics.median(walls), statistics.median(cores))
+    return Slowdown(walls, cores)
 
 
 def _seconds(block: Callable[[], None]) -> tuple[float, float]:
@@ -183,15 +193,14 @@ def measure(megabytes: float, pairs: int, slow_pairs: int, access: Access, bucke
     size, most = training.learner.state_bytes, 1 if megabytes > 100 else 2
     with BackgroundWriter[Tensor](writer, in_flight=most, state_bytes=size) as saver:
         stalled = stall(saver, training, pairs)
-        slow = slowdown(saver, training, slow_pairs) if slow_pairs else Slowdown(0.0, 0.0)
+        slow = slowdown(saver, training, slow_pairs).figures() if slow_pairs else {}
         durable_s, beside = beside_one_save(saver, training)
     return {
         "state_mb": sum(it.nbytes for it in training.learner.tensors().values()) / 2**20,
         "step_ms": training.steps(10) * 100,
         "stall_over_memcpy": stalled.ratio,
         "stall_ms": stalled.save_s * 1e3,
-        "slowdown_every_50": slow.wall,
-        "slowdown_every_50_on_core": slow.on_core,
+        **slow,
         "durable_s": durable_s,
         "slowdown_beside": beside,
         "peak_rss_mb": _peak_mb(),
@@ -215,7 +224,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer pairs, no 1 GB")
     parser.add_argument("--pairs", type=int, help="pairs of 50 steps with and without a save")
     options = parser.parse_args()
-    pairs = options.pairs or (3 if options.quick else 12)
+    pairs = options.pairs or (3 if options.quick else 20)
     with tempfile.TemporaryDirectory(prefix="saving-") as folder:
         server = LocalServer.start(Path(folder), die_with_parent=True)
         try:

@@ -30,6 +30,7 @@ import torch
 
 from benchmarks import stream_memory
 from benchmarks.report import print_result
+from benchmarks.spread import interval
 from benchmarks.stream_memory import in_child
 from benchmarks.trainings_memory import in_trainings_memory
 from benchmarks.window_figures.table import plan_of, table_of
@@ -109,7 +110,7 @@ def train(access: Access, layers: int, hidden: int, steps: int, pairs: int) -> d
             next(batches)
             first.append(time.perf_counter() - began)
             cold.append(_pair(partial(_train_next, training, batches, steps), from_memory, number))
-    low, high = _interval(warm)
+    low, high = interval(warm)
     return {
         "table_over_memory_warm": statistics.median(warm),
         "table_over_memory_warm_low": low,
@@ -131,14 +132,6 @@ def _pair(table: Callable[[], float], memory: Callable[[], float], number: int) 
         return table() / after
     before = table()
     return before / memory()
-
-
-def _interval(ratios: list[float]) -> tuple[float, float]:
-    """95% of the medians of draws with replacement."""
-    random = np.random.default_rng(0)
-    medians = np.median(random.choice(ratios, (2000, len(ratios))), axis=1)
-    low, high = np.quantile(medians, (0.025, 0.975)).tolist()
-    return low, high
 
 
 def main() -> None:
