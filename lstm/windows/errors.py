@@ -55,6 +55,10 @@ class TooManyRanks(WindowError):
     """More ranks than lanes."""
 
 
+class OtherProcess(WindowError):
+    """A stream was used in another process than the one that opened it, or was to be pickled into one."""
+
+
 class CursorMismatch(WindowError):
     """A cursor belongs to another plan, seed or batch size."""
 

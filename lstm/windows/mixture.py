@@ -11,7 +11,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from lstm.windows.errors import CursorMismatch, WindowError
 from lstm.windows.index.runs import Entity
 from lstm.windows.mixable import check_mixable
 from lstm.windows.order.cursor import check_cursor, epoch_number
+from lstm.windows.read.process import refuse_to_travel
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
 from lstm.windows.table_windows import TableWindows
@@ -159,6 +160,9 @@ class Mixture:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_travel("a mixture")
 
     def _next(self) -> list[Batch]:
         try:

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from weakref import finalize
 
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from lstm.windows.plan.plan import Plan
 from lstm.windows.read.assemble import from_shelf, from_table
 from lstm.windows.read.pools import Pools
 from lstm.windows.read.prefetch import Ahead
+from lstm.windows.read.process import Home, refuse_to_travel
 from lstm.windows.read.read import WindowReader
 from lstm.windows.read.room import Room
 from lstm.windows.read.shelf import Shelf
@@ -102,6 +103,7 @@ class WindowStream:
                 f"of {batch_size} (order.last = {plan.order.last!r}); "
                 "change the shares of the splits, or the batch"
             )
+        self._home = Home()
         self._room = Room(reader, plan, split, self._schedule, ranks=ranks, ordered=ordered)
         self._loaders = ThreadPoolExecutor(self._threads(), thread_name_prefix="blocks")
         # one thread for what waits for nothing: several would only take the interpreter from each other
@@ -199,6 +201,7 @@ class WindowStream:
         Raises:
             IndexError: the epoch has no such batch.
         """
+        self._home.check()
         epoch, index = self._checked(epoch, index)
         part = self._replays.part(epoch, index)
         return self._finish(from_table(part, self._plan, self._replays.windows_at(epoch), self._reader))
@@ -221,6 +224,9 @@ class WindowStream:
         epoch, index = self._checked(epoch, index)
         return self._cursor(epoch, min((index + 1) * self._make["batch_size"], self._schedule.samples(epoch)))
 
+    def __reduce__(self) -> NoReturn:
+        refuse_to_travel("a stream")
+
     def _cursor(self, epoch: int, consumed: int) -> dict[str, Any]:
         return {
             "plan_id": self._plan.id,
@@ -234,7 +240,8 @@ class WindowStream:
         epoch, index = operator.index(epoch), operator.index(index)
         if epoch < 0:
             raise IndexError(f"epochs count from 0, got {epoch}")
-        if not 0 <= index < (batches := self._schedule.batches(epoch)):
+        batches = self._schedule.batches(epoch)
+        if not 0 <= index < batches:
             raise IndexError(f"no batch {index} in epoch {epoch}: the epoch has batches 0 to {batches - 1}")
         return epoch, index
 
@@ -262,6 +269,8 @@ class WindowStream:
 
     def close(self) -> None:
         """End the threads and give the reader's memory back; the stream cannot be used after."""
+        if self._home.left:
+            self._closed = True  # there are no threads here to wait for
         if not self._closed:
             self._reset()
             self._closed = True
@@ -279,6 +288,7 @@ class WindowStream:
     def _next(self) -> Batch:
         if self._closed:
             raise ValueError("the stream is closed")
+        self._home.check()
         if self._resetting:
             self._reset()  # what an interrupt has left half done
         at = self._epoch, -(-self._consumed // self._make["batch_size"])
@@ -299,6 +309,7 @@ class WindowStream:
 
     def _reset(self) -> None:
         """Forget what was made ahead."""
+        self._home.check()
         self._resetting = True
         self._made.forget()
         self._pools.clear()

@@ -1,6 +1,7 @@
 """A table cut into windows and made ready to read: what `open_windows` gives, and streams are made from."""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.features.finish import Finish
@@ -8,6 +9,7 @@ from lstm.windows.features.learned import NOTHING_LEARNED, Learned, unfilled
 from lstm.windows.features.scaling import Scaling, fit_scaling
 from lstm.windows.index.runs import Entity
 from lstm.windows.plan.plan import Plan
+from lstm.windows.read.process import refuse_to_travel
 from lstm.windows.read.read import WindowReader
 from lstm.windows.spec import Split
 from lstm.windows.stream import WindowStream
@@ -74,6 +76,9 @@ class TableWindows:
             prefetch=prefetch,
             finish=self.finish,
         )
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_travel("an opened table")
 
     def scaling(self) -> Scaling:
         """Mean and deviation of every number over the training rows. Reads them once."""

@@ -6,7 +6,7 @@ next window of its track begins with. `Batch.reset` says where there is none: a 
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from weakref import finalize
 
 import numpy as np
@@ -18,6 +18,7 @@ from lstm.windows.order.cursor import check_cursor, epoch_number
 from lstm.windows.order.track_order import Stretches
 from lstm.windows.plan.plan import Plan
 from lstm.windows.read.prefetch import Ahead
+from lstm.windows.read.process import Home, refuse_to_travel
 from lstm.windows.read.read import WindowReader
 from lstm.windows.read.track_batches import TrackBatches
 from lstm.windows.spec import Split
@@ -80,6 +81,7 @@ class TrackStream:
         if not len(stretches.start):
             raise EmptySplit(f"the {split} split has no window; change the shares of the splits")
         self._own = np.arange(self._rank, self._tracks, self._ranks)
+        self._home = Home()
         at_once, self._reserved = self._reserve()
         self._batches = TrackBatches(
             plan,
@@ -92,7 +94,7 @@ class TrackStream:
             at_once=at_once,
         )
         self._made = Ahead(self._batches.following, prefetch)
-        self._dropped = finalize(self, _let_go, self._made, reader, self._reserved)
+        self._dropped = finalize(self, _let_go, self._home, self._made, reader, self._reserved)
         self._dropped.atexit = False
         self._epoch, self._consumed = 0, 0
         self._closed = False
@@ -117,6 +119,7 @@ class TrackStream:
         Raises:
             IndexError: the epoch has no such batch.
         """
+        self._home.check()
         order = self._batches.order(operator.index(epoch))
         if not 0 <= index < order.batches:
             raise IndexError(f"no batch {index} in epoch {epoch}: it has batches 0 to {order.batches - 1}")
@@ -150,12 +153,17 @@ class TrackStream:
 
     def close(self) -> None:
         """End the threads and give the reader's memory back; the stream cannot be used after."""
+        if self._home.left:
+            self._closed = True  # there are no threads here to wait for
         if not self._closed:
             self._made.forget()
             self._closed = True
             self._batches.close()
             if self._dropped.detach():
                 self._reader.release(self._reserved)
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_travel("a stream of tracks")
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +174,7 @@ class TrackStream:
     def _next(self) -> Batch:
         if self._closed:
             raise ValueError("the stream is closed")
+        self._home.check()
         try:
             return self._made.next(self._epoch, self._consumed)
         except BaseException:
@@ -190,11 +199,13 @@ class TrackStream:
 
     def _go_to(self, epoch: int, consumed: int) -> None:
         if (epoch, consumed) != (self._epoch, self._consumed):
+            self._home.check()
             self._made.forget()
             self._epoch, self._consumed = epoch, consumed
 
 
-def _let_go(made: Ahead[Batch], reader: WindowReader, reserved: int) -> None:
+def _let_go(home: Home, made: Ahead[Batch], reader: WindowReader, reserved: int) -> None:
     """As in `stream`: what `close` does, of a stream that was dropped without it."""
     made.abandon()
-    reader.release(reserved)
+    if not home.left:
+        reader.release(reserved)

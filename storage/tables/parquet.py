@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +33,7 @@ class ParquetSource:
         self._whole = place.range(0, place.size) if 0 < place.size <= _SMALL else None
         """Of a small file, until its first row group is read."""
         self._footer = _parsed(place, _read_footer(place, self._whole))
+        self._page_index = PageIndex(place, self._footer)
         schema = self._open(place, self._footer.first).schema_arrow
         self.fields: tuple[pa.Field, ...] = tuple(schema)
         self.row_groups = self._footer.row_groups
@@ -119,10 +119,6 @@ class ParquetSource:
             return self._page_index.of(row_group, wanted)
         except BadThrift as error:
             raise _unreadable(self._place, error) from error
-
-    @cached_property
-    def _page_index(self) -> PageIndex:
-        return PageIndex(self._place, self._footer)
 
     def _of(self, row_group: int) -> tuple[pq.FileMetaData, int]:
         """See `Footer.of`."""

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lstm.windows.errors import DuplicateRows, NullKey, OffGrid, UnsortedTable
+from lstm.windows.errors import DuplicateRows, NullKey, OffGrid, UnsortedTable, WrongColumnType
 from lstm.windows.table.columns import entities_of, nulls_of, times_of
-from lstm.windows.table.keys import Keys
+from lstm.windows.table.keys import FURTHEST, Keys
 
 Entity = str | int | None
 """A value of the entity column; None: the table has no such column."""
@@ -51,7 +51,7 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
         where: the row group, for messages.
 
     Raises:
-        NullKey, DuplicateRows, UnsortedTable, OffGrid: the rows cannot serve.
+        NullKey, WrongColumnType, DuplicateRows, UnsortedTable, OffGrid: the rows cannot serve.
     """
     for name in keys.columns:
         if nulls := nulls_of(table.column(name)):
@@ -60,6 +60,7 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
                 "remove these rows or give them a key"
             )
     times = times_of(table.column(keys.time), keys.time)
+    _check_range(times, keys, where)
     entities: list[str] | list[int] | list[None] = [None]
     code = np.zeros(len(times), np.int64)
     if keys.entity is not None:
@@ -87,6 +88,18 @@ def runs_of(table: pa.Table, keys: Keys, where: str) -> Runs:
         last_time=times[first + rows - 1],
         regular=_regular(first, rows, step, cut),
         steps={int(values[i]): int(counts[i]) for i in usual},
+    )
+
+
+def _check_range(times: NDArray[np.int64], keys: Keys, where: str) -> None:
+    if not len(times) or (times.min() >= -FURTHEST and times.max() <= FURTHEST):
+        return
+    beyond = np.flatnonzero((times < -FURTHEST) | (times > FURTHEST))
+    row = int(beyond[0])
+    raise WrongColumnType(
+        f"{len(beyond)} of {len(times)} rows of {where} have a time beyond {FURTHEST:,} "
+        f"{'' if keys.ordinal else 'microseconds '}in column {keys.time!r}, the first {int(times[row]):,} in "
+        f"row {row}: some systems write so that a time is not known, or has no end; leave such rows out"
     )
 
 

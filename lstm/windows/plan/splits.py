@@ -20,7 +20,7 @@ from lstm.windows.errors import WindowError
 from lstm.windows.index.index import SequenceIndex
 from lstm.windows.index.segments import Segments
 from lstm.windows.spec import Split, SplitSpec, WindowSpec
-from lstm.windows.table.keys import read_time
+from lstm.windows.table.keys import FURTHEST, read_time
 
 Boundaries = dict[Split, tuple[int | None, int | None]]
 """Times [first, end) of each split; None: open."""
@@ -52,8 +52,20 @@ def boundaries_of(
     Raises:
         WindowError: times that cannot be read, or are not in order.
     """
-    if spec.validation_from is not None:
-        return _dated(spec, last, interval, ordinal)
+    found = (
+        _shared(spec, first, last, interval)
+        if spec.validation_from is None
+        else _dated(spec, last, interval, ordinal)
+    )
+    return {split: (_reached(begin), _reached(end)) for split, (begin, end) in found.items()}
+
+
+def _reached(time: int | None) -> int | None:
+    """A boundary that 64 bits hold: one beyond all times, as of a huge embargo, leaves nothing either."""
+    return None if time is None else max(-FURTHEST, min(time, FURTHEST + 1))
+
+
+def _shared(spec: SplitSpec, first: int, last: int, interval: int) -> Boundaries:
     times = (last - first) // interval + 1
     test, validation = Fraction(repr(float(spec.test))), Fraction(repr(float(spec.validation)))
     test_first = first + ceil(times * (1 - test)) * interval

@@ -5,7 +5,6 @@ blocks together take few copies it is worked out once.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +57,9 @@ class Block:
         """`begins` are the rows at which its parts begin, `rows` how many it has."""
         self.moves, self._begins, self._rows = moves, begins, rows
         self._step: int | None = None
-
-    @cached_property
-    def groups(self) -> list[int]:
+        # no cached_property: its lock is one for all blocks, and stays held where a process is forked
+        self.groups = [move.group for move in moves]
         """The row groups that it is copied from, each once."""
-        return [move.group for move in self.moves]
 
     def step(self, times: NDArray[np.int64]) -> int:
         """The step of its times, which are the first of `times`: see `common_step`."""

@@ -21,6 +21,7 @@ from lstm.windows.plan.plan import Plan
 from lstm.windows.read.kept import KeptBlocks, kept_bytes
 from lstm.windows.read.memory import place_bytes
 from lstm.windows.read.moves import Blocks, Moves, moves_of
+from lstm.windows.read.process import Home
 from lstm.windows.spec import Split
 from lstm.windows.table.column import Column
 from storage.disk_cache import DiskCache
@@ -78,18 +79,28 @@ class WindowReader:
         self.width = self.features.width
         """Cells of a row: its numbers and its ids."""
         self.budget_bytes = budget_bytes
+        self._decode = partial(decode, snapshot, plan, features=self.features)
+        self._in_parts = reads_parts(plan)
+        self._blocks = Blocks(plan)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Hold nothing yet, and nothing for any stream."""
+        self._home = Home()
         self._reserved = 0
         self._lock = (
             threading.RLock()
         )  # a stream that is dropped gives memory back, maybe in the middle of this
-        self._decode = partial(decode, snapshot, plan, features=self.features)
         self._groups = RowGroups(self._decode, lambda: self.budget_bytes - self._reserved)
-        self._in_parts = reads_parts(plan)
         self._parts_read = 0
-        self._blocks = Blocks(plan)
         self._kept: KeptBlocks | None = None
         self._keepers = 0
         """Streams that keep them."""
+
+    def _settle(self) -> None:
+        """Begin anew in a process that was forked off: what was under way never ends there."""
+        if self._home.left:
+            self._begin()
 
     @property
     def row_bytes(self) -> int:
@@ -103,6 +114,7 @@ class WindowReader:
 
     def reserve(self, size: int) -> bool:
         """Set `size` bytes of the budget aside for a stream's blocks; False: there is no room."""
+        self._settle()
         with self._lock:
             if self._reserved + size > self.budget_bytes:
                 return False
@@ -119,6 +131,7 @@ class WindowReader:
 
         They take half of what is free at most, and leave room for a stream of each split.
         """
+        self._settle()
         with self._lock:
             if self._kept is None:
                 size = kept_bytes(self.plan, self.row_bytes)
@@ -176,6 +189,7 @@ class WindowReader:
 
     def block(self, superblock: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Values [n, F] and times [n] of a superblock's block, to be read only, for whoever needs it once."""
+        self._settle()
         kept = self._kept
         if kept is not None and (loaded := kept.loaded(superblock)):
             return loaded
@@ -239,6 +253,7 @@ class WindowReader:
 
     def _rows_of(self, move: Moves) -> tuple[Rows, int, int]:
         """All rows of a row group, or a span of them; the number of the first, and what was fetched."""
+        self._settle()
         if not self._in_parts:
             rows, fetched = self._groups.get(move.group)
             return rows, 0, int(fetched)

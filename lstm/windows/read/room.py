@@ -11,6 +11,7 @@ from lstm.windows.order.foresight import Foresight
 from lstm.windows.order.schedule import Schedule
 from lstm.windows.plan.plan import Plan
 from lstm.windows.read.memory import block_rows, place_bytes, rank_bytes, slots
+from lstm.windows.read.process import Home
 from lstm.windows.read.read import WindowReader
 from lstm.windows.read.shelf import KeepingShelf, PassingShelf, Shelf
 from lstm.windows.spec import Split
@@ -29,6 +30,7 @@ class Room:
         """
         self._reader, self._plan, self._split, self._schedule = reader, plan, split, schedule
         self._ranks, self._ordered = ranks, ordered
+        self._home = Home()
         self._kept = reader.keep()
         if self._kept is not None:
             rows = len(self._kept.times)
@@ -52,6 +54,8 @@ class Room:
 
     def close(self) -> None:
         """Give the bytes back, once; the shelf must not be used after."""
+        if self._home.left:
+            return  # the reader there has begun anew, or will
         reserved, kept = self._reserved, self._kept
         self._reserved, self._kept = 0, None
         self._reader.release(reserved)

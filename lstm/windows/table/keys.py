@@ -12,6 +12,8 @@ from lstm.windows.table.columns import column_type, is_text
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FURTHEST = 2**62
+"""Microseconds (146,000 years from 1970) or ordinals: differences of times up to this one fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def keys_for(
     Raises:
         MissingColumn: there is no such column.
         WrongColumnType: entities are not integers or text, times neither timestamps, dates nor integers.
-        WindowError: a gap or a grid that is not positive, or a duration where times are ordinals; a grid that
-            is longer than the gap, or finer than the times are.
+        WindowError: one column for both; a gap or a grid that is not positive, or a duration where times are
+            ordinals; a grid that is longer than the gap, or finer than the times are.
     """
     if entity is not None:
         kind = column_type(schema, entity)
@@ -106,6 +108,11 @@ def keys_for(
         raise WrongColumnType(
             f"column {time!r} is {kind}, but times must be timestamps, dates or integers; "
             "convert it when the table is written, or choose another time column"
+        )
+    if entity == time:
+        raise WindowError(
+            f"column {time!r} cannot both tell series apart and order their rows: each series would have one "
+            "row; name two columns, or no entity where the table is one series"
         )
     gap, step = _length("max_gap", max_gap, ordinal), _length("grid", grid, ordinal)
     keys = Keys(entity, time, ordinal, gap, grid=step)

@@ -9,6 +9,7 @@ from lstm.windows import OrderSpec, SplitSpec, WindowSpec, WindowStream, index_s
 from lstm.windows.errors import (
     BudgetTooSmall,
     DuplicateRows,
+    EmptySplit,
     EmptyTable,
     MissingColumn,
     NullKey,
@@ -73,6 +74,21 @@ BAD = {
         NullKey,
         "2 of 3 rows .* column 'name'",
     ),
+    "times without an end": (
+        {"files": [[rows(["a"] * 3, pa.array([1, 2, 2**63 - 1], pa.timestamp("us")))]]},
+        WrongColumnType,
+        r"1 of 3 rows of row group 0 of .* beyond 4,611,686,018,427,387,904 microseconds in column 't'",
+    ),
+    "ordinals before all": (
+        {"files": [[rows(["a"] * 3, [-(2**63), 1, 2**63 - 1])]]},
+        WrongColumnType,
+        "2 of 3 rows .* the first -9,223,372,036,854,775,808 in row 0",
+    ),
+    "one column for both keys": (
+        {"files": [[GOOD]], "entity": "t"},
+        WindowError,
+        "'t' cannot both tell series apart and order their rows",
+    ),
     "null time": ({"files": [[rows(["a", "a"], [1, None])]]}, NullKey, "1 of 2 rows .* column 't'"),
     "twice in a row group": (
         {"files": [[rows(["a"] * 4, [1, 2, 2, 2])]]},
@@ -113,6 +129,22 @@ def test_bad_tables_are_refused_with_a_clear_message(arguments, error, message):
     with pytest.raises(error, match=message) as refused:
         made(**arguments)
     assert isinstance(refused.value, UserError)
+
+
+def test_times_may_lie_as_far_apart_as_their_differences_fit():
+    plan = made([[rows(["a"] * 4, [-(2**62), 0, 1, 2**62])]])
+    assert plan.windows("train") == 3
+
+
+@pytest.mark.parametrize(
+    "split",
+    [SplitSpec(embargo_rows=10**30), SplitSpec(validation_from="-9" + "0" * 30)],
+    ids=["embargo", "date"],
+)
+def test_boundaries_beyond_all_times_leave_a_split_empty(split):
+    index = index_snapshot(MemorySnapshot([[GOOD]]), entity="name", time="t")
+    with pytest.raises(EmptySplit, match="train"):
+        make_plan(index, WindowSpec(context=1, horizon=1), split, OrderSpec())
 
 
 def test_times_in_messages_are_readable():
