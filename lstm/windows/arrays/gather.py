@@ -1,10 +1,12 @@
-"""Copy windows out of rows in one call, through a strided view."""
+"""Copy windows out of rows in one call: compiled where the host has that, else through a strided view."""
 
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
+
+from lstm.windows.arrays.compiled import COPIES, Copies
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -16,12 +18,13 @@ class Windows(Generic[Number]):
     speed; `np.take(view, ..., out=)` would copy the whole view first.
     """
 
-    def __init__(self, rows: NDArray[Number], length: int) -> None:
-        """View `rows` [R, ...], contiguous."""
+    def __init__(self, rows: NDArray[Number], length: int, copies: Copies | None = COPIES) -> None:
+        """View `rows` [R, ...], contiguous; `copies` None: have NumPy copy."""
         self._rows, self._length = len(rows), length
         self._count = max(0, len(rows) - length + 1)
         shape = (self._count, length, *rows.shape[1:])
         self._view = as_strided(rows, shape, (rows.strides[0], *rows.strides), writeable=False)
+        self._compiled = copies.of(rows, length) if copies is not None else None
 
     def gather(self, starts: NDArray[np.int64]) -> NDArray[Number]:
         """Copy the windows that begin at rows `starts` [b]; [b, length, ...], contiguous.
@@ -29,12 +32,18 @@ class Windows(Generic[Number]):
         Raises:
             IndexError: a window does not lie within the rows.
         """
-        # Seen as unsigned, a negative start is a huge one: one pass finds both.
-        if len(starts) and starts.view(np.uint64).max() >= self._count:
+        found = self._plain(starts) if self._compiled is None else self._compiled(starts)
+        if found is None:
             raise IndexError(
                 f"windows of {self._length} rows start at rows {starts.min()} to {starts.max()} "
                 f"of {self._rows}"
             )
+        return found
+
+    def _plain(self, starts: NDArray[np.int64]) -> NDArray[Number] | None:
+        # Seen as unsigned, a negative start is a huge one: one pass finds both.
+        if len(starts) and starts.view(np.uint64).max() >= self._count:
+            return None
         return self._view[starts]
 
 
