@@ -1,6 +1,7 @@
 """The copy of windows as copies.c has it, which the installation compiles where it can."""
 
 import ctypes
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -44,8 +45,9 @@ class Copies:
         What is the same for all calls is worked out here: after a batch has gone through the processor's
         cache each further call in Python takes a share of the batch's time.
         """
-        row = rows.strides[0]
-        if not rows.flags.c_contiguous or rows.dtype.hasobject or row * length == 0:
+        # Not strides: what NumPy says of those of an array without numbers, or of one row, means nothing.
+        row = rows.dtype.itemsize * math.prod(rows.shape[1:])
+        if not rows.flags.c_contiguous or rows.dtype.hasobject:
             return None
         gathered, dtype, shape, size = self._gathered, rows.dtype, (length, *rows.shape[1:]), row * length
         address, held = rows.ctypes.data, max(0, len(rows) - length + 1)
