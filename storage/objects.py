@@ -286,9 +286,15 @@ class Bucket:
         self._calls.plain("create", "", make)
 
     def exists(self) -> bool:
-        """Whether the bucket is there. Asks a single time, so that a wrong address is told at once."""
+        """Whether the bucket is there. Where nobody answers, asks a single time: a wrong address is told at
+        once. A server that is overloaded is asked again."""
         try:
-            self._calls.at_once("find", "", self._look)
+            try:
+                self._calls.at_once("find", "", self._look)
+            except Unreachable as error:
+                if not isinstance(error.__cause__, sdk.ClientError):
+                    raise
+                self._calls.plain("find", "", self._look)
         except BucketMissing:
             return False
         return True

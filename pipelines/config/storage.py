@@ -68,6 +68,16 @@ def _endpoint(value: Any) -> Any:
 Endpoint = Annotated[str, BeforeValidator(_endpoint), Field(json_schema_extra={"pattern": _ENDPOINT})]
 
 
+def _prefix(value: str) -> str:
+    """Not every server can hold keys with such parts, and none means what a path would."""
+    if any(part in ("", ".", "..") for part in value.strip("/").split("/")):
+        raise ValueError(f'"{value}" has an empty or dotted part; write it as checkpoints/mine')
+    return value
+
+
+Prefix = Annotated[str, AfterValidator(_prefix)]
+
+
 class CatalogConfig(Section):
     """An Iceberg catalog; its credential comes from `CAROUSEL_CATALOG_CREDENTIAL` (`id:secret`)."""
 
@@ -110,9 +120,9 @@ class StorageConfig(AccessConfig):
     """Goes with `aws:kms`: the key's id; null: the server's default key."""
     bucket: Annotated[str, Field(min_length=3, max_length=63)] = "lake"
     """Bucket of the checkpoints, and of tables without one of their own."""
-    repository: Annotated[str, Field(min_length=1)] = "checkpoints"
+    repository: Prefix = "checkpoints"
     """Prefix in the bucket under which the checkpoints of all runs are kept."""
-    reports: Annotated[str, Field(min_length=1)] = "reports"
+    reports: Prefix = "reports"
     """Prefix in the bucket under which the reports of all runs are kept."""
 
     @field_validator("catalog", "profile", "encryption_at_rest")

@@ -75,12 +75,19 @@ class Tensor:
         Dtypes of ml_dtypes (bfloat16, float8) are fine: those of JAX, and of TensorFlow's `numpy()`.
 
         Raises:
-            ValueError: a masked array, whose mask would be lost.
+            ValueError: a masked array, whose mask would be lost; a structured one, or one of Python objects.
         """
         if isinstance(array, np.ma.MaskedArray):
             raise ValueError(
                 "a masked array's mask cannot be stored: save `.data` and `.mask` as two tensors"
             )
+        if array.dtype.names is not None:
+            raise ValueError(
+                f"a structured array cannot be stored: save its fields {', '.join(array.dtype.names)} as"
+                " tensors of their own"
+            )
+        if array.dtype.name not in DTYPES:
+            raise ValueError(f"dtype {str(array.dtype)!r} cannot be stored; allowed: {', '.join(DTYPES)}")
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

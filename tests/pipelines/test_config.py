@@ -110,6 +110,8 @@ def test_a_snapshot_that_looks_like_a_number_is_an_id():
         ("training.steps=true", ["training.steps", "true", "whole number"]),
         ("training.steps='3'", ["training.steps", '"3"', "whole number"]),
         ("window.context=1.5", ["window.context", "1.5", "whole number"]),
+        ("storage.repository=../mine", ["storage.repository", '"../mine"', "dotted part"]),
+        ("storage.reports=a//b", ["storage.reports", '"a//b"', "empty"]),
         ("training.steps=0", ["training.steps must be >= 1, got 0", "[--set training.steps]"]),
         ("split.test=0.9", ["split.validation + split.test", "0.15 + 0.9"]),
         ("table.format=hudi", ["table.format", '"hudi"', "'delta' or 'iceberg'"]),

@@ -350,3 +350,8 @@ def test_a_wrong_address_is_told_at_once_whatever_the_patience() -> None:
     with pytest.raises(Unreachable):
         Bucket("lake", access).exists()
     assert time.monotonic() - started < access.patience_s / 2
+
+
+def test_a_bucket_of_an_overloaded_server_is_found(fake: FakeS3) -> None:
+    fake.faults += [503]
+    assert bucket_of(fake).exists()

@@ -155,6 +155,8 @@ class _Repair:
             found = self.shelf.files.get(head_key(self.name), HEAD_LIMIT)
         except NotFound:
             return None, None
+        except Damaged as error:
+            return self.shelf.files.etag(head_key(self.name)), str(error)
         try:
             head = Head.from_bytes(found.data, what)
         except Damaged as error:

@@ -18,12 +18,15 @@ from storage.checkpoints.format.identity import NONCE_BYTES, TAG_BYTES, Keyed
 from storage.checkpoints.format.names import SMALL_LIMIT, Nonces
 from storage.checkpoints.format.outer_key import KEY_BYTES, OuterKey, Scrypt, from_hex
 from storage.checkpoints.format.store import Below
+from storage.objects import NotFound
 
 KEYS = "keys/"
 CIPHER = "aes-256-gcm"
 _BOUND = b"carousel data key 1"
 _SALT_BYTES = 16
 _COPIES_LIMIT = 100
+_LISTS = 5
+"""Times that copies are listed anew where one went meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,25 @@ class Keyring:
 
         Raises:
             WrongKey: there is none.
-            Damaged: a copy that is none.
+            Damaged: none that can be read, and one that cannot.
         """
-        for key in _copies(files):
-            data_key = _unwrap(files.get(key, SMALL_LIMIT).data, key, outer)
-            if data_key is not None and secrets.compare_digest(Keyed.check(data_key), check):
-                return cls(files, check, data_key)
+        trouble: Damaged | None = None
+        for _ in range(_LISTS):
+            rotated = False
+            for key in _copies(files):
+                try:
+                    data_key = _unwrap(files.get(key, SMALL_LIMIT).data, key, outer)
+                except NotFound:  # since it was listed: the one in its place was there before it went
+                    rotated = True
+                except Damaged as error:  # somebody else's, perhaps: it must not shut out everybody
+                    trouble = error
+                else:
+                    if data_key is not None and secrets.compare_digest(Keyed.check(data_key), check):
+                        return cls(files, check, data_key)
+            if not rotated:
+                break
+        if trouble is not None:
+            raise trouble
         kind = "passphrase" if outer.is_passphrase else "key of 64 hex digits"
         raise WrongKey(
             f"the {kind} that was given does not open the repository at {files.prefix!r}; give the one it was"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from storage.checkpoints.errors import Damaged
-from storage.objects import Object, ObjectInfo, TooLong
+from storage.objects import Object, ObjectInfo, TooLong, Truncated
 
 
 class ObjectStore(Protocol):
@@ -80,11 +80,14 @@ class Below:
         return self.store.put_if_match(self.prefix + key, data, etag)
 
     def get(self, key: str, limit: int) -> Object:
-        """Read an object. Raises NotFound; Damaged: it has more than `limit` bytes, and none was read."""
+        """Read an object. Raises NotFound; Damaged: it has more than `limit` bytes, or its server cannot send
+        all of it."""
         try:
             return self.store.get(self.prefix + key, limit)
         except TooLong as error:
             raise Damaged(f"{key} is larger than any such object: {error}") from error
+        except Truncated as error:
+            raise Damaged(f"{key} cannot be read whole: {error}") from error
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """See `ObjectStore`."""
@@ -101,6 +104,10 @@ class Below:
     def size(self, key: str) -> int:
         """Bytes of an object. Raises NotFound."""
         return self.store.head(self.prefix + key).size
+
+    def etag(self, key: str) -> str:
+        """ETag of an object that need not be readable. Raises NotFound."""
+        return self.store.head(self.prefix + key).etag
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys (below our prefix) and sizes, in any order."""

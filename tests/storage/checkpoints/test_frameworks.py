@@ -37,6 +37,22 @@ def same(first: np.ndarray, second: np.ndarray) -> bool:
     return kind and first.tobytes() == second.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(3, [("a", "f4"), ("b", ">i2")]), "fields a, b"),
+        (np.array([1, None], object), "dtype 'object'"),
+        (np.array(["text"]), "dtype '<U4'"),
+        (np.zeros(2, np.longdouble), "dtype 'float128'"),
+        (np.zeros(2, "datetime64[s]"), r"dtype 'datetime64\[s\]'"),
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_numbers_is_refused_in_words(array: np.ndarray, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Tensor.from_numpy(array)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_dtypes_of_ml_dtypes_come_back_bit_for_bit(bucket: Bucket, dtype: str) -> None:
     kind = np.dtype(getattr(needs("ml_dtypes"), dtype))

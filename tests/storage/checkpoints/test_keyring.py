@@ -62,6 +62,29 @@ def test_two_people_may_open_one_repository(files):
     }
 
 
+def test_a_rotation_while_it_is_opened_does_not_shut_out_who_has_the_new_key():
+    new, server = OuterKey.of(PHRASE), Simulation().server
+    made = Keyring.make(Below(FakeStore(server), "ck"), OuterKey.of(HEX), fresh_nonce)
+
+    def rotated_after_the_list(request):
+        if request.verb == "get" and len(opener.requests) == 2:
+            made.rotate(new, fresh_nonce)
+
+    opener = FakeStore(server, rotated_after_the_list)
+    assert Keyring.open(Below(opener, "ck"), new, made.check).check == made.check
+    with pytest.raises(WrongKey):
+        Keyring.open(Below(FakeStore(server), "ck"), OuterKey.of(HEX), made.check)
+
+
+@pytest.mark.parametrize("nonce", ["0" * 32, "f" * 32])
+def test_a_copy_that_cannot_be_read_shuts_out_only_whose_it_is(files, nonce):
+    made = Keyring.make(files, OuterKey.of(HEX), fresh_nonce)
+    files.put(KEYS + nonce, b"{}")
+    assert Keyring.open(files, OuterKey.of(HEX), made.check).check == made.check
+    with pytest.raises(Damaged):
+        Keyring.open(files, OuterKey.of(PHRASE), made.check)
+
+
 @pytest.mark.parametrize("where", [0, 12, -1])
 def test_sealed_bytes_that_were_changed_or_moved_do_not_open(files, where):
     identity = Keyring.make(files, OuterKey.of(HEX), fresh_nonce).identity
