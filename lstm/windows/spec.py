@@ -7,10 +7,44 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
 """Splits for which entities can be held out."""
+
+_MOST = 1 << 48
+"""Rows, or what is counted in place of them: sums and products of a few of these fit 64 bits."""
+
+
+def _whole(name: str, value: object, unit: str, least: int, most: int = _MOST) -> int:
+    """A whole number, as Python's own.
+
+    Raises:
+        ValueError: it is none, or not from `least` to `most`.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # that is asked
+    except TypeError:
+        raise ValueError(
+            f"{name} must be a whole number{' of rows' if unit else ''}, got {value!r}"
+        ) from None
+    if number < least:
+        raise ValueError(f"{name} must be >= {least}{unit}, got {number}")
+    if number > most:
+        raise ValueError(f"{name} must be <= {most:,}, got {number:,}")
+    return number
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
+
+
+def _named(value: Any) -> Any:
+    """The text that stands for an integer in names of entities and in times; all else as it is."""
+    return str(operator.index(value)) if isinstance(value, int | np.integer) else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,14 +60,7 @@ class WindowSpec:
 
     def __post_init__(self) -> None:
         for name in ("context", "horizon", "stride"):
-            value = getattr(self, name)
-            try:
-                rows = operator.index(value)
-            except TypeError:
-                raise ValueError(f"WindowSpec.{name} must be a whole number of rows, got {value!r}") from None
-            if rows < 1:
-                raise ValueError(f"WindowSpec.{name} must be >= 1 row, got {value}")
-            object.__setattr__(self, name, rows)
+            object.__setattr__(self, name, _whole(f"WindowSpec.{name}", getattr(self, name), " row", 1))
 
     @property
     def length(self) -> int:
@@ -77,14 +104,21 @@ class SplitSpec:
 
     def __post_init__(self) -> None:
         for name in ("validation_names", "test_names"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, after a trip through JSON
+            names = getattr(self, name)
+            if isinstance(names, str):
+                raise ValueError(
+                    f"SplitSpec.{name} must be a list of entities, got {names!r}: write [{names!r}]"
+                )
+            # a list, after a trip through JSON; entities that are integers are named by their digits
+            object.__setattr__(self, name, tuple(map(_named, names)))
         for name in ("validation_from", "test_from", "test_before"):
             if isinstance(value := getattr(self, name), datetime):
                 object.__setattr__(self, name, value.isoformat())
-        for name in ("validation_entities", "test_entities"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value < 1):
-                raise ValueError(f"SplitSpec.{name} must be a share in [0, 1), got {value}")
+            elif value is not None:
+                object.__setattr__(self, name, _named(value))
+        for name in ("validation_entities", "test_entities", "validation", "test"):
+            if not (_is_number(value := getattr(self, name)) and 0 <= value < 1):
+                raise ValueError(f"SplitSpec.{name} must be a share in [0, 1), got {value!r}")
         if self.validation_entities + self.test_entities >= 1:
             raise ValueError(
                 "SplitSpec.validation_entities + SplitSpec.test_entities must leave a share for training, "
@@ -92,17 +126,13 @@ class SplitSpec:
             )
         if twice := sorted(set(self.validation_names) & set(self.test_names)):
             raise ValueError(f"SplitSpec holds {twice[0]!r} out for two splits; name it once")
-        for name in ("validation", "test"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value < 1):
-                raise ValueError(f"SplitSpec.{name} must be a share in [0, 1), got {value}")
         if self.validation + self.test >= 1:
             raise ValueError(
                 f"SplitSpec.validation + SplitSpec.test must leave a share for training, "
                 f"got {self.validation} + {self.test}"
             )
-        if self.embargo_rows < 0:
-            raise ValueError(f"SplitSpec.embargo_rows must be >= 0, got {self.embargo_rows}")
+        embargo = _whole("SplitSpec.embargo_rows", self.embargo_rows, "", 0)
+        object.__setattr__(self, "embargo_rows", embargo)
         for name, needed in (("test_from", "validation_from"), ("test_before", "test_from")):
             if getattr(self, name) is not None and getattr(self, needed) is None:
                 raise ValueError(f"SplitSpec.{name} needs SplitSpec.{needed}; give both, or shares alone")
@@ -134,6 +164,8 @@ _ENTITIES = ("validation_entities", "test_entities", "validation_names", "test_n
 
 
 _MOST_OFTEN = 1000
+_MOST_LANES = 1 << 16
+"""An epoch is laid out lane by lane, and each takes memory of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,15 +188,21 @@ class OrderSpec:
     says; entities that are not named: once."""
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "pool", "superblock_rows"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"OrderSpec.{name} must be >= 1, got {value}")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"OrderSpec.temperature must be > 0, got {self.temperature}")
+        for name, most in (("lanes", _MOST_LANES), ("pool", _MOST), ("superblock_rows", _MOST)):
+            value = getattr(self, name)
+            if value is not None or name != "superblock_rows":
+                object.__setattr__(self, name, _whole(f"OrderSpec.{name}", value, "", 1, most))
+        if not (_is_number(self.temperature) and self.temperature > 0):
+            raise ValueError(f"OrderSpec.temperature must be > 0, got {self.temperature!r}")
+        if not isinstance(self.weights, Mapping):
+            raise ValueError(
+                f"OrderSpec.weights must be a mapping of entities to weights, got {self.weights!r}"
+            )
+        object.__setattr__(self, "weights", {_named(name): it for name, it in self.weights.items()})
         for name, weight in self.weights.items():
-            if not (math.isfinite(weight) and 0 <= weight <= _MOST_OFTEN):
+            if not (_is_number(weight) and 0 <= weight <= _MOST_OFTEN):
                 raise ValueError(
-                    f"OrderSpec.weights must be from 0 to {_MOST_OFTEN:,}, got {weight} for {name!r}"
+                    f"OrderSpec.weights must be from 0 to {_MOST_OFTEN:,}, got {weight!r} for {name!r}"
                 )
         if self.last not in ("short", "drop", "wrap"):
             raise ValueError(f"OrderSpec.last must be short, drop or wrap, got {self.last!r}")

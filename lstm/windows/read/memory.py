@@ -29,6 +29,16 @@ def pool_windows(windows: SplitWindows, pool: int) -> int:
     return int(np.sort(windows.counts)[-pool:].sum())
 
 
+def lane_windows(windows: SplitWindows, lanes: int, pool: int) -> int:
+    """Windows that a pool of one of `lanes` lanes holds at most.
+
+    A lane that gets a superblock had no more windows than any other: it ends with no more than its share and
+    those of that superblock.
+    """
+    share = -(-windows.total // lanes) + int(windows.counts.max(initial=0))
+    return min(pool_windows(windows, pool), share)
+
+
 def number_type(most: int) -> type[np.signedinteger]:
     """Of numbers up to `most` of which there is one per window: half the memory where they fit."""
     return np.int32 if most < 2**31 else np.int64

@@ -15,7 +15,7 @@ from lstm.windows.plan.plan import Plan
 from lstm.windows.plan.superblocks import SplitWindows
 from lstm.windows.read.at_once import wait_for
 from lstm.windows.read.known_runs import KnownRuns
-from lstm.windows.read.memory import most_windows, number_type, pool_windows
+from lstm.windows.read.memory import lane_windows, most_windows, number_type
 from lstm.windows.read.shelf import Shelf
 from lstm.windows.spec import Split
 
@@ -99,7 +99,7 @@ class Pools:
         self._jobs: list[Future[None]] = []
         """Those that may still write into the places of pools."""
         lanes = plan.order.lanes
-        self._width = pool_windows(most_windows(plan, split), pool)
+        self._width = lane_windows(most_windows(plan, split), lanes, pool)
         places = 2 * lanes * self._width  # memory is taken as pools of own lanes come
         number = number_type(max(len(shelf.times), plan.rows))
         self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
