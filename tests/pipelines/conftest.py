@@ -154,7 +154,7 @@ def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of one rank are trained in this process; those of more under torchrun, as ever."""
     from lstm.training import launch  # with torch, which few files need
 
-    from .one_rank import run_it_here
+    from ..lstm.training.one_rank import run_it_here
 
     monkeypatch.setattr(launch, "_torchrun", run_it_here)
 

@@ -5,9 +5,6 @@ ports and buckets in `test_bad_surroundings.py`; no Docker in `tests/stack/test_
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import pytest
 from pipelines.cli.main import run
 from pipelines.config.storage import StorageConfig
 from pipelines.surroundings.connect import connect
+from storage import object_access
 from storage.tables import create_table
 
 from ..conftest import free_ports
@@ -174,29 +172,16 @@ def elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_wrong_credentials_are_told(keys, says, config, elsewhere, root):
-    # a process of its own: the SDK finds its keys once per process
-    environment = {**os.environ, **keys}
-    command = [
-        sys.executable,
-        "-m",
-        "pipelines.cli",
-        "--root",
-        str(root),
-        "checkpoints",
-        "list",
-        "-c",
-        str(config),
-    ]
-    done = subprocess.run(
-        [*command, *elsewhere()],
-        env={name: value for name, value in environment.items() if value is not None},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    refused(Answer(done.returncode, done.stdout, done.stderr), says, "lake")
-    assert "wrong-and-secret" not in done.stderr
+def test_wrong_credentials_are_told(keys, says, carousel, config, elsewhere, monkeypatch):
+    options = elsewhere()
+    with monkeypatch.context() as patch:
+        for name, value in keys.items():
+            patch.delenv(name) if value is None else patch.setenv(name, value)
+        object_access.renew()  # as a process that begins with these keys
+        done = carousel("checkpoints", "list", "-c", config, *options)
+    object_access.renew()
+    refused(done, says, "lake")
+    assert "wrong-and-secret" not in done.err
 
 
 def test_a_missing_bucket_is_told(carousel, config, elsewhere):

@@ -109,23 +109,20 @@ def test_the_embedded_server_starts_answers_and_stops(capsys, tmp_path):
     assert "no tables in s3://lake yet" in text
 
 
-@pytest.fixture(scope="module")
-def lasting(api, tmp_path_factory):
-    """A root of its own, where no server runs."""
-    return settled(api, tmp_path_factory.mktemp("lasting"))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_ends_the_server_it_started(number, lasting):
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [*COMMAND, "--root", str(lasting), "ui"], stdout=subprocess.PIPE, text=True, env=environment
-    ) as ui:
-        assert ui.stdout is not None
-        assert "Prefect's UI: http://127.0.0.1:" in ui.stdout.readline()
-        ui.send_signal(number)
-        assert ui.wait() == 128 + number
-    assert PrefectApi.find(folder_of(PrefectApi, lasting)) is None
+def test_a_command_that_is_stopped_ends_the_server_it_started_which_keeps_its_address(api, tmp_path):
+    lasting, environment = settled(api, tmp_path), {**os.environ, "PYTHONUNBUFFERED": "1"}
+    told = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(
+            [*COMMAND, "--root", str(lasting), "ui"], stdout=subprocess.PIPE, text=True, env=environment
+        ) as ui:
+            assert ui.stdout is not None
+            told.append(ui.stdout.readline())
+            assert "Prefect's UI: http://127.0.0.1:" in told[-1]
+            ui.send_signal(number)
+            assert ui.wait() == 128 + number
+        assert PrefectApi.find(folder_of(PrefectApi, lasting)) is None
+    assert told[0] == told[1], "the server that was started next has the address of the first"
 
 
 def test_a_second_signal_leaves_at_once():

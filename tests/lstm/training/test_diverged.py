@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from lstm.training import launch
 from lstm.training.config import TrainingConfig
 from lstm.training.diverged import Diverged, check_finite
 from lstm.training.job import Job
 from storage.errors import UserError
 
+from .one_rank import run_it_here
 from .runner import Runner
 
 
@@ -20,10 +22,12 @@ def test_what_is_no_finite_number_is_refused(value):
         check_finite("loss", value, 7, TrainingConfig())
 
 
-def test_a_run_that_diverges_says_so_once_and_keeps_its_checkpoints(
-    runner: Runner, make_job: Callable[..., Job]
+def test_a_run_that_diverges_says_so_and_keeps_its_checkpoints(
+    runner: Runner, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job("diverging", learning_rate=1e30, warmup_steps=0, checkpoint_every=1000)
+    """Two ranks, which both see it, say so once: test_saving_together.py."""
+    monkeypatch.setattr(launch, "_torchrun", run_it_here)
+    job = make_job("diverging", ranks=1, learning_rate=1e30, warmup_steps=0, checkpoint_every=1000)
     with pytest.raises(UserError, match=r"training has diverged .* Lower training.learning_rate"):
         runner.launch(job)
     (commit,) = runner.repository(job).commits(job.run)

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lstm.training import launch as launching
 from lstm.training.events import Event
 from lstm.training.job import Job
 from lstm.training.launch import launch
@@ -19,6 +20,7 @@ from storage.objects import Bucket
 from storage.tables import Lake
 
 from . import family
+from .one_rank import run_it_here
 from .runner import Runner
 
 
@@ -63,7 +65,9 @@ def test_training_reports_how_often_it_fetches(short: Short) -> None:
     assert [event for event in short.told if event["event"] == "note"] == []
 
 
-def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: Callable[..., Job]) -> None:
+def test_an_older_trainer_that_wakes_up_cannot_commit(
+    runner: Runner, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job("taken-over", steps=16, ranks=1)
     asleep = threading.Event()
     sleepers: list[psutil.Process] = []
@@ -85,6 +89,7 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
     thread = threading.Thread(target=older)
     thread.start()
     assert asleep.wait(600)
+    monkeypatch.setattr(launching, "_torchrun", run_it_here)  # whoever takes over may be any process
     newer = runner.launch(job)
     commits = runner.repository(job).head(job.run).commits
     for process in sleepers:
@@ -96,10 +101,12 @@ def test_an_older_trainer_that_wakes_up_cannot_commit(runner: Runner, make_job: 
     assert runner.repository(job).head(job.run).commits == commits
 
 
-def test_starting_a_run_that_has_commits_is_refused_in_rank_0s_own_words(
-    make_job: Callable[..., Job], lake: Lake, tmp_path: Path
+def test_starting_a_run_that_has_commits_is_refused_in_its_ranks_own_words(
+    make_job: Callable[..., Job], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job("twice")
+    """Two ranks are refused in test_saving_together.py."""
+    monkeypatch.setattr(launching, "_torchrun", run_it_here)
+    job = make_job("twice", ranks=1)
     repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
     begin(job, lake, lake, repository, attempt="first", resume=False)
     with pytest.raises(UserError, match="run 'twice' has 1 commits already, the newest of step 0"):
@@ -129,14 +136,14 @@ def test_ranks_die_with_the_process_that_launched_them(
     make_job: Callable[..., Job], lake: Lake, tmp_path: Path
 ) -> None:
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    job = make_job("orphans", steps=100_000, patience=0)
+    job = make_job("orphans", steps=100_000, patience=0, ranks=1)
     parent = multiprocessing.get_context("spawn").Process(
         target=_launch_in_child, args=(job, lake, tmp_path / "log", sender)
     )
     parent.start()
     assert receiver.poll(600)
     processes = [psutil.Process(pid) for pid in receiver.recv()]
-    assert len(processes) == 3
+    assert len(processes) == 2
     parent.kill()
     parent.join()
     _, alive = psutil.wait_procs(processes, timeout=120)

@@ -9,8 +9,12 @@ import pytest
 
 from lstm.training.events import Event
 from lstm.training.job import Job
-from lstm.training.launch import TrainingFailed
+from lstm.training.launch import TrainingFailed, launch
+from lstm.training.start import begin
+from storage.checkpoints import Repository
 from storage.errors import UserError
+from storage.objects import Bucket
+from storage.tables import Lake
 
 from . import family, sharing_worker
 from .runner import Runner
@@ -116,6 +120,29 @@ def test_what_one_rank_may_not_upload_ends_all_of_them_at_the_next_step(
     saved = [commit.step for commit in sharing.repository(job).commits(job.run)]
     assert saved[:2] == [0, 4]
     assert 8 not in saved  # later ones may be there: rank 0 brings alone to an end what is under way
+
+
+@pytest.mark.slow  # `make test-resume`, and so CI
+def test_a_run_of_two_ranks_that_has_commits_is_refused_in_rank_0s_own_words(
+    runner: Runner, make_job: Callable[..., Job], lake: Lake
+) -> None:
+    job = make_job("twice-on-two")
+    repository = Repository.create(Bucket(job.bucket, lake.access), job.repository)
+    begin(job, lake, lake, repository, attempt="first", resume=False)
+    with pytest.raises(UserError, match="run 'twice-on-two' has 1 commits already, the newest of step 0"):
+        launch(job, lake, attempt="again", resume=False, log=runner.log, on_event=lambda event: None)
+
+
+@pytest.mark.slow  # `make test-resume`, and so CI
+def test_two_ranks_that_diverge_say_so_once_and_keep_their_checkpoints(
+    runner: Runner, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("diverging-on-two", learning_rate=1e30, warmup_steps=0, checkpoint_every=1000)
+    with pytest.raises(UserError, match=r"training has diverged .* Lower training.learning_rate"):
+        runner.launch(job)
+    (commit,) = runner.repository(job).commits(job.run)
+    assert commit.step == 0
+    assert not commit.damaged
 
 
 @pytest.mark.slow

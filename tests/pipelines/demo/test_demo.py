@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from types import SimpleNamespace
 
 import psutil
@@ -82,23 +84,20 @@ def test_two_demos_at_once_do_the_work_once(ended):
 
 
 def test_the_demos_right_is_waited_for(tmp_path):
-    waited = []
-    with only_one(tmp_path, lambda: waited.append("first")):
-        holder = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import sys; from pathlib import Path; from pipelines.demo.settings import only_one\n"
-                "with only_one(Path(sys.argv[1]), lambda: print('waiting', flush=True)): print('mine')",
-                str(tmp_path),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "waiting\n"
-    assert holder.communicate()[0] == "mine\n"
-    assert waited == []
+    told: Queue[str] = Queue()
+
+    def second() -> None:  # flock holds among threads as among processes: each opens the file
+        with only_one(tmp_path, lambda: told.put("waits")):
+            told.put("has it")
+
+    other = Thread(target=second)
+    with only_one(tmp_path, lambda: told.put("the first waits")):
+        other.start()
+        assert told.get(timeout=600) == "waits"
+        assert told.empty()
+        told.put("first ends")
+    other.join()
+    assert [told.get(), told.get(), told.empty()] == ["first ends", "has it", True]
 
 
 @pytest.mark.parametrize("kind", ["delta", "iceberg"])

@@ -16,8 +16,6 @@ from pipelines.surroundings import servers
 from pipelines.surroundings.prefect_api import PrefectApi
 from storage.local import LocalServer
 
-from ..conftest import settled
-
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -146,13 +144,3 @@ def test_prefect_listens_on_loopback_only(api):
 
 def test_prefect_gets_no_keys(api):
     assert "hush" not in psutil.Process(api.pid).environ().values()
-
-
-def test_prefect_keeps_its_address(api, tmp_path):
-    folder = servers.folder_of(PrefectApi, settled(api, tmp_path))
-    first = PrefectApi.start(folder, die_with_parent=True)
-    first.stop()
-    assert PrefectApi.find(folder) is None
-    again = PrefectApi.start(folder, die_with_parent=True)
-    again.stop()
-    assert (again.url, again.pid != first.pid) == (first.url, True)
