@@ -33,6 +33,8 @@ FORMAT = 2
 """Changes whenever the same column would be described differently."""
 _THREADS = 8
 """Requests at once: they wait more than they compute."""
+_ROWS_AT_ONCE = 2**22
+"""Rows that they decode together, some 110 MiB on a grid, unless one row group has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ def load_missing(
     if not wanted:
         return {}
     files = _Files(snapshot, keys, pieces, cache, prefix)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="missing") as pool:
+    threads = min(_THREADS, max(1, _ROWS_AT_ONCE // max(1, int(pieces.group_rows.max(initial=1)))))
+    with ThreadPoolExecutor(threads, thread_name_prefix="missing") as pool:
         try:
             return {column.name: files.all_of(column, pool.map) for column in wanted}
         finally:

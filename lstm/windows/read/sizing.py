@@ -81,15 +81,15 @@ def sorted_again(asked: Plan, plan: Plan, row_bytes: int, budget_bytes: int) -> 
 
 def _smaller(order: OrderSpec, ranks: int) -> Iterator[OrderSpec]:
     """What was asked for, then less and less."""
-    lanes = order.lanes
+    lanes, fewest = order.lanes, max(ranks, _FEWEST_LANES)
     while True:
         pool = order.pool
         while pool:
             yield replace(order, lanes=lanes, pool=pool)
             pool //= 2
-        if lanes // 2 < max(ranks, _FEWEST_LANES):
+        if lanes <= fewest:
             return
-        lanes //= 2
+        lanes = max(lanes // 2, fewest)
 
 
 def _shared(plan: Plan) -> int:

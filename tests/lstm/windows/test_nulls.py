@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from lstm.windows import (
 )
 from lstm.windows.errors import EmptySplit, MissingValues, PlanMismatch, TooFewRows
 from lstm.windows.features.finish import Finish
+from lstm.windows.index import missing
 from storage.objects import Bucket
 from storage.tables import create_table, lake_for
 
@@ -335,3 +337,34 @@ def test_a_reader_of_other_policies_than_the_plans_is_refused():
 def test_an_unknown_policy_is_refused(nulls):
     with pytest.raises(ValueError, match=r"Column\.nulls must be mask, forward_fill, drop_window, error"):
         Column(name="x", nulls=nulls)
+
+
+@pytest.mark.parametrize(("rows_at_once", "most"), [(60, 1), (119, 1), (120, 2), (10**6, 8)])
+def test_row_groups_whose_nulls_are_looked_for_at_once_are_bounded(monkeypatch, rows_at_once, most):
+    monkeypatch.setattr(missing, "_ROWS_AT_ONCE", rows_at_once)
+    begun, lock = [], threading.Lock()
+
+    class Watched(MemorySnapshot):
+        at_once = seen = 0
+
+        def read(self, file, row_group, columns, rows=None):
+            if columns == ["x"]:
+                with lock:
+                    self.at_once += 1
+                    self.seen = max(self.seen, self.at_once)
+                    begun.append(threading.get_ident())
+            try:
+                return super().read(file, row_group, columns, rows)
+            finally:
+                if columns == ["x"]:
+                    with lock:
+                        self.at_once -= 1
+
+    times = np.arange(60)
+    files = [[pa.table({"t": times + 60 * number, "x": np.ones(60)})] for number in range(24)]
+    snapshot = Watched(files)
+    index = index_snapshot(snapshot, entity=None, time="t", columns=[Column(name="x", nulls="drop_window")])
+    assert index.missing["x"].total == 0
+    assert len(begun) == 24
+    assert snapshot.seen <= most
+    assert len(set(begun)) <= most

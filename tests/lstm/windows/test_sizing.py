@@ -21,7 +21,7 @@ from lstm.windows.errors import BudgetTooSmall
 from lstm.windows.features.features import Features
 from lstm.windows.read.expected import expected_reading
 from lstm.windows.read.memory import rank_bytes
-from lstm.windows.read.sizing import fitted, needed
+from lstm.windows.read.sizing import _smaller, fitted, needed
 
 from .drain import drain
 from .memory_table import MemorySnapshot
@@ -214,3 +214,10 @@ def test_rows_out_of_order_that_memory_cannot_keep_are_told(tmp_path):
     assert loads(little) > 10
     enough = int(re.search(r"give memory_mib=(\d+)", str(warning.message))[1])
     assert loads(opened(enough)) == 1  # a warning is an error here
+
+
+@pytest.mark.parametrize(
+    ("lanes", "ranks", "tried"), [(48, 1, [48, 24, 12, 8]), (48, 10, [48, 24, 12, 10]), (6, 1, [6])]
+)
+def test_the_fewest_lanes_are_tried_too(lanes, ranks, tried):
+    assert [order.lanes for order in _smaller(OrderSpec(lanes=lanes, pool=1), ranks)] == tried
