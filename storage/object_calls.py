@@ -22,6 +22,8 @@ from storage.object_errors import (
     OutcomeUnknown,
     TooLong,
     Truncated,
+    TryAgain,
+    Unreachable,
     code_of,
     has_expired,
     is_trouble,
@@ -57,8 +59,13 @@ class Calls:
 
     def plain(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
         """Send a request that may be repeated, until it is answered or patience ends."""
-        with self._translated(verb, key):
-            return self._patiently(lambda: request(client(self.access, retried=True)), self._renewing(passes))
+        try:
+            with self._translated(verb, key):
+                return self._patiently(
+                    lambda: request(client(self.access, retried=True)), self._renewing(passes)
+                )
+        except TryAgain as error:  # it has been tried again
+            raise Unreachable(str(error)) from error.__cause__
 
     def at_once(self, verb: str, key: str, request: Callable[[S3Client], T]) -> T:
         """Send a request a single time: to tell a person quickly that nobody answers."""
@@ -106,6 +113,7 @@ class Calls:
         Raises:
             TooLong: there are more than `limit` bytes.
             Truncated: it broke off each time though the server answers: the object, rather than the line.
+            Unreachable: it stopped coming each time.
         """
         breaks = _Breaks(self.uri(key), self.access.patience_s)
         while True:
@@ -193,7 +201,8 @@ class _Breaks:
     """Counts how often a body broke off, and waits longer from one try to the next.
 
     Three times in a row at the same place, over seconds, is the object rather than the line: what is read is
-    then called damaged, and that is remembered. So a line that is bad for a moment must not come to that.
+    then called damaged, and that is remembered. So a line that is bad for a moment must not come to that, nor
+    a server that only falls silent: one that has lost bytes ends the connection.
     """
 
     def __init__(self, what: str, patience_s: float) -> None:
@@ -202,12 +211,17 @@ class _Breaks:
         self._begin()
 
     def after(self, error: Exception, done: int = 0) -> None:
-        """Wait, or raise Truncated; `done` bytes have come in all tries together."""
+        """Wait, or raise Truncated or Unreachable; `done` bytes have come in all tries together."""
         if done > self._furthest:
             self._furthest = done
             self._begin()
         self._tries += 1
         if self._tries >= _BODY_TRIES and time.monotonic() >= self._deadline:
+            if isinstance(error, sdk.ReadTimeoutError):
+                raise Unreachable(
+                    f"{self._what} stopped coming in each of {self._tries} tries: its server or the network"
+                    " between is too slow"
+                ) from error
             raise Truncated(f"{self._what} broke off in each of {self._tries} tries: {error}") from error
         wait_s = min(_FIRST_WAIT_S * 2 ** (self._tries - 1), _LONGEST_WAIT_S, self._patience_s)
         time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret

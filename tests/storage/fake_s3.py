@@ -25,7 +25,8 @@ class FakeS3:
 
     Attributes:
         faults: what happens to the next requests, one each: a status to answer with; or "lose" the answer
-            after doing it, "close" before doing it, send "half" of the body, stay "silent"; None: nothing.
+            after doing it, "close" before doing it, send "half" of the body, "stall" after that half, stay
+            "silent"; None: nothing.
         ignores: conditions that this server does not know; "list": it lists nothing, "get": it finds nothing.
         denied: methods that answer 403.
         refusals: keys that are refused, each with the status, the code and what else the answer says.
@@ -182,11 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.fault == "half":
+        if self.fault in ("half", "stall"):
             body = body[: len(body) // 2]
             self.close_connection = True
         if self.command != "HEAD":
             self.wfile.write(body)
+        if self.fault == "stall":
+            self.state.over.wait()
 
 
 def _etag(data: bytes | None) -> str:

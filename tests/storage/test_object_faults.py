@@ -134,6 +134,11 @@ class TestPlainCalls:
             bucket_of(fake, patience_s=0).get("k")
         assert 1 <= fake.requests["GET"] <= 5
 
+    def test_a_concurrent_request_that_stays_in_the_way_is_told_to_a_person(self, fake: FakeS3) -> None:
+        fake.faults += [409]
+        with pytest.raises(Unreachable, match="a concurrent request is in the way"):
+            bucket_of(fake, patience_s=0).put("k", b"")
+
     def test_what_is_refused_is_not_sent_again(self, fake: FakeS3) -> None:
         fake.denied.add("GET")
         with pytest.raises(AccessDenied):
@@ -187,6 +192,17 @@ class TestPlainCalls:
             bucket.get("k")
         with pytest.raises(Truncated, match="s3://lake/k"):
             bucket.get_range("k", 0, 10)
+
+    def test_a_body_that_always_stops_coming_is_a_slow_network_and_no_damage(self, fake: FakeS3) -> None:
+        bucket = bucket_of(fake, read_timeout_s=0.2)
+        bucket.put("k", b"0123456789")
+        fake.faults += ["stall", "stall"]
+        assert bucket.get("k").data == b"0123456789"
+        fake.faults += ["stall"] * 6
+        with pytest.raises(Unreachable, match="s3://lake/k stopped coming"):
+            bucket.get("k")
+        with pytest.raises(Unreachable, match="s3://lake/k stopped coming"):
+            list(bucket.get_parts("k", 0, [10]))
 
 
 class TestRangesInParallel:
