@@ -11,6 +11,7 @@ from lstm.windows.batch import Batch
 from lstm.windows.contexts import LastContexts, last_contexts
 from lstm.windows.curriculum import Curriculum
 from lstm.windows.errors import WindowError
+from lstm.windows.features.calendar import Calendar
 from lstm.windows.features.learned import Learned
 from lstm.windows.features.scaling import Scaling, fit_scaling
 from lstm.windows.features.series_scaling import SeriesScaling, fit_series_scaling
@@ -34,6 +35,7 @@ __all__ = [
     "NULL_POLICIES",
     "SPLITS",
     "Batch",
+    "Calendar",
     "Column",
     "Curriculum",
     "LastContexts",

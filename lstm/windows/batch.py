@@ -48,7 +48,8 @@ class Batch:
     static_ids: NDArray[np.int32] | None = None
     """[b, U] ids of static categories and tokens; None: there are none."""
     calendar: NDArray[np.float32] | None = None
-    """[b, T, 12] where each row stands in its day and its week; None: not asked for."""
+    """[b, T, 12] where each row stands in its day and its week, [b, T, 18] in its year too; None: not asked
+    for."""
     level: NDArray[np.float32] | None = None
     """[b, F] values = (the table's values - level) ÷ spread; None: nothing is scaled."""
     spread: NDArray[np.float32] | None = None

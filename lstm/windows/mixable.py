@@ -40,6 +40,7 @@ def _check_shape(one: TableWindows, other: TableWindows) -> None:
         ("static columns", one.static_columns, other.static_columns),
         ("context and horizon", _shape(one), _shape(other)),
         ("argument calendar, given or left out", _has_calendar(one), _has_calendar(other)),
+        ("cycles in their calendar", _calendar_width(one), _calendar_width(other)),
     ):
         if a != b:
             raise WindowError(
@@ -98,6 +99,11 @@ def _shape(table: TableWindows) -> tuple[int, int]:
 
 def _has_calendar(table: TableWindows) -> bool:
     return table.finish is not None and table.finish.calendar is not None
+
+
+def _calendar_width(table: TableWindows) -> int:
+    calendar = None if table.finish is None else table.finish.calendar
+    return 0 if calendar is None else calendar.features
 
 
 def _values(table: TableWindows, name: str) -> tuple[str | int | bool, ...]:

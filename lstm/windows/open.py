@@ -58,7 +58,7 @@ def open_windows(
     memory_mib: int = 512,
     lake: Lake | None = None,
     cache: Bucket | None = None,
-    calendar: str | None = None,
+    calendar: str | Calendar | None = None,
     learned: Learned | None = None,
     disk: DiskCache | None = None,
     sequences: Sequences | None = None,
@@ -87,7 +87,8 @@ def open_windows(
         lake: server and catalog; None: the server that this machine's AWS settings name, and no catalog.
         cache: bucket that keeps the indexes of files, so that each file is scanned once ever; None: nowhere.
         calendar: time zone (`UTC`, `America/New_York`) by whose clock each row is placed in its day and week
-            (`Batch.calendar`); None: batches have no calendar.
+            (`Batch.calendar`), or a `Calendar(…, year=True)` to have it placed in its year, too; None:
+            batches have no calendar.
         learned: vocabularies and statistics, where they were learned before; None: this table's training rows
             are read once for them, if the columns need any.
         disk: keeps the table's bytes on this host, so that later epochs fetch nothing; ranks may share it.
@@ -167,7 +168,7 @@ class Asked(TypedDict, total=False):
     memory_mib: int
     lake: Lake | None
     cache: Bucket | None
-    calendar: str | None
+    calendar: str | Calendar | None
     learned: Learned | None
     disk: DiskCache | None
     sequences: Sequences | None
@@ -223,7 +224,7 @@ def _fetch(table: Table, access: Access, local: bool) -> Fetch:
     return fetch_from(access, (place if place.is_dir() else place.parent) if local else None)
 
 
-def _calendar(timezone: str | None, plan: Plan) -> Calendar | None:
+def _calendar(timezone: str | Calendar | None, plan: Plan) -> Calendar | None:
     if timezone is None:
         return None
     if plan.keys.ordinal:
@@ -231,6 +232,8 @@ def _calendar(timezone: str | None, plan: Plan) -> Calendar | None:
             f"times of {plan.keys.time!r} are ordinals, which have no day and no week; leave calendar "
             "out, or give the table timestamps"
         )
+    if isinstance(timezone, Calendar):
+        return timezone
     try:
         return Calendar(timezone)
     except ValueError as error:

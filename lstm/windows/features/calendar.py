@@ -1,4 +1,4 @@
-"""Where a moment stands in its day and its week, by the clock on a wall.
+"""Where a moment stands in its day and its week, and if asked for in its year, by the clock on a wall.
 
 People fly, shop and sleep by local time, so a table's UTC instants are turned into the local time of one
 time zone first, daylight saving included. Offsets are looked up per UTC hour; zones that change theirs
@@ -17,6 +17,10 @@ _DAY_US = 24 * _HOUR_US
 _WEEK_US = 7 * _DAY_US
 _MONDAY_US = 3 * _DAY_US  # 1970-01-01 was a Thursday
 HOURS_A_WEEK = 168
+_YEAR_H = 366 * 24
+"""Hours of the longest year: as finely a place in a year is told."""
+_FIRST_KNOWN_H, _LAST_KNOWN_H = -17_000_000, 70_000_000
+"""Hours since 1970 of which the standard library knows the local time anywhere: the years 30 to 9955."""
 HARMONICS = 3
 """Sines and cosines per cycle: enough for a morning and an evening peak."""
 _DENSE_HOURS = 1_000_000
@@ -27,15 +31,23 @@ class Calendar:
     """Local time of one zone, as numbers for a model."""
 
     features = 2 * 2 * HARMONICS
-    """Numbers per moment: sine and cosine, of the day and of the week, `HARMONICS` each."""
+    """Numbers per moment: sine and cosine, of the day and of the week, `HARMONICS` each; of the year as many
+    again where it is asked for."""
 
-    def __init__(self, timezone: str) -> None:
-        """Raises ValueError for a name that the time zone database does not know."""
+    def __init__(self, timezone: str, *, year: bool = False) -> None:
+        """By the clock of a zone; with `year` a moment is placed in its year, too.
+
+        Raises:
+            ValueError: a name that the time zone database does not know.
+        """
         try:
             self._zone = ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as unknown:
             raise ValueError(f"no time zone {timezone!r}; names look like 'America/New_York'") from unknown
         self._waves = _waves()
+        self._year_waves = _year_waves() if year else None
+        if year:
+            self.features = 3 * 2 * HARMONICS
         self._offsets = np.empty(0, np.int64)
         self._first_hour = 0
 
@@ -57,8 +69,12 @@ class Calendar:
         return self.local(times) % _WEEK_US // _HOUR_US
 
     def encode(self, times: NDArray[np.int64]) -> NDArray[np.float32]:
-        """[...] microseconds since 1970 UTC to [..., features] in [-1, 1], by the minute."""
-        return self._waves[self.local(times) % _WEEK_US // _MINUTE_US]
+        """[...] microseconds since 1970 UTC to [..., features] in [-1, 1]; a place in a year by the hour."""
+        local = self.local(times)
+        waves: NDArray[np.float32] = self._waves[local % _WEEK_US // _MINUTE_US]
+        if self._year_waves is None:
+            return waves
+        return np.concatenate([waves, self._year_waves[_hour_of_year(local - _MONDAY_US)]], axis=-1)
 
     def _spans(self, first: int, end: int) -> int:
         """Hours from the first to the last, of [first, end) and of those that are known."""
@@ -78,7 +94,8 @@ class Calendar:
             self._first_hour = min(first, self._first_hour)
 
     def _offset(self, hour: int) -> int:
-        shift = datetime.fromtimestamp(hour * 3600, self._zone).utcoffset()
+        known = min(max(hour, _FIRST_KNOWN_H), _LAST_KNOWN_H)  # a date may stand for one that is not known
+        shift = datetime.fromtimestamp(known * 3600, self._zone).utcoffset()
         assert shift is not None
         return round(shift.total_seconds()) * 1_000_000
 
@@ -96,6 +113,23 @@ class NoCalendar(Calendar):
     def encode(self, times: NDArray[np.int64]) -> NDArray[np.float32]:
         """[..., features] zeros."""
         return np.zeros((*times.shape, self.features), np.float32)
+
+
+def _hour_of_year(local: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[...] microseconds of local time since 1970 to hours, 0 to 8783; a year of 365 days is stretched."""
+    moment = local.view("datetime64[us]")
+    year = moment.astype("datetime64[Y]")
+    begin, end = (it.astype("datetime64[us]") for it in (year, year + 1))
+    share: NDArray[np.float64] = (moment - begin) / (end - begin)
+    hour: NDArray[np.int64] = np.minimum((share * _YEAR_H).astype(np.int64), _YEAR_H - 1)
+    return hour
+
+
+def _year_waves() -> NDArray[np.float32]:
+    """[8784, 2 · HARMONICS]"""
+    angle = np.arange(_YEAR_H) * (2 * np.pi / _YEAR_H)
+    waves = [wave(harmonic * angle) for harmonic in range(1, HARMONICS + 1) for wave in (np.sin, np.cos)]
+    return np.stack(waves, axis=-1).astype(np.float32)
 
 
 def _waves() -> NDArray[np.float32]:

@@ -72,3 +72,36 @@ def test_ordinals_have_no_calendar():
 def test_every_row_of_a_day_has_its_own_encoding(minutes):
     times = np.arange(0, 7 * 1440, minutes) * 60_000_000
     assert len(np.unique(Calendar("UTC").encode(times).round(6), axis=0)) == len(times)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Auckland"])
+@pytest.mark.parametrize("first", [2012, 2013])  # the one is a leap year
+def test_the_year_is_the_wall_clocks_from_its_first_hour_to_its_last(zone, first):
+    begin = datetime(first, 1, 1, tzinfo=ZoneInfo(zone))
+    hours = [begin.astimezone(UTC) + timedelta(hours=h) for h in range(8760)]
+    encoded = Calendar(zone, year=True).encode(micros(*hours))
+    assert encoded.shape == (8760, 6 * HARMONICS)
+    assert (encoded[:, : 4 * HARMONICS] == Calendar(zone).encode(micros(*hours))).all()
+    days = 366 if first == 2012 else 365
+    local = [moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for moment in hours]
+    share = np.array([(moment - datetime(first, 1, 1)) / timedelta(days=days) for moment in local])
+    waves = [wave(k * 2 * np.pi * share) for k in range(1, HARMONICS + 1) for wave in (np.sin, np.cos)]
+    np.testing.assert_allclose(encoded[:, 4 * HARMONICS :], np.stack(waves, axis=-1), atol=HARMONICS * 8e-4)
+    assert encoded[0, 4 * HARMONICS :].tolist() == [0, 1] * HARMONICS
+
+
+def test_a_calendar_with_the_year_keeps_the_shape_also_of_nothing():
+    calendar = Calendar("UTC", year=True)
+    for shape in ((0, 5), (2, 5)):
+        assert calendar.encode(np.zeros(shape, np.int64)).shape == (*shape, calendar.features)
+    assert Calendar("UTC").features == Calendar.features
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("year", [False, True])
+def test_times_beyond_the_years_of_the_standard_library_have_a_place(zone, year):
+    ends = micros(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC))
+    for times in (ends[:1], ends[1:], np.array([-(2**62), 2**62])):
+        encoded = Calendar(zone, year=year).encode(times)
+        assert np.isfinite(encoded).all()
+        assert (np.abs(encoded) <= 1).all()

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lstm.windows import Column, Mixture, open_windows
+from lstm.windows import Calendar, Column, Mixture, open_windows
 from lstm.windows.errors import WindowError
 
 ROWS = 60
@@ -96,6 +96,19 @@ def test_columns_that_are_not_the_same_are_told_by_name(places, one, other, mess
 def test_all_have_a_calendar_or_none_has(places, zones):
     both = [opened(place, ["x"], calendar=zone) for place, zone in zip(places, zones, strict=True)]
     with pytest.raises(WindowError, match="need the same argument calendar"):
+        Mixture(both, batch_size=8)
+
+
+def test_all_have_the_same_cycles_in_their_calendar(places):
+    both = [
+        opened(place, ["x"], calendar=zone)
+        for place, zone in zip(places, ("UTC", Calendar("UTC", year=True)), strict=True)
+    ]
+    with both[1].stream(batch_size=8) as stream:
+        batch = next(iter(stream))
+        assert batch.calendar.shape == (*batch.times.shape, 18)
+        assert (batch.calendar == Calendar("UTC", year=True).encode(batch.times)).all()
+    with pytest.raises(WindowError, match=r"need the same cycles in their calendar, .* has 12 and .* has 18"):
         Mixture(both, batch_size=8)
 
 
