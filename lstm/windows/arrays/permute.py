@@ -7,6 +7,7 @@ Source: Steele, Lea, Flood: Fast splittable pseudorandom number generators (OOPS
 Vigna's splitmix64.c.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from storage.checkpoints.format.canonical import dumps
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_TOGETHER = 1 << 11
+"""Things of permutations that are worked out together, unless one has more."""
 
 
 def seed_of(key: Sequence[int | str]) -> int:
@@ -31,9 +34,13 @@ def seed_of(key: Sequence[int | str]) -> int:
 
 def splitmix64(seed: int, n: int) -> NDArray[np.uint64]:
     """[n] the first outputs of the generator that starts at `seed`."""
-    z = np.arange(1, n + 1, dtype=np.uint64)
+    return _outputs(np.arange(1, n + 1, dtype=np.uint64), np.uint64(seed))
+
+
+def _outputs(z: NDArray[np.uint64], seed: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """Outputs of those numbers, from 1, of generators that start at `seed`; in the place of the numbers."""
     z *= _GAMMA  # unsigned array arithmetic wraps modulo 2**64, as wanted
-    z += np.uint64(seed)
+    z += seed
     z ^= z >> np.uint64(30)
     z *= _MIX_1
     z ^= z >> np.uint64(27)
@@ -47,3 +54,27 @@ def permutation(key: Sequence[int | str], n: int) -> NDArray[np.int64]:
     # The finalizer is a bijection: no two outputs are equal, so any sort gives the stable one's order.
     order = np.argsort(splitmix64(seed_of(key), n))
     return order.astype(np.int64, copy=False)
+
+
+def permutations(keys: Sequence[Sequence[int | str]], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """The permutations of these keys and sizes, end to end; each goes on counting where the one before ends.
+
+    Small ones are worked out together, as calls cost more than they do; larger arrays would leave the cache.
+    """
+    order = np.empty(sum(sizes), np.int64)
+    seeds = np.array([seed_of(key) for key in keys], np.uint64)
+    ends = np.cumsum(sizes, dtype=np.int64).tolist()
+    first, begin = 0, 0
+    while first < len(sizes):
+        last = max(first + 1, bisect_right(ends, begin + _TOGETHER))
+        own = sizes[first:last]
+        begins = [end - size for end, size in zip(ends[first:last], own, strict=True)]
+        if len(own) == 1:
+            outputs = splitmix64(int(seeds[first]), own[0])
+        else:
+            numbers = np.arange(begin + 1, ends[last - 1] + 1) - np.repeat(begins, own)
+            outputs = _outputs(numbers.view(np.uint64), np.repeat(seeds[first:last], own))
+        for a, b in zip(begins, ends[first:last], strict=True):
+            np.add(np.argsort(outputs[a - begin : b - begin]), a, out=order[a:b])
+        first, begin = last, ends[last - 1]
+    return order

@@ -9,12 +9,13 @@ What must hold: ARCHITECTURE.md#what-must-hold
 """
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.arrays.permute import permutation
+from lstm.windows.arrays.permute import permutation, permutations
 
 _DIGIT = 20
 _DIGITS = 5
@@ -138,6 +139,14 @@ class EpochOrder:
         if self.shuffled:
             return permutation([self.seed, self.epoch, lane, pool], end - first)
         return np.arange(end - first)
+
+    def pool_orders(self, pools: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        """The `pool_order` of several (lane, pool), end to end, each counted on from where it begins."""
+        spans = [self.pool_span(lane, pool) for lane, pool in pools]
+        sizes = [end - first for first, end in spans]
+        if self.shuffled:
+            return permutations([[self.seed, self.epoch, *pool] for pool in pools], sizes)
+        return np.arange(sum(sizes))
 
     def _pool_slice(self, lane: int, pool: int) -> tuple[int, int]:
         a = int(self._lane_first[lane]) + pool * self.pool

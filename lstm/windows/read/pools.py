@@ -287,9 +287,7 @@ class Pools:
         series, starts = self._segments.within_series(runs.start)
         ends = np.cumsum([place.stop - place.start for place in places]).tolist()
         parts = list(pairwise([0, *ends]))
-        come = np.concatenate(
-            [order.pool_order(*pool) + begin for pool, (begin, _) in zip(pools, parts, strict=True)]
-        )
+        come = order.pool_orders(pools)
         run, further = run[come], further[come]
         rows, series, starts = (
             (base[runs.owner] + runs.offset)[run] + further,

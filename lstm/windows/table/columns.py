@@ -180,5 +180,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _numpy(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
-    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat = column
+    if isinstance(column, pa.ChunkedArray):  # to combine a single chunk would copy it
+        flat = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return np.asarray(flat.to_numpy(zero_copy_only=False), dtype)

@@ -2,13 +2,15 @@
 
 from fractions import Fraction
 from math import ceil, floor
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm.windows.arrays.permute import permutation, seed_of, splitmix64
+from lstm.windows.arrays import permute
+from lstm.windows.arrays.permute import permutation, permutations, seed_of, splitmix64
 from lstm.windows.order.order import EpochOrder
 
 from .reference_order import epoch_order, permuted
@@ -34,6 +36,33 @@ def test_a_key_means_the_same_number_for_ever():
 @settings(deadline=None)
 def test_permutations_equal_the_reference(seed, epoch, n):
     assert permutation([seed, epoch], n).tolist() == permuted(list(range(n)), [seed, epoch])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**70), st.integers(0, 60)), max_size=9), st.sampled_from([1, 50, 9999])
+)
+@settings(deadline=None)
+def test_permutations_worked_out_together_are_those_of_each(drawn, together):
+    expected, ends = [], 0
+    for seed, n in drawn:
+        expected += [place + ends for place in permuted(range(n), [seed, 5])]
+        ends += n
+    with mock.patch.object(permute, "_TOGETHER", together):
+        found = permutations([[seed, 5] for seed, _ in drawn], [n for _, n in drawn])
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_orders_of_pools_come_end_to_end(shuffled):
+    order = EpochOrder(
+        np.array([3, 1, 4, 1, 5, 9, 2, 6]), lanes=3, pool=2, seed=7, epoch=2, shuffled=shuffled
+    )
+    pools = [(lane, pool) for lane in (2, 0, 1) for pool in range(order.pools(lane))]
+    own = [order.pool_order(*pool) for pool in pools]
+    begins = np.cumsum([0, *map(len, own)])[:-1]
+    expected = np.concatenate([it + begin for it, begin in zip(own, begins, strict=True)])
+    assert order.pool_orders(pools).tolist() == expected.tolist()
 
 
 @st.composite
