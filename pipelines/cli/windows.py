@@ -72,6 +72,7 @@ def inspect(
         else:
             from pipelines.derive.places import Places
 
+            _refuse_settings_file(context, config)
             places = Places(
                 table=table, endpoint_url=endpoint_url, profile=profile, catalog=catalog, warehouse=warehouse
             )
@@ -127,6 +128,17 @@ def _inspected(wanted: "RunConfig", root: Path, ranks: int | None) -> "tuple[Pla
         plan = plan_for(job, snapshot, connection.bucket)
         columns = job.forecast.features
         return plan, inspect(snapshot, plan, columns, ranks=ranks, memory_mib=wanted.training.memory_mib)
+
+
+def _refuse_settings_file(context: typer.Context, config: Path) -> None:
+    """With --table nobody would read it."""
+    from storage.errors import UserError
+
+    if getattr(context.get_parameter_source("config"), "name", "") == "COMMANDLINE":
+        raise UserError(
+            f"--config {config} and --table: either the file has the settings, or they are chosen by looking "
+            "at the table; leave one out, or give single settings beside --table: --set window.context=96"
+        )
 
 
 def _check_picture(path: Path) -> None:

@@ -75,6 +75,7 @@ def test_a_table_needs_no_settings_and_none_are_written(inspected, carousel, tmp
         (["--table", URI, "--picture", "plan.png"], "name a file that ends in .svg"),
         (["--table", URI, "--picture", "none/plan.svg"], "there is no folder none"),
         (["--target", "load"], "read only with --table"),
+        (["--table", URI, "-c", "carousel.yaml"], "leave one out"),
         (["--table", "s3://lake/no-such-table"], "no Delta table"),
         (["--table", URI, "--target", "lod"], "lod"),
         (["--table", URI, "--ranks", "99"], "99 ranks cannot share"),
