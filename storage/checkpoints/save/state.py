@@ -55,7 +55,8 @@ class State:
             earlier: chunks that others may be predicted from, if the repository has them.
             created: when the state was first saved, if that was not now.
             store_alone: as `store_missing`, on nothing of the state before.
-            read_limit: if a restore read more than this ÷ raw bytes, `store_alone` is called instead.
+            read_limit: if a restore read more than this ÷ raw bytes, `store_alone` is called instead, and
+                what rests on much is stored anew. Below 1: whatever it reads.
         """
         self.id = outline.id
         self.learned = memory.newest
@@ -131,6 +132,8 @@ class State:
         self, known: Mapping[ChunkId, Location], pack_bytes: Mapping[str, int], generation: int
     ) -> Commit:
         outline, shelf, run = self._outline, self._claim.shelf, self._claim.run
+        if self._store_alone is None:
+            known = self._within_limit(known)
         chains: dict[ChunkId, Chain] = {}
         usable = with_bases([*outline.sizes, *self._earlier], known, chains)
         missing = [chunk for chunk in outline.sizes if chunk not in usable]
@@ -168,3 +171,18 @@ class State:
             metrics=self._metrics,
             tags=self._tags,
         )
+
+    def _within_limit(self, known: Mapping[ChunkId, Location]) -> Mapping[ChunkId, Location]:
+        """Without what rests on other chunks, where a restore read too much beside all that is stored alone.
+
+        A state may have shrunk to chunks that only the rest of it allowed so long chains.
+        """
+        sizes = self._outline.sizes
+        there = {chunk: ("", size) for chunk, size in sizes.items() if chunk in known}
+        alone = sum(size for chunk, size in sizes.items() if chunk not in there)
+        if self._read_limit < 1 or not any(known[chunk].bases for chunk in there):
+            return known
+        reads = bytes_to_read(there, with_bases(there, known))
+        if alone + reads <= self._read_limit * self._outline.raw_bytes:
+            return known
+        return {chunk: at for chunk, at in known.items() if not at.bases}

@@ -99,6 +99,24 @@ def test_a_restore_reads_no_more_than_the_policy_allows(repo, policy):
     assert keyframes <= 1 + 40 / min(apart, 1 + chain_limit(64 * 64 * 4, stage=2))
 
 
+def test_a_state_that_shrinks_to_what_rests_on_much_is_read_within_the_bound(repo):
+    """A large part that stays allows the small one a long chain, which is then all that is left."""
+    drawn = np.random.default_rng(5)
+    still = Tensor.from_numpy(drawn.standard_normal((8, 2**15)).astype(np.float32))
+    start = drawn.standard_normal((2, 2**15)).astype(np.float32)
+    writer = RunWriter.create(repo, "run", "a1")
+    for step in range(14):
+        start = start + np.float32(1e-4) * drawn.standard_normal(start.shape).astype(np.float32)
+        writer.save({"still": still, "small": Tensor.from_numpy(start)}, {}, step=step)
+    small = {"small": Tensor.from_numpy(start)}
+    for step in (14, 15):
+        commit = writer.save(small, {"step": step}, step=step)
+        restored = repo.restore("run", commit.id)
+        assert restored.tensors == small
+        assert restored.read_bytes <= writer.deltas.read_limit * restored.commit.raw_bytes
+    assert commit.new_bytes == commit.manifest_bytes, "it is stored anew once"
+
+
 def test_chains_of_small_chunks_are_shorter_for_every_manifest_names_all_their_links(repo):
     writer = RunWriter.create(repo, "run", "a1")
     writer.deltas = DeltaPolicy(read_limit=100.0)
