@@ -183,7 +183,7 @@ class Calls:
             except (sdk.BotoCoreError, sdk.ClientError) as error:
                 if not worth_it(error) or time.monotonic() + wait_s > deadline:
                     raise
-            time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret
+            _pause(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     @contextlib.contextmanager
@@ -195,6 +195,11 @@ class Calls:
             if known is None:
                 raise
             raise known from error
+
+
+def _pause(most_s: float) -> None:
+    """Wait so long at most, half of it at least: who failed together does not come back together."""
+    time.sleep(most_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret
 
 
 class _Breaks:
@@ -223,8 +228,7 @@ class _Breaks:
                     " between is too slow"
                 ) from error
             raise Truncated(f"{self._what} broke off in each of {self._tries} tries: {error}") from error
-        wait_s = min(_FIRST_WAIT_S * 2 ** (self._tries - 1), _LONGEST_WAIT_S, self._patience_s)
-        time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - spreads clients, keeps no secret
+        _pause(min(_FIRST_WAIT_S * 2 ** (self._tries - 1), _LONGEST_WAIT_S, self._patience_s))
 
     def _begin(self) -> None:
         self._tries, self._deadline = 0, time.monotonic() + self._patience_s
