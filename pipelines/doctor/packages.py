@@ -56,20 +56,20 @@ def _loops() -> Finding:
     from storage.checkpoints.codecs.compiled import LOOPS, Compiled
 
     compiled = isinstance(LOOPS, Compiled)
-    if compiled:
-        return ok("checkpoint codecs", "compiled", compiled=compiled)
-    seen = "run in NumPy, as no C compiler was there at installation: saves take about twice the CPU time"
-    return warning("checkpoint codecs", seen, _COMPILER, compiled=compiled)
+    return _compiled("checkpoint codecs", compiled, "saves take about twice the CPU time")
 
 
 def _copies() -> Finding:
     from lstm.windows.arrays.compiled import COPIES
 
-    compiled = COPIES is not None
+    return _compiled("window copies", COPIES is not None, "a batch takes about a fifth longer")
+
+
+def _compiled(name: str, compiled: bool, cost: str) -> Finding:
     if compiled:
-        return ok("window copies", "compiled", compiled=compiled)
-    seen = "run in NumPy, as no C compiler was there at installation: a batch takes about a fifth longer"
-    return warning("window copies", seen, _COMPILER, compiled=compiled)
+        return ok(name, "compiled", compiled=compiled)
+    seen = f"run in NumPy, as no C compiler was there at installation: {cost}"
+    return warning(name, seen, _COMPILER, compiled=compiled)
 
 
 def _folder() -> Path:

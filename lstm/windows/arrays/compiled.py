@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.compiled_library import installed, load
+
 VERSION = 1
 """Of copies.c, where the same number stands, so that no library of another source is loaded. A test knows the
 source of this version, and asks for the next number when that changes."""
@@ -21,9 +23,7 @@ class Copies:
 
     def __init__(self, path: Path) -> None:
         """Load the library. Raises OSError, AttributeError: it is not ours, or of another source."""
-        library = ctypes.CDLL(str(path))
-        if library.copies_version() != VERSION:
-            raise AttributeError(f"{path} was compiled from another source; install the project anew")
+        library = load(path, VERSION)
         size, pointer = ctypes.c_size_t, ctypes.c_void_p
         self._gathered = library.gathered
         self._gathered.argtypes = [pointer, size, size, pointer, size, size, pointer]
@@ -32,12 +32,7 @@ class Copies:
     @classmethod
     def installed(cls) -> Self | None:
         """The library beside this module; None where there is none, or it does not fit this host."""
-        for path in sorted(Path(__file__).parent.glob("_copies.*")):
-            try:
-                return cls(path)
-            except (OSError, AttributeError):
-                continue
-        return None
+        return installed(Path(__file__).parent, "copies", cls)
 
     def of(self, rows: NDArray[Any], length: int) -> Gather | None:
         """What copies windows of `length` rows out of `rows` [R, ...]; None: it cannot.

@@ -10,6 +10,7 @@ import numpy as np
 from storage.checkpoints.codecs.loops import Bytes, Loops, Words, low_sizes
 from storage.checkpoints.codecs.plain import Plain
 from storage.checkpoints.errors import Damaged
+from storage.compiled_library import installed, load
 
 _SIGNATURES = {
     "residuals": "ppppni",
@@ -42,9 +43,7 @@ class Compiled:
 
     def __init__(self, path: Path) -> None:
         """Load the library. Raises OSError, AttributeError: it is not ours, or of another source."""
-        library = ctypes.CDLL(str(path))
-        if library.words_version() != VERSION:
-            raise AttributeError(f"{path} was compiled from another source; install the project anew")
+        library = load(path, VERSION)
         self._functions = {}
         widths = {f"{name}_{width}": types for name, types in _SIGNATURES.items() for width in (1, 2, 4, 8)}
         for name, types in (widths | _OF_ONE_WIDTH).items():
@@ -58,12 +57,7 @@ class Compiled:
         """The library beside this module; None where there is none, or it does not fit this host."""
         if sys.byteorder != "little":
             return None
-        for path in sorted(Path(__file__).parent.glob("_words.*")):
-            try:
-                return cls(path)
-            except (OSError, AttributeError):
-                continue
-        return None
+        return installed(Path(__file__).parent, "words", cls)
 
     def residuals(self, bits: Words, prediction: Words, *, floats: bool) -> tuple[Words, Bytes]:
         """See `Loops`."""

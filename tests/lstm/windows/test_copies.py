@@ -1,7 +1,6 @@
 """Windows copied by the compiled loop and by NumPy are the same bits, and refused alike."""
 
 import shutil
-import subprocess
 import zlib
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from lstm.windows import arrays
 from lstm.windows.arrays.compiled import VERSION, Copies
 from lstm.windows.arrays.gather import Windows, gather
+
+from ...compiled_source import compiled
 
 COPIES_C = Path(arrays.__file__).with_name("copies.c")
 SOURCE = 1, 0x2DBB7C74
@@ -87,11 +88,7 @@ def test_no_change_of_the_source_goes_without_another_version():
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("change", [0, 1], ids=["this source", "another source"])
 def test_only_a_library_of_this_version_is_loaded(tmp_path, change):
-    source, library = tmp_path / "copies.c", tmp_path / "_copies.so"
-    text = COPIES_C.read_text()
-    assert f"return {VERSION};" in text
-    source.write_text(text.replace(f"return {VERSION};", f"return {VERSION + change};"))
-    subprocess.run(["cc", "-shared", "-fPIC", "-O0", source, "-o", library], check=True)
+    library = compiled(COPIES_C, VERSION, change, tmp_path)
     if change:
         with pytest.raises(AttributeError, match="another source; install"):
             Copies(library)

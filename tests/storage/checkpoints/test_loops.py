@@ -1,7 +1,6 @@
 """The compiled loops and those in NumPy give the same bits, and refuse buffers that do not fit each other."""
 
 import shutil
-import subprocess
 import zlib
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from storage.checkpoints import Damaged, codecs
 from storage.checkpoints.codecs.compiled import VERSION, Compiled
 from storage.checkpoints.codecs.plain import Plain
+
+from ...compiled_source import compiled
 
 WORDS_C = Path(codecs.__file__).with_name("words.c")
 SOURCE = 5, 0xC4140561
@@ -131,11 +132,7 @@ def test_no_change_of_the_source_goes_without_another_version():
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("change", [0, 1], ids=["this source", "another source"])
 def test_only_a_library_of_this_version_is_loaded(tmp_path, change):
-    source, library = tmp_path / "words.c", tmp_path / "_words.so"
-    text = WORDS_C.read_text()
-    assert f"return {VERSION};" in text
-    source.write_text(text.replace(f"return {VERSION};", f"return {VERSION + change};"))
-    subprocess.run(["cc", "-shared", "-fPIC", "-O0", source, "-o", library], check=True)
+    library = compiled(WORDS_C, VERSION, change, tmp_path)
     if change:
         with pytest.raises(AttributeError, match="another source; install"):
             Compiled(library)
