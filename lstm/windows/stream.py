@@ -7,7 +7,7 @@ every rank sees every batch, with no window of its own in some of them.
 import operator
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn, Self
 from weakref import finalize
 
@@ -73,8 +73,10 @@ class WindowStream:
             ranks: ranks in all, at most the plan's lanes.
             ordered: nothing is shuffled: every lane walks through its superblocks in plan order, so each
                 window comes once per epoch, at the same place in each; nothing is read beyond the epoch.
-            prefetch: batches made ahead in a thread; 0: none.
-            finish: what is done to each batch, ahead too; None: what the reader's columns need.
+            prefetch: batches made ahead in a thread, or beside the consumer's where that is back at once; 0:
+                none.
+            finish: what is done to each batch, ahead too, maybe to two at once in two threads; None: what the
+                reader's columns need.
 
         Raises:
             TypeError: a number that is not whole.
@@ -346,14 +348,18 @@ class _Maker:
     def at_hand(self) -> bool:
         return self._shelf.at_hand
 
-    def batches(self, epoch: int, consumed: int) -> Iterator[Batch]:
-        """Every batch from a cursor on, without end; `ordered` ends with the epoch."""
+    def batches(self, epoch: int, consumed: int) -> Iterator[Callable[[], Batch]]:
+        """Calls for every batch from a cursor on, without end; `ordered` ends with the epoch."""
         index = -(-consumed // self._batch_size)
         while True:
-            yield from map(self._finish, from_shelf(self._schedule, epoch, index, self._pools, self._shelf))
+            for call in from_shelf(self._schedule, epoch, index, self._pools, self._shelf):
+                yield partial(self._finished, call)
             if self._ordered:
                 return
             epoch, index = epoch + 1, 0
+
+    def _finished(self, call: Callable[[], Batch]) -> Batch:
+        return self._finish(call())
 
 
 def _let_go(made: Ahead[Batch], room: Room) -> None:

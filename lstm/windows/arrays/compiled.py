@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from storage.compiled_library import installed, load
 
-VERSION = 1
+VERSION = 2
 """Of copies.c, where the same number stands, so that no library of another source is loaded. A test knows the
 source of this version, and asks for the next number when that changes."""
 Gather = Callable[[NDArray[np.int64]], NDArray[Any] | None]

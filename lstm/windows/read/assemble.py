@@ -1,8 +1,9 @@
 """Put a rank's part of a batch together: windows in the order of positions, copied in one call."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +55,14 @@ class _LookedUp:
         )
 
 
-def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: Shelf) -> Iterator[Batch]:
-    """Batches of an epoch from `index` on, out of the blocks that the lanes' pools hold.
+def from_shelf(
+    schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: Shelf
+) -> Iterator[Callable[[], Batch]]:
+    """Calls that give the batches of an epoch from `index` on, out of the blocks that the lanes' pools hold.
 
     As long as all lanes stay in their pools, many batches are looked up at once, and each takes little more
-    than its copy. Lanes are moved on for one batch at a time.
+    than its copy, which is left to the call. Lanes are moved on for one batch at a time; all calls before it
+    have to be made by then, as blocks give up their places.
     """
     parts, done, batches = None, 0, schedule.batches(epoch)
 
@@ -78,19 +82,22 @@ def from_shelf(schedule: Schedule, epoch: int, index: int, pools: Pools, shelf: 
         if not now.count:
             batch = _in_rounds(now.parts.part(now.first), pools, shelf)
             shelf.at_hand = False
-            yield batch
+            yield partial(_itself, batch)
             done += 1
             pools.catch_up()
             ahead = look_up()
         for number in range(now.count):
-            batch = now.batch(number, shelf)
             copies = number + 1 < now.count
             if not copies:
                 done += now.count
                 ahead = look_up()
                 copies = ahead is not None and ahead.count > 0
             shelf.at_hand = copies and not shelf.loading
-            yield batch
+            yield partial(now.batch, number, shelf)
+
+
+def _itself(batch: Batch) -> Batch:
+    return batch
 
 
 def _looked_up(parts: Parts, first: int, pools: Pools, shelf: Shelf) -> _LookedUp:

@@ -1,19 +1,23 @@
-"""Run an iterator ahead in a thread, by a bounded number of items."""
+"""Make items ahead in a thread, by a bounded number; for a consumer in a hurry, two threads make them.
+
+An iterator gives *calls*, and an item is what a call gives. The iterator is for one thread at a time; calls
+of items that are at hand may be made by several at once.
+"""
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
-
+Call = Callable[[], T]
+"""Gives an item; made once."""
 
 _HANDED_OVER_S = 200e-6
-"""A consumer that is back within so many seconds makes the next item itself, if that is at hand: to wake a
-thread, and to share the interpreter with it, costs more than that."""
-
-
+"""A consumer that is back within so many seconds makes items that are at hand itself, too: to wake a thread,
+and to share the interpreter with it, costs more than one of them."""
 _LOOKED_AGAIN_S = 1e-3
 
 
@@ -22,29 +26,33 @@ def _never() -> bool:
 
 
 class Prefetcher(Generic[T]):
-    """Hands out what an iterator gives, in its order; what it raises, too.
+    """Hands out items in the iterator's order; what it or a call raises, too.
 
-    The thread touches the iterator only while items are `asked` of it, its consumer only while none are.
+    The thread touches the iterator only while items are `asked` of it, the consumer only while none are.
     """
 
-    def __init__(self, items: Iterator[T], ahead: int, at_hand: Callable[[], bool] = _never) -> None:
+    def __init__(self, calls: Iterator[Call[T]], ahead: int, at_hand: Callable[[], bool] = _never) -> None:
         """Start to work ahead.
 
         Args:
-            items: what is handed out.
-            ahead: by at most so many items; 0: work when asked, in the caller's thread.
-            at_hand: whether the next item can be made without a lock. An interrupt (Ctrl-C) reaches the
-                consumer's thread alone, and where it comes while that thread takes a lock of `threading`
-                the lock may never be free again.
+            calls: give the items.
+            ahead: so many items at most are made before they are asked for; 0: work when asked, in the
+                caller's thread.
+            at_hand: whether the next call can be had and made without a lock, at once with those before
+                it. An interrupt (Ctrl-C) reaches the consumer's thread alone, and where it comes while that
+                thread takes a lock of `threading` the lock may never be free again.
         """
-        self._items, self._ahead, self._at_hand = items, ahead, at_hand
+        self._calls, self._ahead, self._at_hand = calls, ahead, at_hand
         # Simple queues wait without the interpreter; a Condition would cost more than a small batch.
         self._ready: SimpleQueue[T | _Raised] = SimpleQueue()
-        self._room: SimpleQueue[None] = SimpleQueue()
+        self._todo: SimpleQueue[_Job[T] | None] = SimpleQueue()
+        """Of the thread; None: the iterator's next item."""
+        self._jobs: deque[_Job[T]] = deque()
+        """Items that follow, all of them at hand."""
         self._raised: _Raised | None = None
         self._stopped = self._ended = False
         self._asked = 0
-        """Items that the thread makes, or has made, and that nobody has taken."""
+        """Items that the thread takes, or has taken, from the iterator, and that nobody has taken."""
         self.waited_s = 0.0
         """Seconds that callers of `next` have waited."""
         self._left = time.perf_counter()
@@ -61,13 +69,13 @@ class Prefetcher(Generic[T]):
             StopIteration: there is none.
         """
         began = time.perf_counter()
-        away_s = began - self._left
+        hurried = began - self._left <= _HANDED_OVER_S
         try:
-            item = self._raised or self._take()
+            item = self._raised or self._take(hurried)
             if isinstance(item, _Raised):
                 self._raised = item  # for whoever asks again
                 raise item.error
-            if self._thread is not None and away_s > _HANDED_OVER_S:
+            if self._thread is not None and not hurried and not self._jobs:
                 self._ask()
             return item
         finally:
@@ -75,7 +83,7 @@ class Prefetcher(Generic[T]):
             self.waited_s += self._left - began
 
     def stop(self) -> None:
-        """End the thread; returns when it no longer touches the iterator."""
+        """End the thread; returns when it no longer touches the iterator, nor makes an item."""
         self.abandon()
         if self._thread is not None:
             self._thread.join()
@@ -85,35 +93,59 @@ class Prefetcher(Generic[T]):
     def abandon(self) -> None:
         """Have the thread end after the item that it is at, without waiting for it."""
         self._stopped = True
-        self._room.put(None)
+        self._todo.put(None)
 
-    def _take(self) -> "T | _Raised":
-        if self._thread is None or (not self._asked and self._at_hand()):
+    def _take(self, hurried: bool) -> "T | _Raised":
+        if self._thread is None:
             return self._make()
         if not self._asked:
+            if hurried:
+                self._share()
+            if self._jobs:
+                return self._shared()
+            if self._at_hand():
+                return self._make()
             self._ask()
         item = self._ready.get()
         self._asked -= 1
         return item
 
+    def _share(self) -> None:
+        """Have the thread make items that are at hand, while the consumer makes those before them."""
+        while len(self._jobs) <= self._ahead and self._at_hand():
+            try:
+                call = next(self._calls)
+            except Exception as error:  # noqa: BLE001 - told when those before it are taken
+                call = _Raised(error).again
+            self._jobs.append(job := _Job(call))
+            if len(self._jobs) > 1:
+                self._todo.put(job)
+
+    def _shared(self) -> "T | _Raised":
+        """The first of the shared items. While the thread makes it, the consumer makes one that follows."""
+        job = self._jobs.popleft()
+        if not job.make() and not job.made:
+            any(following.make() for following in self._jobs)
+        return job.outcome()
+
     def _ask(self) -> None:
         """Have the thread work ahead."""
         while self._asked < self._ahead:
             self._asked += 1
-            self._room.put(None)
+            self._todo.put(None)
 
     def _make(self) -> "T | _Raised":
-        try:
-            return next(self._items)
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
-            return _Raised(error)
+        return _outcome(lambda: next(self._calls)())
 
     def _run(self) -> None:
         try:
             while True:
-                self._room.get()
+                job = self._todo.get()
                 if self._stopped:
                     return
+                if job is not None:
+                    job.make()
+                    continue
                 item = self._make()
                 self._ready.put(item)
                 if isinstance(item, _Raised):
@@ -126,7 +158,7 @@ class Ahead(Generic[T]):
     """Items from a cursor on, made ahead; after `forget` they begin anew at another cursor."""
 
     def __init__(
-        self, begin: Callable[[int, int], Iterator[T]], ahead: int, at_hand: Callable[[], bool] = _never
+        self, begin: Callable[[int, int], Iterator[Call[T]]], ahead: int, at_hand: Callable[[], bool] = _never
     ) -> None:
         """`begin` takes an epoch and how much of it was consumed; the others are a prefetcher's."""
         self._begin, self._ahead, self._at_hand = begin, ahead, at_hand
@@ -163,7 +195,44 @@ class Ahead(Generic[T]):
 
 
 class _Raised:
-    """What the iterator raised, or its end."""
+    """What a call raised, or the end of the iterator."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+    def again(self) -> NoReturn:
+        """Raise it."""
+        raise self.error
+
+
+class _Job(Generic[T]):
+    """An item that is made by the first thread that comes."""
+
+    def __init__(self, call: Call[T]) -> None:
+        self._calls = [call]
+        self._outcomes: SimpleQueue[T | _Raised] = SimpleQueue()
+
+    def make(self) -> bool:
+        """Make it; False: another thread does, or has."""
+        try:
+            call = self._calls.pop()  # by one thread alone: no lock is needed
+        except IndexError:
+            return False
+        self._outcomes.put(_outcome(call))
+        return True
+
+    @property
+    def made(self) -> bool:
+        """Whether nobody has to be waited for."""
+        return not self._outcomes.empty()
+
+    def outcome(self) -> "T | _Raised":
+        """What came of it, when it is made; for one taker."""
+        return self._outcomes.get()
+
+
+def _outcome(call: Call[T]) -> "T | _Raised":
+    try:
+        return call()
+    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
+        return _Raised(error)

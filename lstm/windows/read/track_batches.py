@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,22 +42,22 @@ class TrackBatches:
         """The order of an epoch."""
         self._executor = ThreadPoolExecutor(_READERS, thread_name_prefix="tracks")
 
-    def following(self, epoch: int, index: int) -> Iterator[Batch]:
-        """Every batch from number `index` of an epoch on, without end."""
+    def following(self, epoch: int, index: int) -> Iterator[Callable[[], Batch]]:
+        """Calls for every batch from number `index` of an epoch on, without end."""
         while True:
             yield from self._from(self.order(epoch), epoch, index, self._at_once)
             epoch, index = epoch + 1, 0
 
     def one(self, epoch: int, index: int) -> Batch:
         """A batch by itself."""
-        return next(self._from(self.order(epoch), epoch, index, at_once=1))
+        return next(self._from(self.order(epoch), epoch, index, at_once=1))()
 
     def close(self) -> None:
         """End the threads."""
         self._executor.shutdown(wait=True)
 
-    def _from(self, order: TrackOrder, epoch: int, index: int, at_once: int) -> Iterator[Batch]:
-        """Batches of an epoch from `index` on; rows of `at_once` of them are held at a time."""
+    def _from(self, order: TrackOrder, epoch: int, index: int, at_once: int) -> Iterator[Callable[[], Batch]]:
+        """Calls for the batches of an epoch from `index` on; rows of `at_once` are held at a time."""
         while index < order.batches:
             few = np.arange(index, min(index + at_once, order.batches))
             batch, place = np.nonzero(few[:, None] < order.windows[self._own][None])
@@ -67,7 +67,7 @@ class TrackBatches:
             for number, k in enumerate(few.tolist()):
                 here = np.flatnonzero(batch == number)
                 windows = track[here], first[here], begins[here]
-                yield self._finish(self._batch(order, epoch, k, windows, rows, at[here]))
+                yield partial(self._batch, order, epoch, k, windows, rows, at[here])
             index += len(few)
 
     def _batch(
@@ -79,11 +79,11 @@ class TrackBatches:
         rows: Rows,
         at: NDArray[np.int64],
     ) -> Batch:
-        """A batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
+        """The finished batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
         track, first, begins = windows
         series, starts = self._plan.segments.within_series(first)
         length = self._plan.window.length
-        return Batch(
+        batch = Batch(
             epoch=epoch,
             index=index,
             size=int(np.count_nonzero(order.windows > index)),
@@ -95,6 +95,7 @@ class TrackBatches:
             track=track,
             reset=begins,
         )
+        return self._finish(batch)
 
     def _rows(
         self, track: NDArray[np.int64], first: NDArray[np.int64], index: NDArray[np.int64]

@@ -211,7 +211,7 @@ def test_a_stream_goes_on_at_its_cursor_after_an_interrupt_wherever_that_came(tw
         if failing:
             failing.pop()
             prefetcher._stopped = True
-            prefetcher._room.put(None)
+            prefetcher._todo.put(None)
             raise KeyboardInterrupt  # while it waits for the thread
         stop(prefetcher)
 

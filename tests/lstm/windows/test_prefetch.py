@@ -3,15 +3,21 @@
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from lstm.windows.read.prefetch import Prefetcher
 
 
+def calls(items):
+    """Calls that give some items, each of which was made when its call was."""
+    return (partial(lambda item: item, item) for item in items)
+
+
 @pytest.mark.parametrize("ahead", [0, 1, 4])
 def test_items_come_in_order_and_end(ahead):
-    prefetcher = Prefetcher(iter(range(20)), ahead)
+    prefetcher = Prefetcher(calls(range(20)), ahead)
     assert [prefetcher.next() for _ in range(20)] == list(range(20))
     for _ in range(2):
         with pytest.raises(StopIteration):
@@ -25,7 +31,7 @@ def test_what_the_iterator_raises_comes_after_the_items_before_it(ahead):
         yield 1
         raise OSError("disk")
 
-    prefetcher = Prefetcher(items(), ahead)
+    prefetcher = Prefetcher(calls(items()), ahead)
     assert prefetcher.next() == 1
     with pytest.raises(OSError, match="disk"):
         prefetcher.next()
@@ -41,7 +47,7 @@ def test_it_works_ahead_by_no_more_than_asked():
             enough.release()
             yield number
 
-    prefetcher = Prefetcher(items(), 2)
+    prefetcher = Prefetcher(calls(items()), 2)
     for _ in range(2):
         assert enough.acquire(timeout=600)
     time.sleep(0.01)  # a consumer that is busy
@@ -51,32 +57,85 @@ def test_it_works_ahead_by_no_more_than_asked():
     assert made == [0, 1, 2]
 
 
-def test_a_consumer_that_is_back_at_once_makes_its_items_itself_and_others_find_them_made():
-    makers = []
+def test_a_consumer_that_is_back_at_once_makes_items_beside_the_thread_and_others_find_them_made():
+    makers, iterated = [], []
+
+    def make(number):
+        makers.append(threading.current_thread().name)
+        return number
 
     def items():
-        for number in range(1000):
-            makers.append(threading.current_thread().name)
-            yield number
+        for number in range(100_000):
+            iterated.append(threading.current_thread().name)
+            yield partial(make, number)
 
     prefetcher = Prefetcher(items(), 2, lambda: True)
-    taken = [prefetcher.next() for _ in range(500)]
     own = threading.current_thread().name
-    assert makers[:2] == ["prefetch"] * 2
-    assert own in makers
-    while prefetcher._asked < 2:  # unless this machine is too slow to be back at once
+    taken = [prefetcher.next(), prefetcher.next()]
+    assert iterated == makers == ["prefetch"] * 2
+    while not {own, "prefetch"} <= set(makers[2:]):  # unless this machine is too slow to be back at once
+        taken.append(prefetcher.next())
+    assert own in iterated
+    while prefetcher._asked < 2:
         time.sleep(0.01)
         taken.append(prefetcher.next())
-    before = len(makers) - makers[::-1].index(own) if own in makers else 0
+    before = len(iterated) - iterated[::-1].index(own)
     taken += [prefetcher.next(), prefetcher.next()]
-    assert makers[before : before + 2] == ["prefetch"] * 2
+    assert iterated[before : before + 2] == ["prefetch"] * 2
     prefetcher.stop()
     assert taken == list(range(len(taken)))
 
 
+def test_items_that_are_at_hand_are_made_by_two_at_once_and_no_more_than_asked_ahead():
+    made, two = [], threading.Barrier(2)
+
+    def make(number):
+        if number in (3, 4):
+            two.wait(60)  # until both threads are here
+        made.append(number)
+        return number
+
+    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True)
+    taken = [prefetcher.next() for _ in range(2)]
+    prefetcher._left = float("inf")  # as if nothing but this call took time
+    while len(taken) < 6:
+        taken.append(prefetcher.next())
+        prefetcher._left = float("inf")
+        assert len(prefetcher._jobs) <= 2
+    prefetcher.stop()
+    assert taken == list(range(6))
+    assert max(made) <= 8
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+@pytest.mark.parametrize("of", ["call", "iterator"])
+def test_what_is_raised_for_items_at_hand_comes_after_the_items_before_it(of, hurried):
+    def fail():
+        raise OSError("disk")
+
+    def items():
+        yield from calls(range(4))
+        if of == "iterator":
+            fail()
+        yield fail
+        yield from calls(range(100))
+
+    def take():
+        if hurried:
+            prefetcher._left = float("inf")
+        return prefetcher.next()
+
+    prefetcher = Prefetcher(items(), 3, lambda: True)
+    assert [take() for _ in range(4)] == list(range(4))
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk"):
+            take()
+    prefetcher.stop()
+
+
 def test_stopping_ends_the_thread_at_once_while_nobody_takes():
     before = threading.active_count()
-    prefetcher = Prefetcher(iter(range(100)), 1)
+    prefetcher = Prefetcher(calls(range(100)), 1)
     assert prefetcher.next() == 0
     prefetcher.stop()
     assert threading.active_count() == before
@@ -90,7 +149,7 @@ def test_what_is_not_at_hand_is_made_by_the_thread_however_hurried_its_consumer(
             makers.append(threading.current_thread().name)
             yield number
 
-    prefetcher = Prefetcher(items(), 2)
+    prefetcher = Prefetcher(calls(items()), 2)
     assert [prefetcher.next() for _ in range(200)] == list(range(200))
     prefetcher.stop()
     assert set(makers) == {"prefetch"}
@@ -121,7 +180,7 @@ def test_an_interrupted_stop_is_over_no_sooner_than_the_thread(ctrl_c):
         time.sleep(0.3)  # so that it waits for the thread
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    prefetcher = Prefetcher(items(), 1)
+    prefetcher = Prefetcher(calls(items()), 1)
     began.wait(60)
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
