@@ -79,7 +79,7 @@ class TrackBatches:
         rows: Rows,
         at: NDArray[np.int64],
     ) -> Batch:
-        """The finished batch of windows: their tracks, first logical rows, and whether they begin a stretch."""
+        """The finished batch of windows: their tracks, first logical rows, whether they begin a stretch."""
         track, first, begins = windows
         series, starts = self._plan.segments.within_series(first)
         length = self._plan.window.length
