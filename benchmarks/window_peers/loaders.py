@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.window_peers.rows import BATCH, FEATURES, LENGTH, Pass, Rows
+from benchmarks.window_peers.rows import BATCH, CONTEXT, FEATURES, LENGTH, Loader, Rows, past_and_future
 
 # Libraries are imported where they are used: each is there only where --setup has installed it.
 
 
-class Windows(Dataset[torch.Tensor]):
-    """One window per call."""
+class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """One window per call: what a model sees, and what it is to say."""
 
     def __init__(self, rows: Rows) -> None:
         self.flat, self.starts = torch.from_numpy(rows.values.reshape(-1, FEATURES)), rows.starts
@@ -24,31 +24,45 @@ class Windows(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        start = self.starts[index]
+        return self.flat[start : start + CONTEXT], self.flat[start + CONTEXT : start + LENGTH]
+
+
+class WindowsInOnePart(Windows):
+    """One window per call, which whoever takes the batch splits."""
+
+    def __getitem__(self, index: int) -> torch.Tensor:  # type: ignore[override]
         start = self.starts[index]
         return self.flat[start : start + LENGTH]
 
 
-class WindowsAtOnce(Windows):
+class WindowsAtOnce(WindowsInOnePart):
     """A whole batch per call."""
 
     def __getitems__(self, indices: list[int]) -> torch.Tensor:
         return self.flat.unfold(0, LENGTH, 1)[torch.from_numpy(self.starts[indices])].transpose(1, 2)
 
 
-def dataloader(rows: Rows) -> Pass:
+def dataloader(rows: Rows) -> Loader:
     """Dataset and DataLoader in the training process, which is their fastest way for small windows."""
     loader = DataLoader(Windows(rows), batch_size=BATCH, shuffle=True)
-    return lambda: iter(loader)
+    return Loader(lambda: iter(loader), past_and_future)
 
 
-def dataloader_getitems(rows: Rows) -> Pass:
+def dataloader_one_part(rows: Rows) -> Loader:
+    """The same with half as many tensors."""
+    loader = DataLoader(WindowsInOnePart(rows), batch_size=BATCH, shuffle=True)
+    return Loader(lambda: iter(loader))
+
+
+def dataloader_getitems(rows: Rows) -> Loader:
     """The same with a vectorised `__getitems__`."""
     loader = DataLoader(WindowsAtOnce(rows), batch_size=BATCH, shuffle=True, collate_fn=_as_it_is)
-    return lambda: iter(loader)
+    return Loader(lambda: iter(loader))
 
 
-def huggingface(rows: Rows) -> Pass:
+def huggingface(rows: Rows) -> Loader:
     """An IterableDataset of a generator of windows, with its shuffle buffer."""
     from datasets import IterableDataset  # type: ignore[import-not-found]
 
@@ -71,10 +85,10 @@ def huggingface(rows: Rows) -> Pass:
         if held:
             yield torch.from_numpy(np.stack(held))
 
-    return batches
+    return Loader(batches)
 
 
-def mosaicml_streaming(rows: Rows) -> Pass:
+def mosaicml_streaming(rows: Rows) -> Loader:
     """Its shards, written beforehand with a window in each sample, and two workers that live on.
 
     Only its core is imported: the package itself wants torchvision, whose build on PyPI does not load beside
@@ -100,7 +114,7 @@ def mosaicml_streaming(rows: Rows) -> Pass:
         for batch in loader:
             yield batch["window"]
 
-    return batches
+    return Loader(batches)
 
 
 def _as_it_is(batch: Any) -> Any:

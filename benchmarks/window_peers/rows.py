@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 CONTEXT, HORIZON, FEATURES, BATCH = 96, 24, 7, 256
 LENGTH = CONTEXT + HORIZON
 COLUMNS = [f"x{number}" for number in range(FEATURES)]
-Pass = Callable[[], Iterator[torch.Tensor]]
-"""Begins one more pass over all windows; what a library prepares once for all passes is prepared before."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,34 @@ class Rows:
         within = np.arange(0, rows - LENGTH + 1, self.stride)
         starts: NDArray[np.int64] = (np.arange(series)[:, None] * rows + within).reshape(-1)
         return starts
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A library's way to all windows, over and over."""
+
+    batches: Callable[[], Iterator[Any]]
+    """Begins one more pass, of batches as the library gives them; what it prepares once is prepared before."""
+    whole: Callable[[Any], NDArray[np.float32] | torch.Tensor] = _as_it_is
+    """[b, LENGTH, FEATURES] of a batch. For the proof alone: to put parts together is not the library's work."""
+
+    surplus: int = 0
+    """Windows of a pass's last batch that begin the next pass."""
+
+    def windows(self) -> Iterator[NDArray[np.float32] | torch.Tensor]:
+        """One pass, put together."""
+        *batches, last = self.batches()
+        yield from map(self.whole, batches)
+        yield self.whole(last)[: len(self.whole(last)) - self.surplus]
+
+
+def past_and_future(batch: Any) -> torch.Tensor:
+    """Of batches that are such a pair."""
+    return torch.cat([torch.as_tensor(part) for part in batch], dim=1)
 
 
 def make_rows(series: int, rows: int, stride: int = 1) -> Rows:

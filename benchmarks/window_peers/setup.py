@@ -51,7 +51,13 @@ PACKAGES = {
         "threadpoolctl==3.8.0",
         *_LIGHTNINGS,
     ),
-    "gluonts": ("gluonts==0.17.0", "pandas==2.3.3", "toolz==0.12.1", "tqdm==4.70.1"),
+    "gluonts": (
+        "gluonts==0.17.0",
+        "lightning==2.6.6",
+        "pandas==2.3.3",
+        "toolz==0.12.1",
+        *_LIGHTNINGS,
+    ),
     "mosaicml_streaming": (
         "mosaicml-streaming==0.10.0",
         "brotli==1.2.1",
@@ -81,8 +87,13 @@ def install() -> None:
         print(peer, why or "is there", flush=True)
 
 
+def _folder_of(peer: str) -> str:
+    return {"gluonts_splitter": "gluonts"}.get(peer, peer)
+
+
 def missing(peer: str) -> str | None:
     """Why a peer cannot run, if it cannot."""
+    peer = _folder_of(peer)
     if peer not in PACKAGES:
         return None
     if not _failure(peer).exists():
@@ -92,7 +103,7 @@ def missing(peer: str) -> str | None:
 
 def environment(peer: str) -> dict[str, str]:
     """Variables of a process in which the peer can be imported."""
-    return {**os.environ, "PYTHONPATH": str(FOLDER / peer), "TQDM_DISABLE": "1"}
+    return {**os.environ, "PYTHONPATH": str(FOLDER / _folder_of(peer)), "TQDM_DISABLE": "1"}
 
 
 def _failure(peer: str) -> Path:
