@@ -1,6 +1,6 @@
 """How fast do windows of a table come, beside the memory they come from and beside other libraries?
 
-    python -m benchmarks.windows [--quick] [--setup] [--pairs N] [--without-peers]
+    python -m benchmarks.windows [--quick] [--setup] [--pairs N] [--without-peers] [--allocator]
 
 Windows of 96 + 24 rows of 7 float32 columns, batches of 256, shuffled, one thread for PyTorch. Whatever is
 compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least; with
@@ -9,7 +9,9 @@ machine's when it ended: on a machine of 2 cores it should be below 2. Where win
 where they start a horizon apart, figures end in `_stride_1` and `_stride_horizon`; the smaller is the figure
 without it.
 
-The allocator is set as training sets it for its ranks, for peers and the bare loop too.
+Beside the bare loop the allocator is set as training sets it for its ranks, for both. Beside peers it is
+left as it is, for them, for us, and for the loop, as nobody who uses them is told to set it; with
+`--allocator` it is set for all of them.
 
 - `gather_over_memcpy`: bytes per second of gathering whole batches ÷ of copying as many into memory that
   was touched before
@@ -18,13 +20,17 @@ The allocator is set as training sets it for its ranks, for peers and the bare l
   `..._on_core` compares processor time of the whole process, loaders included, which others' work disturbs
   less; `..._cold` is that first epoch, in which the table is read by `gets_cold` GETs of `mb_cold` MB
 - `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop) of
-  whole passes over the same, smaller tables (as many windows at both strides), warm, each in its own process
-  and environment: the best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of
-  {pytorch-forecasting, GluonTS, mosaicml-streaming}. A DataLoader with `__getitems__` is shown beside them
-  (`windows_over_dataloader_getitems`). The limit of these ratios is `bare_over_best_peer` and its like: the
-  loop that only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory
-  (mosaicml-streaming: its samples on disk). Each peer's windows are proven to be ours, as a multiset; a peer
-  that is not there is told as `absent`, with the reason, and is in no figure
+  whole passes over the same, smaller tables (as many windows at both strides), warm, each in its own process:
+  the best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of
+  {pytorch-forecasting, GluonTS, mosaicml-streaming}, each by its own loader, with settings under which a pass
+  takes every window once. Batches count as a library gives them, in parts or in one. Faster ways that take
+  more than a user writes are shown beside them: `windows_over_dataloader_getitems` (a vectorised
+  `__getitems__`), `..._dataloader_one_part` (context and horizon in one tensor), `..._gluonts_splitter` (its
+  splitter alone, without what its estimators add). GluonTS by default draws windows at random, which are not
+  the same: `gluonts_default` tells its speed and is in no figure. The limit of these ratios is `bare_over_best_peer` and its
+  like: the loop that only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory
+  (mosaicml-streaming: its samples on disk). Each peer's windows are proven to be the loop's, as a multiset, and
+  so are ours; a peer that is not there is told as `absent`, with the reason, and is in no figure
 - `s3_over_bare_get_decode`: a cold epoch of windows that do not overlap (stride 120) ÷ parallel ranged GETs
   of the same row groups' bytes, each decoded by pyarrow to float32 as it comes; rows per second.
   `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷
@@ -48,8 +54,7 @@ from benchmarks.window_figures.s3 import from_s3
 from benchmarks.window_figures.table import table_of
 from benchmarks.window_peers import setup
 from benchmarks.window_peers.compare import over_peers, peer
-from benchmarks.window_peers.measure import PEERS, STRIDES, peers_rows
-from benchmarks.window_peers.ours import on_peers_rows
+from benchmarks.window_peers.measure import OURS, PEERS, STRIDES
 from benchmarks.window_peers.rows import FEATURES, make_rows
 from storage.local import LocalServer
 from storage.objects import Bucket
@@ -65,6 +70,7 @@ def main() -> None:
     parser.add_argument("--setup", action="store_true", help="install peers below .bench first")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--without-peers", action="store_true", help="only what needs no other library")
+    parser.add_argument("--allocator", action="store_true", help="set it for peers, and for us beside them")
     asked = parser.parse_args()
     in_trainings_memory("benchmarks.windows")
     if asked.setup:
@@ -72,7 +78,6 @@ def main() -> None:
     torch.set_num_threads(1)
     pairs = asked.pairs or (3 if asked.quick else 5)
     series = 20 if asked.quick else 200
-    peered = {} if asked.without_peers else STRIDES
     small = (10, 500) if asked.quick else (20, 5000)
     peak, rows = Peak(), {label: make_rows(series, 10_000, stride) for label, stride in STRIDES.items()}
     figures: dict[str, float] = {}
@@ -87,11 +92,6 @@ def main() -> None:
             figures["gather_over_memcpy"] = gather_over_memcpy(values.values.reshape(-1, FEATURES), pairs)
             figures |= both({label: over_bare(snapshot, rows[label], pairs) for label in STRIDES})
             _show(figures)
-            ours = {}
-            for label, stride in peered.items():
-                fewer = peers_rows(*small, stride)
-                few = table_of(lake, f"s3://lake/{label}", fewer, 4096)
-                ours[label] = on_peers_rows(few, fewer, pairs)
             figures |= from_s3(bucket, table_of(lake, "s3://lake/cold", values, 65536), pairs)
             entities = {label: mixing(snapshot, stride, 400) for label, stride in STRIDES.items()}
             figures |= both({label: {"entities_over_uniform": it} for label, it in entities.items()})
@@ -99,14 +99,15 @@ def main() -> None:
             _show(figures)
         finally:
             server.stop()
-    peers = {name: peer(name, *small, 1 if asked.quick else pairs) for name in PEERS if peered}
-    for found in peers.values():
-        for label in STRIDES.keys() & found.keys():
-            found[label]["same_windows"] = found[label].pop("proof") == list(ours[label]["proof"])
-    if peered:
-        figures |= both(
-            {label: over_peers(label, ours[label]["over_bare_gather"], peers) for label in STRIDES}
+    peers = {}
+    if not asked.without_peers:
+        ours, *theirs = (
+            peer(name, *small, 1 if asked.quick else pairs, allocator=asked.allocator)
+            for name in (OURS, *PEERS)
         )
+        peers = dict(zip(PEERS, theirs, strict=True))
+        figures |= both({label: over_peers(label, ours, peers) for label in STRIDES})
+        peers[OURS] = ours
     load = os.getloadavg()[0]
     print_result(
         "windows",

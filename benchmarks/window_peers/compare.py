@@ -15,8 +15,8 @@ PEER_S = 1800
 """A peer that takes longer hangs."""
 
 
-def peer(name: str, series: int, windows: int, pairs: int) -> dict[str, Any]:
-    """What its own process says of each stride, or why it is absent."""
+def peer(name: str, series: int, windows: int, pairs: int, *, allocator: bool) -> dict[str, Any]:
+    """What its own process says of each stride, or why it is absent; `allocator`: see `setup.environment`."""
     if why := setup.missing(name):
         return {"absent": why}
     command = [sys.executable, "-m", "benchmarks.window_peers.measure", name, series, windows, pairs]
@@ -27,7 +27,7 @@ def peer(name: str, series: int, windows: int, pairs: int) -> dict[str, Any]:
             text=True,
             check=False,
             timeout=PEER_S,
-            env=setup.environment(name),
+            env=setup.environment(name, allocator=allocator),
         )
     except subprocess.TimeoutExpired:
         return {"absent": f"it did not end within {PEER_S} s"}
@@ -37,8 +37,10 @@ def peer(name: str, series: int, windows: int, pairs: int) -> dict[str, Any]:
     return found
 
 
-def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Ours, and the bare loop, ÷ the best of each group, of those whose windows are proven to be ours."""
+def over_peers(label: str, ours: dict[str, Any], peers: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Ours, and the bare loop, ÷ the best of each group, of those whose windows are proven to be the same."""
+    if not ours[label]["same_windows"]:
+        raise AssertionError("our windows are not those of the bare loop")
     there = {name: it[label] for name, it in peers.items() if it.get(label, {}).get("same_windows")}
     theirs = {name: it["over_bare_gather"] for name, it in there.items()}
     groups = {
@@ -52,6 +54,6 @@ def over_peers(label: str, ours: float, peers: dict[str, dict[str, Any]]) -> dic
     return {
         f"{who}_over_{name}": speed / found
         for name, found in best.items()
-        for who, speed in (("windows", ours), ("bare", 1.0))
+        for who, speed in (("windows", ours[label]["over_bare_gather"]), ("bare", 1.0))
         if found
     }

@@ -108,12 +108,21 @@ def pytorch_forecasting(rows: Rows) -> Loader:
     return Loader(lambda: iter(loader), whole)
 
 
+def gluonts_default(rows: Rows) -> Loader:
+    """As `gluonts`, with the estimator's own sampler: as many windows, drawn at random."""
+    return _gluonts(rows, None)
+
+
 def gluonts(rows: Rows) -> Loader:
     """An estimator's own transformation and loader, with a sampler that takes every window once.
 
-    Of its estimators for PyTorch, the one that takes several columns; no features of time are added. The first
-    column is the target, the others are known beforehand, so that windows hold all of them to the end.
+    Of its estimators for PyTorch, the one that takes several columns; no features of time are added. The
+    first column is the target, the others are known beforehand: windows hold all of them to the end.
     """
+    return _gluonts(rows, _every_window(rows))
+
+
+def _gluonts(rows: Rows, sampler: Any) -> Loader:
     from gluonts.dataset.common import ListDataset  # type: ignore[import-not-found]
     from gluonts.itertools import Cached  # type: ignore[import-not-found]
     from gluonts.torch.model.tft import TemporalFusionTransformerEstimator  # type: ignore[import-not-found]
@@ -127,7 +136,7 @@ def gluonts(rows: Rows) -> Loader:
         time_features=[],
         batch_size=BATCH,
         num_batches_per_epoch=-(-count // BATCH),
-        train_sampler=_every_window(rows),
+        train_sampler=sampler,
     )
     entries = [
         {"target": values[:, 0], "feat_dynamic_real": values[:, 1:].T, "start": _START}

@@ -1,11 +1,11 @@
-"""Measure one peer in its own process: pairs of the bare loop and the peer, one after the other.
+"""Measure one peer, or ours, in its own process: pairs of the bare loop and of it, one after the other.
 
     python -m benchmarks.window_peers.measure NAME SERIES WINDOWS PAIRS
 
 WINDOWS are those of each series, at each stride.
 
-Prints one line of JSON: for each stride windows per second, the median of (peer ÷ bare loop), and the proof
-of its windows.
+Prints one line of JSON: for each stride windows per second, the median of (peer ÷ bare loop), and whether
+its windows are those of the bare loop.
 """
 
 import json
@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from benchmarks.window_peers import libraries, loaders
+from benchmarks.window_peers.ours import carousel
 from benchmarks.window_peers.rows import HORIZON, LENGTH, Loader, Rows, bare, make_rows, proof
 
+OURS = "carousel"
 PEERS: dict[str, Callable[[Rows], Loader]] = {
     "dataloader": loaders.dataloader,
     "dataloader_one_part": loaders.dataloader_one_part,
@@ -31,6 +33,7 @@ PEERS: dict[str, Callable[[Rows], Loader]] = {
     "neuralforecast": libraries.neuralforecast,
     "pytorch_forecasting": libraries.pytorch_forecasting,
     "gluonts": libraries.gluonts,
+    "gluonts_default": libraries.gluonts_default,
     "gluonts_splitter": libraries.gluonts_splitter,
     "mosaicml_streaming": loaders.mosaicml_streaming,
 }
@@ -79,8 +82,9 @@ def main() -> None:
     found = {}
     for label, stride in STRIDES.items():
         rows = peers_rows(series, windows, stride)
-        loader = PEERS[name](rows)
-        found[label] = {"proof": proof(loader.windows()), **beside_bare(loader.batches, rows, pairs)}
+        loader = (carousel if name == OURS else PEERS[name])(rows)
+        same = proof(loader.windows()) == proof(bare(rows, 0))
+        found[label] = {**beside_bare(loader.batches, rows, pairs), "same_windows": same}
     print(json.dumps(found))
 
 

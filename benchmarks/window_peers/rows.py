@@ -40,18 +40,17 @@ class Loader:
     """A library's way to all windows, over and over."""
 
     batches: Callable[[], Iterator[Any]]
-    """Begins one more pass, of batches as the library gives them; what it prepares once is prepared before."""
+    """Begins a pass over batches as the library gives them; what it prepares once is prepared before."""
     whole: Callable[[Any], NDArray[np.float32] | torch.Tensor] = _as_it_is
-    """[b, LENGTH, FEATURES] of a batch. For the proof alone: to put parts together is not the library's work."""
-
+    """[b, LENGTH, FEATURES] of a batch. For the proof alone: libraries need not put parts together."""
     surplus: int = 0
     """Windows of a pass's last batch that begin the next pass."""
 
     def windows(self) -> Iterator[NDArray[np.float32] | torch.Tensor]:
         """One pass, put together."""
-        *batches, last = self.batches()
-        yield from map(self.whole, batches)
-        yield self.whole(last)[: len(self.whole(last)) - self.surplus]
+        *batches, last = map(self.whole, self.batches())
+        yield from batches
+        yield last[: len(last) - self.surplus]
 
 
 def past_and_future(batch: Any) -> torch.Tensor:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lstm.training.launch import ALLOCATOR
+
 FOLDER = Path(__file__).parents[2] / ".bench" / "windows"
 _LIGHTNINGS = (
     "lightning-utilities==0.15.3",
@@ -88,7 +90,7 @@ def install() -> None:
 
 
 def _folder_of(peer: str) -> str:
-    return {"gluonts_splitter": "gluonts"}.get(peer, peer)
+    return "gluonts" if peer.startswith("gluonts") else peer
 
 
 def missing(peer: str) -> str | None:
@@ -101,9 +103,10 @@ def missing(peer: str) -> str | None:
     return _failure(peer).read_text() or None
 
 
-def environment(peer: str) -> dict[str, str]:
-    """Variables of a process in which the peer can be imported."""
-    return {**os.environ, "PYTHONPATH": str(FOLDER / _folder_of(peer)), "TQDM_DISABLE": "1"}
+def environment(peer: str, *, allocator: bool) -> dict[str, str]:
+    """Variables of a process in which the peer can be imported; `allocator`: set as training sets it."""
+    kept = {name: value for name, value in os.environ.items() if allocator or name not in ALLOCATOR}
+    return {**kept, "PYTHONPATH": str(FOLDER / _folder_of(peer)), "TQDM_DISABLE": "1"}
 
 
 def _failure(peer: str) -> Path:
