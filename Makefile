@@ -26,7 +26,7 @@ help: ## List what there is to make.
 .PHONY: setup
 setup: $(INSTALLED) ## Create .venv and install the project with its locked dependencies. PIP_TORCH=... says where PyTorch comes from.
 
-$(INSTALLED): pyproject.toml constraints.txt storage/checkpoints/codecs/words.c lstm/windows/arrays/copies.c
+$(INSTALLED): pyproject.toml constraints.txt storage/checkpoints/codecs/words.c lstm/windows/arrays/loops.c
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV) (exact versions: constraints.txt); the first time this takes some minutes ..."
 	@if [ -n '$(PIP_TORCH)' ]; then $(PIP) install -c constraints.txt torch $(PIP_TORCH); fi

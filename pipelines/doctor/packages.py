@@ -23,7 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield ok("declared", f"all {len(_wanted())} are here, in versions that fit", count=len(_wanted()))
     yield _torch()
     yield _loops()
-    yield _copies()
+    yield _batches()
 
 
 def _wanted() -> list[Requirement]:
@@ -59,10 +59,10 @@ def _loops() -> Finding:
     return _compiled("checkpoint codecs", compiled, "saves take about twice the CPU time")
 
 
-def _copies() -> Finding:
-    from lstm.windows.arrays.compiled import COPIES
+def _batches() -> Finding:
+    from lstm.windows.arrays.compiled import LOOPS
 
-    return _compiled("window copies", COPIES is not None, "a batch takes about a fifth longer")
+    return _compiled("window batches", LOOPS is not None, "a batch takes about a fifth longer")
 
 
 def _compiled(name: str, compiled: bool, cost: str) -> Finding:

@@ -217,7 +217,7 @@ def test_packages_that_are_missing_or_too_old_are_named(tmp_path, monkeypatch):
     wanted = ["numpy>=99", "no-such-package>=1", "rich>=13", "absent; extra == 'dev'"]
     monkeypatch.setattr(packages, "requirements", lambda: wanted)
     found = {it.name: it for it in packages.check(case(tmp_path))}
-    assert found.keys() == {"numpy", "no-such-package", "torch", "checkpoint codecs", "window copies"}
+    assert found.keys() == {"numpy", "no-such-package", "torch", "checkpoint codecs", "window batches"}
     assert "but >=99 is needed" in found["numpy"].seen
     assert found["no-such-package"].outcome is Outcome.problem
     assert "pip install" in (found["no-such-package"].remedy or "")
@@ -235,10 +235,10 @@ def test_codecs_that_are_not_compiled_are_told(tmp_path, monkeypatch, loops, out
     assert ("C compiler" in (found.remedy or "")) == (outcome == Outcome.warning)
 
 
-@pytest.mark.parametrize(("copies", "outcome"), [(None, Outcome.warning), (object(), Outcome.ok)])
-def test_copies_of_windows_that_are_not_compiled_are_told(tmp_path, monkeypatch, copies, outcome):
-    monkeypatch.setattr("lstm.windows.arrays.compiled.COPIES", copies)
-    found = named(list(packages.check(case(tmp_path))), "window copies")
+@pytest.mark.parametrize(("loops", "outcome"), [(None, Outcome.warning), (object(), Outcome.ok)])
+def test_batches_of_windows_that_are_not_compiled_are_told(tmp_path, monkeypatch, loops, outcome):
+    monkeypatch.setattr("lstm.windows.arrays.compiled.LOOPS", loops)
+    found = named(list(packages.check(case(tmp_path))), "window batches")
     assert found.outcome == outcome
     assert ("C compiler" in (found.remedy or "")) == (outcome == Outcome.warning)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from lstm.windows.arrays.compiled import COPIES, Copies
+from lstm.windows.arrays.compiled import LOOPS, Loops
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -18,13 +18,13 @@ class Windows(Generic[Number]):
     speed; `np.take(view, ..., out=)` would copy the whole view first.
     """
 
-    def __init__(self, rows: NDArray[Number], length: int, copies: Copies | None = COPIES) -> None:
-        """View `rows` [R, ...], contiguous; `copies` None: have NumPy copy."""
+    def __init__(self, rows: NDArray[Number], length: int, loops: Loops | None = LOOPS) -> None:
+        """View `rows` [R, ...], contiguous; `loops` None: have NumPy copy."""
         self._rows, self._length = len(rows), length
         self._count = max(0, len(rows) - length + 1)
         shape = (self._count, length, *rows.shape[1:])
         self._view = as_strided(rows, shape, (rows.strides[0], *rows.strides), writeable=False)
-        self._compiled = copies.of(rows, length) if copies is not None else None
+        self._compiled = loops.gather_of(rows, length) if loops is not None else None
 
     def gather(self, starts: NDArray[np.int64]) -> NDArray[Number]:
         """Copy the windows that begin at rows `starts` [b]; [b, length, ...], contiguous.

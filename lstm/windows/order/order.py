@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.arrays.compiled import LOOPS, MOST_MERGED
 from lstm.windows.arrays.permute import permutation, permutations
 
 _DIGIT = 20
@@ -76,15 +77,17 @@ class EpochOrder:
         The lanes' windows with keys <= a/N number floor(a·n/N + 1/2) each, so between a - C/2 and a + C/2 in
         all: keys in ((start - C)/N, (stop + C)/N] are sure to hold the positions asked for, and a few more.
         """
-        total, lanes = self.windows, self.lanes
+        total, lanes, windows = self.windows, self.lanes, self.lane_windows
         low, high = max(0, start - lanes), min(total, stop + lanes)
-        first = np.array([(2 * low * n + total) // (2 * total) for n in self.lane_windows], np.int64)
-        last = np.array([(2 * high * n + total) // (2 * total) for n in self.lane_windows], np.int64)
+        first = np.array([(2 * low * n + total) // (2 * total) for n in windows], np.int64)
+        skipped, counts = start - int(first.sum()), np.array(windows, np.int64)
+        if LOOPS is not None and lanes <= MOST_MERGED and counts.max() <= _FLOATS_DIFFER:
+            return Merged(np.arange(start, stop), *LOOPS.merge(counts, first, skipped, stop - start))
+        last = np.array([(2 * high * n + total) // (2 * total) for n in windows], np.int64)
         sizes = last - first
         lane = np.repeat(np.arange(lanes), sizes)
         index = np.arange(len(lane)) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
-        skipped = int(first.sum())
-        chosen = _by_key(lane, index, np.array(self.lane_windows, np.int64))[start - skipped : stop - skipped]
+        chosen = _by_key(lane, index, counts)[skipped : skipped + stop - start]
         return Merged(np.arange(start, stop), lane[chosen], index[chosen])
 
     def entries(self) -> NDArray[np.float64]:

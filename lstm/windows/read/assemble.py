@@ -105,11 +105,9 @@ def _looked_up(parts: Parts, first: int, pools: Pools, shelf: Shelf) -> _LookedU
     ends = parts.ends[first : first + _LOOKED_UP_AT_ONCE + 1]
     begin = ends[0]
     lanes, indices = parts.merged.lanes[begin : ends[-1]], parts.merged.indices[begin : ends[-1]]
-    here = pools.here(parts.order, lanes, indices)
-    stay = len(here) if here.all() else int(np.argmin(here))
-    count = bisect_right(ends, begin + stay) - 1
-    end = ends[count] - begin
-    found = pools.find(lanes[:end], indices[:end])
+    found = pools.lead(parts.order, lanes, indices)
+    count = bisect_right(ends, begin + len(found.rows)) - 1
+    found = found.first(ends[count] - begin)
     return _LookedUp(parts, first, count, begin, found, shelf.times_of(found.rows))
 
 

@@ -9,6 +9,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm.windows.arrays.compiled import LOOPS
 from lstm.windows.order.order import EpochOrder
 from lstm.windows.order.schedule import Schedule
 from lstm.windows.plan.plan import Plan
@@ -53,6 +54,10 @@ class Found:
     series: NDArray[np.int64]
     starts: NDArray[np.int64]
     """Rows of their series before them."""
+
+    def first(self, count: int) -> "Found":
+        """The first of them."""
+        return Found(self.rows[:count], self.series[:count], self.starts[:count])
 
 
 class Pools:
@@ -105,6 +110,16 @@ class Pools:
         self._rows, self._series, self._starts = (np.empty(places, number) for _ in range(3))
         self._order: EpochOrder | None = None
         self._first, self._size, self._origin = (np.zeros(lanes, np.int64) for _ in range(3))
+
+    def lead(self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
+        """Look up windows as `find` does, up to the first one that is not `here`."""
+        if LOOPS is None:
+            here = self.here(order, lanes, indices)
+            count = len(here) if here.all() else int(np.argmin(here))
+            return self.find(lanes[:count], indices[:count])
+        self._turn_to(order)
+        spans, known = (self._first, self._size, self._origin), (self._rows, self._series, self._starts)
+        return Found(*LOOPS.look_up(lanes, indices, spans, known))
 
     def find(self, lanes: NDArray[np.int64], indices: NDArray[np.int64]) -> Found:
         """Look up windows that are `here` by their indices in their lanes."""
@@ -182,12 +197,16 @@ class Pools:
         self, order: EpochOrder, lanes: NDArray[np.int64], indices: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """[b] which windows lie in the pools in which their lanes stand now."""
-        if order is not self._order:
-            self._order = order
-            self._size[:] = 0
+        self._turn_to(order)
         within = indices - self._first[lanes]
         here: NDArray[np.bool_] = (within >= 0) & (within < self._size[lanes])
         return here
+
+    def _turn_to(self, order: EpochOrder) -> None:
+        """In another epoch than before no lane stands anywhere."""
+        if order is not self._order:
+            self._order = order
+            self._size[:] = 0
 
     def _first_uses(self, lanes: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
         """The superblocks of lanes' pools, as windows need them from an index in each lane on.
