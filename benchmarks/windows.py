@@ -19,18 +19,18 @@ left as it is, for them, for us, and for the loop, as nobody who uses them is to
   filled its cache, up to tensors ÷ `window_peers.rows.bare`, a loop that gathers from one array in memory;
   `..._on_core` compares processor time of the whole process, loaders included, which others' work disturbs
   less; `..._cold` is that first epoch, in which the table is read by `gets_cold` GETs of `mb_cold` MB
-- `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop) of
-  whole passes over the same, smaller tables (as many windows at both strides), warm, each in its own process:
-  the best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of
-  {pytorch-forecasting, GluonTS, mosaicml-streaming}, each by its own loader, with settings under which a pass
-  takes every window once. Batches count as a library gives them, in parts or in one. Faster ways that take
-  more than a user writes are shown beside them: `windows_over_dataloader_getitems` (a vectorised
-  `__getitems__`), `..._dataloader_one_part` (context and horizon in one tensor), `..._gluonts_splitter` (its
-  splitter alone, without what its estimators add). GluonTS by default draws windows at random, which are not
-  the same: `gluonts_default` tells its speed and is in no figure. `bare_over_best_peer` and its like: the
-  loop that only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory
-  (mosaicml-streaming: its samples on disk). Each peer's windows are proven to be the loop's, as a multiset, and so are ours; a
-  peer that is not there is told as `absent`, with the reason, and is in no figure
+- `windows_over_best_peer`, `windows_over_window_libraries`: (ours ÷ bare loop) ÷ (peer ÷ bare loop) of whole
+  passes over the same, smaller tables (as many windows at both strides), warm, each in its own process: the
+  best of {DataLoader as people write it, Hugging Face, Darts, neuralforecast}, and of {pytorch-forecasting,
+  GluonTS, mosaicml-streaming}, each by its own loader, with settings under which a pass takes every window
+  once. Batches count as a library gives them, in parts or in one. Faster ways that take more than a user
+  writes are shown beside them: `windows_over_dataloader_getitems` (a vectorised `__getitems__`),
+  `..._dataloader_one_part` (context and horizon in one tensor), `..._gluonts_splitter` (its splitter alone,
+  without what its estimators add). GluonTS by default draws windows at random, which are not the same:
+  `gluonts_default` tells its speed and is in no figure. `bare_over_best_peer` and its like: the loop that
+  only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory (mosaicml-streaming: its
+  samples on disk). Each peer's windows are proven to be the loop's, as a multiset, and so are ours; a peer
+  that is not there is told as `absent`, with the reason, and is in no figure
 - `s3_over_bare_get_decode`: a cold epoch of windows that do not overlap (stride 120) ÷ parallel ranged GETs
   of the same row groups' bytes, each decoded by pyarrow to float32 as it comes; rows per second.
   `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷
