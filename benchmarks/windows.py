@@ -26,11 +26,12 @@ left as it is, for them, for us, and for the loop, as nobody who uses them is to
   once. Batches count as a library gives them, in parts or in one. Faster ways that take more than a user
   writes are shown beside them: `windows_over_dataloader_getitems` (a vectorised `__getitems__`),
   `..._dataloader_one_part` (context and horizon in one tensor), `..._gluonts_splitter` (its splitter alone,
-  without what its estimators add). GluonTS by default draws windows at random, which are not the same:
-  `gluonts_default` tells its speed and is in no figure. `bare_over_best_peer` and its like: the loop that
-  only copies, one batch at a time, ÷ the same peers. Peers have the rows in memory (mosaicml-streaming: its
-  samples on disk). Each peer's windows are proven to be the loop's, as a multiset, and so are ours; a peer
-  that is not there is told as `absent`, with the reason, and is in no figure
+  without what its estimators add). GluonTS has no setting under which it takes every window once; the figure
+  gives it a sampler that does, and `..._window_libraries_by_default` has its own, which draws as many at
+  random. `bare_over_best_peer` and its like: the loop that only copies, one batch at a time, ÷ the same
+  peers. Peers have the rows in memory (mosaicml-streaming: its samples on disk). Each peer's windows are
+  proven to be the loop's, as a multiset, and so are ours; a peer that is not there is told as `absent`, with
+  the reason, and is in no figure
 - `s3_over_bare_get_decode`: a cold epoch of windows that do not overlap (stride 120) ÷ parallel ranged GETs
   of the same row groups' bytes, each decoded by pyarrow to float32 as it comes; rows per second.
   `s3_gets` and `s3_mb` are what that epoch asked for; `read_amplification_excess`: bytes fetched in it ÷
