@@ -64,7 +64,7 @@ class EpochOrder:
         self._first_number = np.cumsum(counts) - counts
         self._superblocks = order[np.argsort(lane_of, kind="stable")]
         sizes = np.bincount(lane_of, minlength=lanes)
-        self._lane_first = np.concatenate([[0], np.cumsum(sizes)])
+        self._lane_first: list[int] = [0, *np.cumsum(sizes).tolist()]
         self._before = np.concatenate([[0], np.cumsum(counts[self._superblocks])])
         bounds = self._before[self._lane_first]
         self.lane_windows: list[int] = [int(n) for n in np.diff(bounds)]
@@ -102,7 +102,7 @@ class EpochOrder:
 
     def pools(self, lane: int) -> int:
         """How many pools a lane has."""
-        return -(-int(self._lane_first[lane + 1] - self._lane_first[lane]) // self.pool)
+        return -(-(self._lane_first[lane + 1] - self._lane_first[lane]) // self.pool)
 
     def pool_at(self, lane: int, index: int) -> int:
         """The pool of a lane that holds its window `index`."""
@@ -152,8 +152,8 @@ class EpochOrder:
         return np.arange(sum(sizes))
 
     def _pool_slice(self, lane: int, pool: int) -> tuple[int, int]:
-        a = int(self._lane_first[lane]) + pool * self.pool
-        return a, min(a + self.pool, int(self._lane_first[lane + 1]))
+        a = self._lane_first[lane] + pool * self.pool
+        return a, min(a + self.pool, self._lane_first[lane + 1])
 
 
 def deal(counts: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
