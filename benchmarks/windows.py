@@ -4,10 +4,10 @@
 
 Windows of 96 + 24 rows of 7 float32 columns, batches of 256, shuffled, one thread for PyTorch. Whatever is
 compared runs in alternating pairs in one process; figures are medians of the pairs' ratios (5 at least; with
-`--quick` 3, and 1 beside peers), so that a machine that grows slower does so for both. `load` is the
-machine's when it ended: on a machine of 2 cores it should be below 2. Where windows start one row apart and
-where they start a horizon apart, figures end in `_stride_1` and `_stride_horizon`; the smaller is the figure
-without it.
+`--quick` 3, and 1 beside peers; fewer where a peer takes minutes), so that a machine that grows slower does
+so for both. `load` is the machine's when it ended: on a machine of 2 cores it should be below 2. Where
+windows start one row apart and where they start a horizon apart, figures end in `_stride_1` and
+`_stride_horizon`; the smaller is the figure without it.
 
 Beside the bare loop the allocator is set as training sets it for its ranks, for both. Beside peers it is
 left as it is, for them, for us, and for the loop, as nobody who uses them is told to set it; with

@@ -150,7 +150,7 @@ def _gluonts(rows: Rows, sampler: Any) -> Loader:
         target = past_and_future((batch["past_target"], batch["future_target"]))
         return torch.cat([target[:, :, None], batch["feat_dynamic_real"][:, :, 1:]], dim=2)
 
-    return Loader(lambda: iter(loader), whole, surplus=-count % BATCH)
+    return Loader(lambda: iter(loader), whole, surplus=-count % BATCH, drawn=sampler is None)
 
 
 def gluonts_splitter(rows: Rows) -> Loader:

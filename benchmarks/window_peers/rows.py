@@ -45,6 +45,8 @@ class Loader:
     """[b, LENGTH, FEATURES] of a batch. For the proof alone: libraries need not put parts together."""
     surplus: int = 0
     """Windows of a pass's last batch that begin the next pass."""
+    drawn: bool = False
+    """Whether windows are drawn at random: then a pass takes as many, but not each once."""
 
     def windows(self) -> Iterator[NDArray[np.float32] | torch.Tensor]:
         """One pass, put together."""
