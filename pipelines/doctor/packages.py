@@ -62,7 +62,7 @@ def _loops() -> Finding:
 def _batches() -> Finding:
     from lstm.windows.arrays.compiled import LOOPS
 
-    return _compiled("window batches", LOOPS is not None, "a batch takes about a fifth longer")
+    return _compiled("window batches", LOOPS is not None, "a batch takes about half as long again")
 
 
 def _compiled(name: str, compiled: bool, cost: str) -> Finding:
