@@ -5,6 +5,7 @@ time zone first, daylight saving included. Offsets are looked up per UTC hour; z
 within an hour (Lord Howe Island) are off for half of that hour.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,8 +28,26 @@ _DENSE_HOURS = 1_000_000
 """Hours (114 years) whose offsets are looked up one and all; a longer span is looked up where it has rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Offsets:
+    """Microseconds that local time is ahead of UTC, in hours one behind the other."""
+
+    first: int
+    """Hours from 1970 to the first of them."""
+    by_hour: NDArray[np.int64]
+
+    @property
+    def end(self) -> int:
+        """The hour after the last one."""
+        return self.first + len(self.by_hour)
+
+    def spans(self, first: int, end: int) -> int:
+        """Hours from the first to the last, of [first, end) and of these."""
+        return max(end, self.end) - min(first, self.first) if len(self.by_hour) else end - first
+
+
 class Calendar:
-    """Local time of one zone, as numbers for a model."""
+    """Local time of one zone, as numbers for a model. For any thread."""
 
     features = 2 * 2 * HARMONICS
     """Numbers per moment: sine and cosine, of the day and of the week, `HARMONICS` each; of the year as many
@@ -48,8 +67,7 @@ class Calendar:
         self._year_waves = _year_waves() if year else None
         if year:
             self.features = 3 * 2 * HARMONICS
-        self._offsets = np.empty(0, np.int64)
-        self._first_hour = 0
+        self._offsets = _Offsets(0, np.empty(0, np.int64))
 
     def local(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Microseconds since 1970 UTC to microseconds of local time since a local Monday's midnight."""
@@ -57,12 +75,13 @@ class Calendar:
         if not times.size:
             return times + _MONDAY_US
         first, end = int(hours.min()), int(hours.max()) + 1
-        if self._spans(first, end) > _DENSE_HOURS:
+        known = self._offsets  # looked at once: another thread may come to know more
+        if known.spans(first, end) > _DENSE_HOURS:
             few, places = np.unique(hours, return_inverse=True)
             offsets = np.array([self._offset(hour) for hour in few.tolist()], np.int64)
             return times + offsets[places.reshape(hours.shape)] + _MONDAY_US
-        self._cover(first, end)
-        return times + self._offsets[hours - self._first_hour] + _MONDAY_US
+        known = self._offsets = self._covering(known, first, end)
+        return times + known.by_hour[hours - known.first] + _MONDAY_US
 
     def hour_of_week(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """0 (Monday, 00:00 to 00:59) to 167, local time."""
@@ -76,22 +95,15 @@ class Calendar:
             return waves
         return np.concatenate([waves, self._year_waves[_hour_of_year(local - _MONDAY_US)]], axis=-1)
 
-    def _spans(self, first: int, end: int) -> int:
-        """Hours from the first to the last, of [first, end) and of those that are known."""
-        if not len(self._offsets):
-            return end - first
-        return max(end, self._first_hour + len(self._offsets)) - min(first, self._first_hour)
-
-    def _cover(self, first: int, end: int) -> None:
-        """Look up the offsets of hours [first, end) since 1970 that are not known yet."""
-        known_end = self._first_hour + len(self._offsets)
-        if not len(self._offsets):
-            self._first_hour = known_end = first
-        before = [self._offset(hour) for hour in range(first, self._first_hour)]
+    def _covering(self, known: "_Offsets", first: int, end: int) -> "_Offsets":
+        """What is known, and the offsets of hours [first, end) since 1970."""
+        begin, known_end = (known.first, known.end) if len(known.by_hour) else (first, first)
+        before = [self._offset(hour) for hour in range(first, begin)]
         after = [self._offset(hour) for hour in range(known_end, end)]
-        if before or after:
-            self._offsets = np.concatenate([before, self._offsets, after]).astype(np.int64)
-            self._first_hour = min(first, self._first_hour)
+        if not before and not after:
+            return known
+        by_hour = np.concatenate([before, known.by_hour, after]).astype(np.int64)
+        return _Offsets(min(first, begin), by_hour)
 
     def _offset(self, hour: int) -> int:
         known = min(max(hour, _FIRST_KNOWN_H), _LAST_KNOWN_H)  # a date may stand for one that is not known

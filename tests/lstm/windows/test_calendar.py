@@ -1,5 +1,6 @@
 """Local time, against the standard library's."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,26 @@ def test_offsets_are_found_in_any_order():
     for moment, later in ((july, 12), (january, 12), (datetime(1969, 12, 31, 17, tzinfo=UTC), 12)):
         assert calendar.hour_of_week(micros(moment))[0] % 24 == later
     assert calendar.hour_of_week(micros(january, july)).tolist() == [24 + 12, 12]  # a Tuesday, a Monday
+
+
+def test_offsets_stay_right_where_another_thread_looks_some_up_meanwhile(monkeypatch):
+    """Batches are finished by two threads at once, and streams of a table share its calendar."""
+    calendar, look_up = Calendar("America/New_York"), Calendar._offset
+    hours = micros(*(datetime(2013, month, 1, tzinfo=UTC) for month in range(1, 13)))
+    expected = Calendar("America/New_York").local(hours)
+    assert calendar.local(hours[5:6]) == expected[5]
+    other = threading.Thread(target=calendar.local, args=[hours[2:4]])
+
+    def beside_another(self, hour):
+        if threading.current_thread() is threading.main_thread() and other.ident is None:
+            other.start()
+            other.join()
+        return look_up(self, hour)
+
+    monkeypatch.setattr(Calendar, "_offset", beside_another)
+    assert calendar.local(hours[1:5]).tolist() == expected[1:5].tolist()
+    assert other.ident is not None
+    assert calendar.local(hours).tolist() == expected.tolist()
 
 
 def test_encoding_is_sines_and_cosines_of_day_and_week():
@@ -57,7 +78,7 @@ def test_rows_millennia_apart_are_looked_up_one_by_one():
     calendar = Calendar("America/New_York")
     both = micros(summer, far)
     assert (calendar.hour_of_week(both) % 24).tolist() == [12, 12]
-    assert len(calendar._offsets) == 0
+    assert len(calendar._offsets.by_hour) == 0
     assert calendar.hour_of_week(both[:1]).tolist() == [12]  # a Monday
 
 
