@@ -125,7 +125,7 @@ class Prefetcher(Generic[T]):
         """The first of the shared items. While the thread makes it, the consumer makes one that follows."""
         job = self._jobs.popleft()
         if not job.make() and not job.made:
-            any(following.make() for following in self._jobs)
+            any(following.make(Exception) for following in self._jobs)  # an interrupt is of this call
         return job.outcome()
 
     def _ask(self) -> None:
@@ -212,13 +212,13 @@ class _Job(Generic[T]):
         self._calls = [call]
         self._outcomes: SimpleQueue[T | _Raised] = SimpleQueue()
 
-    def make(self) -> bool:
-        """Make it; False: another thread does, or has."""
+    def make(self, kept: type[BaseException] = BaseException) -> bool:
+        """Make it; False: another thread does, or has. What the call raises is raised here if not `kept`."""
         try:
             call = self._calls.pop()  # by one thread alone: no lock is needed
         except IndexError:
             return False
-        self._outcomes.put(_outcome(call))
+        self._outcomes.put(_outcome(call, kept))
         return True
 
     @property
@@ -231,8 +231,8 @@ class _Job(Generic[T]):
         return self._outcomes.get()
 
 
-def _outcome(call: Call[T]) -> "T | _Raised":
+def _outcome(call: Call[T], kept: type[BaseException] = BaseException) -> "T | _Raised":
     try:
         return call()
-    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the item
+    except kept as error:  # handed to whoever waits for the item
         return _Raised(error)

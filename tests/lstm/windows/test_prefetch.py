@@ -15,6 +15,12 @@ def calls(items):
     return (partial(lambda item: item, item) for item in items)
 
 
+def at_once(prefetcher):
+    """The next item for a consumer that is back at once, however slow this machine is."""
+    prefetcher._left = float("inf")
+    return prefetcher.next()
+
+
 @pytest.mark.parametrize("ahead", [0, 1, 4])
 def test_items_come_in_order_and_end(ahead):
     prefetcher = Prefetcher(calls(range(20)), ahead)
@@ -71,10 +77,10 @@ def test_a_consumer_that_is_back_at_once_makes_items_beside_the_thread_and_other
 
     prefetcher = Prefetcher(items(), 2, lambda: True)
     own = threading.current_thread().name
-    taken = [prefetcher.next(), prefetcher.next()]
+    taken = [at_once(prefetcher), at_once(prefetcher)]
     assert iterated == makers == ["prefetch"] * 2
-    while not {own, "prefetch"} <= set(makers[2:]):  # unless this machine is too slow to be back at once
-        taken.append(prefetcher.next())
+    while not {own, "prefetch"} <= set(makers[2:]):
+        taken.append(at_once(prefetcher))
     assert own in iterated
     while prefetcher._asked < 2:
         time.sleep(0.01)
@@ -96,11 +102,9 @@ def test_items_that_are_at_hand_are_made_by_two_at_once_and_no_more_than_asked_a
         return number
 
     prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True)
-    taken = [prefetcher.next() for _ in range(2)]
-    prefetcher._left = float("inf")  # as if nothing but this call took time
+    taken = []
     while len(taken) < 6:
-        taken.append(prefetcher.next())
-        prefetcher._left = float("inf")
+        taken.append(at_once(prefetcher))
         assert len(prefetcher._jobs) <= 2
     prefetcher.stop()
     assert taken == list(range(6))
@@ -120,17 +124,37 @@ def test_what_is_raised_for_items_at_hand_comes_after_the_items_before_it(of, hu
         yield fail
         yield from calls(range(100))
 
-    def take():
-        if hurried:
-            prefetcher._left = float("inf")
-        return prefetcher.next()
-
+    take = at_once if hurried else Prefetcher.next
     prefetcher = Prefetcher(items(), 3, lambda: True)
-    assert [take() for _ in range(4)] == list(range(4))
+    assert [take(prefetcher) for _ in range(4)] == list(range(4))
     for _ in range(2):
         with pytest.raises(OSError, match="disk"):
-            take()
+            take(prefetcher)
     prefetcher.stop()
+
+
+def test_an_interrupt_is_told_at_once_also_where_it_comes_to_an_item_that_follows():
+    """Else it waits for the next call, and is lost if none comes."""
+    beside, go_on, makers = threading.Event(), threading.Event(), {}
+
+    def make(number):
+        makers[number] = threading.current_thread()
+        if number == 2:  # not before the thread is at the next one
+            assert beside.wait(60)
+        elif number == 3:
+            beside.set()
+            assert go_on.wait(60)
+        elif number == 4:
+            go_on.set()
+            raise KeyboardInterrupt
+        return number
+
+    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True)
+    assert [at_once(prefetcher) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyboardInterrupt):
+        at_once(prefetcher)
+    prefetcher.stop()
+    assert makers[3] is not makers[4] is threading.current_thread()
 
 
 def test_stopping_ends_the_thread_at_once_while_nobody_takes():
