@@ -30,7 +30,10 @@ def common_step(times: NDArray[np.int64], begins: NDArray[np.int64]) -> int:
 
 
 class BlockTimes:
-    """Gives the times of windows of blocks that lie in slots of one array. Used by one thread."""
+    """Gives the times of windows of blocks that lie in slots of one array.
+
+    Several threads may ask at once while nothing is `filled`.
+    """
 
     def __init__(self, times: NDArray[np.int64], slot_rows: int, length: int) -> None:
         """View `times` [slots · slot_rows]; windows are of `length` rows."""

@@ -63,7 +63,7 @@ class Found:
 class Pools:
     """At most two pools per lane: 2·⌈C/W⌉·P superblocks on a rank, and three numbers for each window in them.
 
-    Used by one thread.
+    Used by one thread at a time.
 
     What is to be known of a window is worked out pool by pool by a worker, so that a batch only looks it up,
     whatever the number of lanes.

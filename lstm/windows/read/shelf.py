@@ -20,7 +20,10 @@ from lstm.windows.read.read import WindowReader
 
 
 class Shelf(ABC):
-    """Blocks, each in a slot. Used by one thread; loads run on executors."""
+    """Blocks, each in a slot. Used by one thread at a time; loads run on executors.
+
+    While nothing is `loading`, though, several may `gather` at once, beside the one that does all else.
+    """
 
     def __init__(
         self,

@@ -1,14 +1,16 @@
 """What fails, or is interrupted, while pools are asked for takes no block and no place for good."""
 
+import random
+import threading
 import time
 
 import pytest
 
 from lstm.windows import WindowReader, WindowStream
-from lstm.windows.read import pools
+from lstm.windows.read import pools, prefetch
 from lstm.windows.read.memory import rank_bytes
 from lstm.windows.read.pools import Pools
-from lstm.windows.read.shelf import PassingShelf
+from lstm.windows.read.shelf import PassingShelf, Shelf
 
 from .conftest import in_groups, sorted_table
 from .drain import windows_of
@@ -70,3 +72,28 @@ def test_a_stream_goes_on_after_a_failure_wherever_pools_were(
         stream.set_epoch(0)
         assert [windows_of(batch) for batch in stream] == expected
     assert failed
+
+
+@pytest.mark.parametrize("ahead", [2, 8])
+def test_no_block_gives_up_its_place_while_two_threads_copy_for_a_consumer_that_is_back_at_once(
+    monkeypatch, ahead
+):
+    snapshot = in_groups(sorted_table(hours=300), 150)
+    plan = planned(snapshot, lanes=1, pool=1)  # four blocks in two places
+    row_bytes = WindowReader(snapshot, plan, ("x", "y")).row_bytes
+    reader = WindowReader(snapshot, plan, ("x", "y"), rank_bytes(plan, "train", 1, row_bytes))
+    gather, pause, makers = Shelf.gather, random.Random(0), []
+
+    def slow(shelf, *arguments):
+        makers.append(threading.current_thread() is threading.main_thread())
+        time.sleep(pause.choice([0, 0, 1e-3]))
+        return gather(shelf, *arguments)
+
+    monkeypatch.setattr(Shelf, "gather", slow)
+    monkeypatch.setattr(prefetch, "_HANDED_OVER_S", float("inf"))
+    with WindowStream(plan, reader, "train", seed=1, batch_size=4, prefetch=ahead) as stream:
+        assert isinstance(stream._shelf, PassingShelf)
+        for epoch in range(4):
+            for index, batch in enumerate(stream):
+                assert windows_of(batch) == windows_of(stream.batch(epoch, index))
+    assert len(set(makers)) == 2
