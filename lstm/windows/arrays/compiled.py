@@ -14,8 +14,8 @@ from storage.compiled_library import installed, load
 VERSION = 1
 """Of loops.c, where the same number stands, so that no library of another source is loaded. A test knows the
 source of this version, and asks for the next number when that changes."""
-MOST_MERGED = 1 << 10
-"""Lanes that are merged here: where they differ much, a window may take as long as there are lanes."""
+MOST_PASSED = 32
+"""Lanes that a window passes when it joins those that wait, on average: beyond, NumPy's sort is faster."""
 Ints = NDArray[np.int64]
 Gather = Callable[[Ints], NDArray[Any] | None]
 """Copies the windows that begin at some rows; None: not all of them lie within the rows."""
@@ -67,7 +67,7 @@ class Loops:
         """Lanes and indices [count] of windows in order of their keys (2i+1)/(2n), then by lane.
 
         Args:
-            n: [C] windows of each lane, at most 2**25; of `MOST_MERGED` lanes at most.
+            n: [C] windows of each lane, at most 2**25; see `MOST_PASSED`.
             first: [C] window of each lane with which to begin; n: none is left.
             skipped: windows that are left out before those asked for.
             count: of which there must be as many.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm.windows.arrays.compiled import LOOPS, MOST_MERGED
+from lstm.windows.arrays.compiled import LOOPS, MOST_PASSED
 from lstm.windows.arrays.permute import permutation, permutations
 
 _DIGIT = 20
@@ -69,6 +69,7 @@ class EpochOrder:
         bounds = self._before[self._lane_first]
         self.lane_windows: list[int] = [int(n) for n in np.diff(bounds)]
         """Windows of each lane."""
+        self._passed = passed(np.array(self.lane_windows))
         assert max(self.lane_windows) < _MOST_WINDOWS
 
     def merge(self, start: int, stop: int) -> Merged:
@@ -81,7 +82,7 @@ class EpochOrder:
         low, high = max(0, start - lanes), min(total, stop + lanes)
         first = np.array([(2 * low * n + total) // (2 * total) for n in windows], np.int64)
         skipped, counts = start - int(first.sum()), np.array(windows, np.int64)
-        if LOOPS is not None and lanes <= MOST_MERGED and counts.max() <= _FLOATS_DIFFER:
+        if LOOPS is not None and self._passed <= MOST_PASSED and counts.max() <= _FLOATS_DIFFER:
             return Merged(np.arange(start, stop), *LOOPS.merge(counts, first, skipped, stop - start))
         last = np.array([(2 * high * n + total) // (2 * total) for n in windows], np.int64)
         sizes = last - first
@@ -165,6 +166,17 @@ def deal(counts: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
         lane_of[place] = lane
         heapq.heapreplace(heap, (windows + count, lane))
     return lane_of
+
+
+def passed(n: NDArray[np.int64]) -> float:
+    """How many lanes, on average, wait for a later key than the one to which a lane of n windows steps on.
+
+    A lane of m < n windows does with probability 1 - m/n: its keys are 1/m apart, and the step is 1/n. So it
+    is the sum of n - m over all pairs ÷ the windows of all lanes.
+    """
+    n = np.sort(n[n > 0])
+    more = 2 * np.arange(len(n)) - (len(n) - 1)  # lanes of fewer windows than each has, less those of more
+    return float(n / n.sum() @ more)
 
 
 def _by_key(lane: NDArray[np.int64], index: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.intp]:

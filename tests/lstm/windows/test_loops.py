@@ -1,8 +1,10 @@
 """The compiled loops and NumPy find the same windows, and copy the same bits; they refuse alike."""
 
+import math
 import shutil
 import zlib
 from dataclasses import astuple
+from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
 
@@ -96,7 +98,8 @@ def epochs(draw):
 def test_compiled_loops_merge_lanes_as_numpy_does(epoch, data):
     start = data.draw(st.integers(0, epoch.windows), "start")
     stop = data.draw(st.integers(start, epoch.windows), "stop")
-    compiled = epoch.merge(start, stop)
+    with patch.object(order, "MOST_PASSED", math.inf):
+        compiled = epoch.merge(start, stop)
     with patch.object(order, "LOOPS", None):
         plain = epoch.merge(start, stop)
     for one, other in zip(astuple(compiled), astuple(plain), strict=True):
@@ -104,15 +107,36 @@ def test_compiled_loops_merge_lanes_as_numpy_does(epoch, data):
 
 
 @needs_compiler
-def test_lanes_too_many_or_too_long_for_the_compiled_loop_are_merged_all_the_same(monkeypatch):
+def test_lanes_too_uneven_or_too_long_for_the_compiled_loop_are_merged_all_the_same(monkeypatch):
     epoch = EpochOrder(np.arange(1, 30), lanes=8, pool=2, seed=0, epoch=0)
     expected = astuple(epoch.merge(3, 400))
-    for limit, at in (("MOST_MERGED", 7), ("_FLOATS_DIFFER", 3)):
+    for limit, at in (("MOST_PASSED", 0), ("_FLOATS_DIFFER", 3)):
         with monkeypatch.context() as patched:
             patched.setattr(order, limit, at)
             assert all(map(np.array_equal, astuple(epoch.merge(3, 400)), expected))
     with pytest.raises(AssertionError, match="fewer windows are left"):
         COMPILED.merge(np.array([2, 1]), np.array([1, 1]), 0, 2)
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=40).filter(any))
+def test_windows_pass_as_many_lanes_as_are_told(n):
+    windows = sorted((Fraction(2 * i + 1, 2 * own), lane) for lane, own in enumerate(n) for i in range(own))
+    waiting, steps = {lane: (Fraction(1, 2 * own), lane) for lane, own in enumerate(n) if own}, 0
+    for key, lane in windows:
+        waiting[lane] = key + Fraction(1, n[lane]), lane
+        steps += sum(other > waiting[lane] for other in waiting.values())
+    assert order.passed(np.array(n)) == pytest.approx(steps / len(windows), abs=1)
+
+
+@needs_compiler
+def test_lanes_that_differ_much_are_left_to_numpy_and_others_are_not():
+    """One lane of a million windows among 1024 took 12 ms of 16,384 windows; NumPy takes 0.4."""
+    uneven = EpochOrder(np.array([10**6] + [1] * 1023), lanes=1024, pool=1, seed=0, epoch=0)
+    even = EpochOrder(np.arange(900, 1100).repeat(100), lanes=1024, pool=1, seed=0, epoch=0)
+    for epoch, calls in ((uneven, 0), (even, 1)):
+        with patch.object(Loops, "merge", autospec=True, side_effect=Loops.merge) as merge:
+            epoch.merge(5000, 6000)
+        assert merge.call_count == calls
 
 
 @needs_compiler
