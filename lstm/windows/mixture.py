@@ -165,8 +165,14 @@ class Mixture:
         refuse_to_travel("a mixture")
 
     def _next(self) -> list[Batch]:
+        number = self._epoch * self._batches + self._consumed
+        at = [divmod(number, len(stream)) for stream in self._streams]
         try:
-            return [next(batches) for batches in self._endless]
+            parts = [next(batches) for batches in self._endless]
+            if [(part.epoch, part.index) for part in parts] != at:  # an interrupt kept some from the consumer
+                self._go_to(self._epoch, self._consumed)
+                parts = [next(batches) for batches in self._endless]
+            return parts
         except BaseException:  # what raised is at its end, and those before it are a batch ahead
             self._go_to(self._epoch, self._consumed)
             raise

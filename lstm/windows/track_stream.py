@@ -175,8 +175,13 @@ class TrackStream:
         if self._closed:
             raise ValueError("the stream is closed")
         self._home.check()
+        at = self._epoch, self._consumed
         try:
-            return self._made.next(self._epoch, self._consumed)
+            batch = self._made.next(*at)
+            if (batch.epoch, batch.index) != at:  # one was taken, and an interrupt kept it from the consumer
+                self._made.forget()
+                batch = self._made.next(*at)
+            return batch
         except BaseException:
             self._made.forget()  # the next call starts afresh at the cursor
             raise

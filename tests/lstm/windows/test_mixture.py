@@ -171,6 +171,15 @@ def fails():
     raise OSError("the server is away for now")
 
 
+def test_a_batch_that_an_interrupt_kept_from_the_consumer_comes_again(tables):
+    with Mixture(tables, batch_size=20) as mixture:
+        assert next(iter(mixture)).index == 0
+        mixture._next()  # taken, and an interrupt came while it was put together
+        for batch in mixture:
+            assert windows_of(batch) == windows_of(mixture.batch(0, batch.index))
+        assert batch.index == len(mixture) - 1
+
+
 def test_a_cursor_of_another_mixture_is_refused(tables):
     with Mixture(tables, batch_size=20) as mixture:
         state = mixture.state_dict()

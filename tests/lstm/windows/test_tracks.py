@@ -133,6 +133,16 @@ def test_a_batch_can_be_replayed(two_series):
             stream.batch(1, 999)
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_batch_that_an_interrupt_kept_from_the_consumer_comes_again(two_series, prefetch):
+    plan, reader = two_series()
+    with TrackStream(plan, reader, tracks=3, seed=0, prefetch=prefetch) as stream:
+        assert next(iter(stream)).index == 0
+        stream._made.next(0, 1)  # taken, and an interrupt came
+        rest = list(range(1, len(stream)))
+        assert [batch.index for batch in stream] == rest
+
+
 def test_cursors_of_other_tracks_and_too_many_ranks_are_refused(two_series):
     plan, reader = two_series()
     with TrackStream(plan, reader, tracks=4, seed=5) as stream:
