@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 T = TypeVar("T")
 Call = Callable[[], T]
@@ -32,7 +32,7 @@ class Prefetcher(Generic[T]):
     """
 
     def __init__(self, calls: Iterator[Call[T]], ahead: int, at_hand: Callable[[], bool] = _never) -> None:
-        """Start to work ahead.
+        """Prepare to work ahead.
 
         Args:
             calls: give the items.
@@ -57,10 +57,16 @@ class Prefetcher(Generic[T]):
         """Seconds that callers of `next` have waited."""
         self._left = time.perf_counter()
         self._thread: threading.Thread | None = None
-        if ahead:
-            self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
-            self._thread.start()
+        """Once it has started: where an interrupt comes before, it has nothing to do but to end."""
+
+    def start(self) -> Self:
+        """Begin to work ahead. Whoever calls it must be able to `stop` it if an interrupt comes."""
+        if self._ahead:
+            thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+            thread.start()
+            self._thread = thread
             self._ask()
+        return self
 
     def next(self) -> T:
         """The next item.
@@ -172,6 +178,7 @@ class Ahead(Generic[T]):
             self.forget()  # what was interrupted while it waited for the thread
         if self._prefetcher is None:
             self._prefetcher = Prefetcher(self._begin(epoch, consumed), self._ahead, self._at_hand)
+            self._prefetcher.start()
         return self._prefetcher.next()
 
     def forget(self) -> None:

@@ -1,5 +1,7 @@
 """Blocks that are kept are loaded once for all streams, and blocks are loaded as windows need them."""
 
+import threading
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -205,6 +207,24 @@ def test_a_stream_goes_on_at_its_cursor_after_an_interrupt_wherever_that_came(tw
         assert windows_of(next(iter(stream))) == expected[0]
         stream._made.next(0, 4)  # taken, and an interrupt kept it from the consumer
         assert [windows_of(batch) for batch in stream] == expected[1:]
+    start, working = threading.Thread.start, threading.active_count()
+
+    def interrupted_start(thread):
+        patch.undo()
+        start(thread)
+        raise KeyboardInterrupt  # while it waits for the thread to run
+
+    with WindowStream(plan, reader, "train", seed=3, batch_size=4) as stream:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted_start)
+            with pytest.raises(KeyboardInterrupt):
+                next(iter(stream))
+        assert [windows_of(batch) for batch in stream] == expected
+    for _ in range(1000):
+        if threading.active_count() == working:
+            break
+        time.sleep(0.01)  # nobody waits for that thread
+    assert threading.active_count() == working
     stop, failing = Prefetcher.stop, [True]
 
     def interrupted(prefetcher):

@@ -23,7 +23,7 @@ def at_once(prefetcher):
 
 @pytest.mark.parametrize("ahead", [0, 1, 4])
 def test_items_come_in_order_and_end(ahead):
-    prefetcher = Prefetcher(calls(range(20)), ahead)
+    prefetcher = Prefetcher(calls(range(20)), ahead).start()
     assert [prefetcher.next() for _ in range(20)] == list(range(20))
     for _ in range(2):
         with pytest.raises(StopIteration):
@@ -37,7 +37,7 @@ def test_what_the_iterator_raises_comes_after_the_items_before_it(ahead):
         yield 1
         raise OSError("disk")
 
-    prefetcher = Prefetcher(calls(items()), ahead)
+    prefetcher = Prefetcher(calls(items()), ahead).start()
     assert prefetcher.next() == 1
     with pytest.raises(OSError, match="disk"):
         prefetcher.next()
@@ -53,7 +53,7 @@ def test_it_works_ahead_by_no_more_than_asked():
             enough.release()
             yield number
 
-    prefetcher = Prefetcher(calls(items()), 2)
+    prefetcher = Prefetcher(calls(items()), 2).start()
     for _ in range(2):
         assert enough.acquire(timeout=600)
     time.sleep(0.01)  # a consumer that is busy
@@ -75,7 +75,7 @@ def test_a_consumer_that_is_back_at_once_makes_items_beside_the_thread_and_other
             iterated.append(threading.current_thread().name)
             yield partial(make, number)
 
-    prefetcher = Prefetcher(items(), 2, lambda: True)
+    prefetcher = Prefetcher(items(), 2, lambda: True).start()
     own = threading.current_thread().name
     taken = [at_once(prefetcher), at_once(prefetcher)]
     assert iterated == makers == ["prefetch"] * 2
@@ -101,7 +101,7 @@ def test_items_that_are_at_hand_are_made_by_two_at_once_and_no_more_than_asked_a
         made.append(number)
         return number
 
-    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True)
+    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True).start()
     taken = []
     while len(taken) < 6:
         taken.append(at_once(prefetcher))
@@ -125,7 +125,7 @@ def test_what_is_raised_for_items_at_hand_comes_after_the_items_before_it(of, hu
         yield from calls(range(100))
 
     take = at_once if hurried else Prefetcher.next
-    prefetcher = Prefetcher(items(), 3, lambda: True)
+    prefetcher = Prefetcher(items(), 3, lambda: True).start()
     assert [take(prefetcher) for _ in range(4)] == list(range(4))
     for _ in range(2):
         with pytest.raises(OSError, match="disk"):
@@ -149,7 +149,7 @@ def test_an_interrupt_is_told_at_once_also_where_it_comes_to_an_item_that_follow
             raise KeyboardInterrupt
         return number
 
-    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True)
+    prefetcher = Prefetcher((partial(make, number) for number in range(100)), 2, lambda: True).start()
     assert [at_once(prefetcher) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyboardInterrupt):
         at_once(prefetcher)
@@ -159,7 +159,7 @@ def test_an_interrupt_is_told_at_once_also_where_it_comes_to_an_item_that_follow
 
 def test_stopping_ends_the_thread_at_once_while_nobody_takes():
     before = threading.active_count()
-    prefetcher = Prefetcher(calls(range(100)), 1)
+    prefetcher = Prefetcher(calls(range(100)), 1).start()
     assert prefetcher.next() == 0
     prefetcher.stop()
     assert threading.active_count() == before
@@ -173,7 +173,7 @@ def test_what_is_not_at_hand_is_made_by_the_thread_however_hurried_its_consumer(
             makers.append(threading.current_thread().name)
             yield number
 
-    prefetcher = Prefetcher(calls(items()), 2)
+    prefetcher = Prefetcher(calls(items()), 2).start()
     assert [prefetcher.next() for _ in range(200)] == list(range(200))
     prefetcher.stop()
     assert set(makers) == {"prefetch"}
@@ -204,7 +204,7 @@ def test_an_interrupted_stop_is_over_no_sooner_than_the_thread(ctrl_c):
         time.sleep(0.3)  # so that it waits for the thread
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    prefetcher = Prefetcher(calls(items()), 1)
+    prefetcher = Prefetcher(calls(items()), 1).start()
     began.wait(60)
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
