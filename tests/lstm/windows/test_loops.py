@@ -125,7 +125,7 @@ def test_windows_pass_as_many_lanes_as_are_told(n):
     for key, lane in windows:
         waiting[lane] = key + Fraction(1, n[lane]), lane
         steps += sum(other > waiting[lane] for other in waiting.values())
-    assert order.passed(np.array(n)) == pytest.approx(steps / len(windows), abs=1)
+    assert order.passed(np.array(n)) == pytest.approx(steps / len(windows))
 
 
 @needs_compiler
