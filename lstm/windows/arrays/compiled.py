@@ -72,13 +72,13 @@ class Loops:
             skipped: windows that are left out before those asked for.
             count: of which there must be as many.
         """
-        begun = np.flatnonzero(first < n)
-        key = (2 * first[begun] + 1) / (2 * n[begun])
+        n, following = np.ascontiguousarray(n, np.int64), first.astype(np.int64, "C")
+        begun = np.flatnonzero(following < n)
+        key = (2 * following[begun] + 1) / (2 * n[begun])
         order = np.argsort(key, kind="stable")
         room = len(begun) + skipped + count
         keys, queue = np.empty(room), np.empty(room, np.int64)
         keys[: len(begun)], queue[: len(begun)] = key[order], begun[order]
-        n, following = np.ascontiguousarray(n), first.copy()
         lanes, indices = np.empty(count, np.int64), np.empty(count, np.int64)
         arrays = [it.ctypes.data for it in (n, following, keys, queue, lanes, indices)]
         came = self._merged(*arrays[:4], len(begun), skipped, count, *arrays[4:])
@@ -100,7 +100,7 @@ class Loops:
         count = len(lanes)
         found = [np.empty(count, np.int64) for _ in known]
         wide = known[0].itemsize == 8
-        lanes, indices = np.ascontiguousarray(lanes), np.ascontiguousarray(indices)
+        lanes, indices = np.ascontiguousarray(lanes, np.int64), np.ascontiguousarray(indices, np.int64)
         arrays = [it.ctypes.data for it in (lanes, indices, *spans, *known, *found)]
         held = self._looked_up(*arrays[:2], count, *arrays[2:8], wide, *arrays[8:])
         return [it[:held] for it in found]

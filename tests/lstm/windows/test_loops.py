@@ -159,6 +159,27 @@ def test_compiled_loops_look_up_windows_as_far_as_they_are_known(seed, number, a
 
 
 @needs_compiler
+@pytest.mark.parametrize("number", [np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("step", [1, 2])
+def test_compiled_loops_take_numbers_of_any_width_and_apart(number, step):
+    """NumPy's own are of 32 bits on some hosts; read as 64 they would point anywhere."""
+    n, first = (
+        np.repeat(np.array([3, 2], number), step)[::step],
+        np.repeat(np.array([1, 0], number), step)[::step],
+    )
+    lanes, indices = COMPILED.merge(n, first, 1, 3)
+    assert (lanes.tolist(), indices.tolist()) == ([0, 1, 0], [1, 1, 2])
+    known = tuple(np.arange(5, dtype=np.int32) + at for at in (0, 10, 20))
+    spans = tuple(np.array(it) for it in ([0, 0], [3, 2], [0, 3]))
+    lanes, indices = (
+        np.repeat(lanes.astype(number), step)[::step],
+        np.repeat(indices.astype(number), step)[::step],
+    )
+    found = COMPILED.look_up(lanes, indices, spans, known)
+    assert [it.tolist() for it in found] == [[1, 4, 2], [11, 14, 12], [21, 24, 22]]
+
+
+@needs_compiler
 def test_a_stream_gives_the_same_without_compiled_loops(two_series, monkeypatch):
     told = []
     for loops in (COMPILED, None):
