@@ -102,6 +102,7 @@ def _itself(batch: Batch) -> Batch:
 
 def _looked_up(parts: Parts, first: int, pools: Pools, shelf: Shelf) -> _LookedUp:
     """Look up the windows of batches from number `first` of the parts on."""
+    shelf.look()
     ends = parts.ends[first : first + _LOOKED_UP_AT_ONCE + 1]
     begin = ends[0]
     lanes, indices = parts.merged.lanes[begin : ends[-1]], parts.merged.indices[begin : ends[-1]]

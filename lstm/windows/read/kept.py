@@ -52,13 +52,13 @@ class KeptBlocks:
             self._loads[superblock] = executor.submit(self._fill, superblock, load)
             return True
 
-    def loading(self, superblock: int) -> "Future[int]":
-        """The load of a requested block, which gives the step of its times.
+    def asked(self, superblock: int) -> "Future[int] | None":
+        """The load of a block, which gives the step of its times; None: nobody has requested it.
 
         It is cancelled if whoever had requested it has given it up.
         """
         with self._lock:
-            return self._loads[superblock]
+            return self._loads.get(superblock)
 
     def give_up(self, superblock: int) -> None:
         """Do not load a requested block unless that is under way: others who want it request it again."""

@@ -2,6 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -70,8 +71,14 @@ class Shelf(ABC):
         """Take back what holds are left; returns when nothing is loaded for them."""
 
     @abstractmethod
+    def _asked(self, slot: int) -> "Future[int] | None":
+        """The load of a slot's block; None: it was not asked for yet."""
+
     def _loading(self, slot: int) -> "Future[int]":
-        """The load of a slot's block."""
+        """The same of a block that a window needs."""
+        loaded = self._asked(slot)
+        assert loaded is not None, "a window's superblock was held, but not loaded"
+        return loaded
 
     def _step(self, slot: int) -> int:
         """The step of the times of a slot's block, once it is there; raises what loading it raised."""
@@ -93,12 +100,22 @@ class Shelf(ABC):
             slots = self.slots(rows)
             away = np.unique(slots[self._away[slots]]).tolist()
             wait_for([self._loading(slot) for slot in away])
-            for slot in away:
-                self._block_times.filled(slot, self._step(slot))
-                self._away[slot] = False
-            self.loading = bool(self._away.any())
+            self._come(away)
         values = self._value_windows.gather(rows)
         return values, self._block_times.gather(rows) if times is None else times
+
+    def look(self) -> None:
+        """Notice what has come meanwhile, also of what nobody gathers from yet."""
+        if self.loading:
+            asked = ((slot, self._asked(slot)) for slot in np.flatnonzero(self._away).tolist())
+            self._come([slot for slot, load in asked if load is not None and _succeeded(load)])
+
+    def _come(self, slots: Sequence[int]) -> None:
+        """Blocks of these slots are there; raises what loading one of them raised."""
+        for slot in slots:
+            self._block_times.filled(slot, self._step(slot))
+            self._away[slot] = False
+        self.loading = bool(self._away.any())
 
     def times_of(self, rows: NDArray[np.int64]) -> Counted | None:
         """Times of the windows that begin at `rows` [b].
@@ -187,10 +204,8 @@ class PassingShelf(Shelf):
         if held.loaded is not None and not held.loaded.cancel():
             held.loaded.exception()
 
-    def _loading(self, slot: int) -> "Future[int]":
-        loaded = self._held[int(self._holds[slot])].loaded
-        assert loaded is not None, "a window's superblock was held, but not loaded"
-        return loaded
+    def _asked(self, slot: int) -> "Future[int] | None":
+        return self._held[int(self._holds[slot])].loaded
 
 
 class KeepingShelf(Shelf):
@@ -232,8 +247,8 @@ class KeepingShelf(Shelf):
         for superblock in superblocks[~self._there[superblocks]].tolist():
             self._kept.give_up(superblock)
 
-    def _loading(self, slot: int) -> "Future[int]":
-        return self._kept.loading(slot)
+    def _asked(self, slot: int) -> "Future[int] | None":
+        return self._kept.asked(slot)
 
     def _step(self, slot: int) -> int:
         while True:
@@ -244,3 +259,7 @@ class KeepingShelf(Shelf):
             else:
                 self._there[slot] = True
                 return step
+
+
+def _succeeded(load: "Future[int]") -> bool:
+    return load.done() and not load.cancelled() and load.exception() is None

@@ -74,14 +74,38 @@ def test_a_stream_goes_on_after_a_failure_wherever_pools_were(
     assert failed
 
 
+@pytest.fixture
+def two_places():
+    """A plan of four blocks that one lane walks through, and a reader with memory for two of them."""
+    snapshot = in_groups(sorted_table(hours=300), 150)
+    plan = planned(snapshot, lanes=1, pool=1)
+    row_bytes = WindowReader(snapshot, plan, ("x", "y")).row_bytes
+    return plan, WindowReader(snapshot, plan, ("x", "y"), rank_bytes(plan, "train", 1, row_bytes))
+
+
+def test_blocks_that_have_come_are_noticed_before_anybody_gathers_from_them(two_places):
+    plan, reader = two_places
+    with WindowStream(plan, reader, "train", seed=1, batch_size=2, prefetch=0) as stream:
+        shelf, batches = stream._shelf, iter(stream)
+        assert isinstance(shelf, PassingShelf)
+        for _ in range(2):
+            next(batches)  # the second one has what comes after this pool loaded
+        held = list(shelf._held.values())
+        assert len(held) == 2
+        assert shelf.loading
+        for it in held:
+            it.loaded.result()
+        for _ in range(40):  # of the 70 of this pool, looked up 32 at once
+            next(batches)
+        assert not shelf.loading
+        assert list(shelf._held.values()) == held
+
+
 @pytest.mark.parametrize("ahead", [2, 8])
 def test_no_block_gives_up_its_place_while_two_threads_copy_for_a_consumer_that_is_back_at_once(
-    monkeypatch, ahead
+    monkeypatch, two_places, ahead
 ):
-    snapshot = in_groups(sorted_table(hours=300), 150)
-    plan = planned(snapshot, lanes=1, pool=1)  # four blocks in two places
-    row_bytes = WindowReader(snapshot, plan, ("x", "y")).row_bytes
-    reader = WindowReader(snapshot, plan, ("x", "y"), rank_bytes(plan, "train", 1, row_bytes))
+    plan, reader = two_places
     gather, pause, makers = Shelf.gather, random.Random(0), []
 
     def slow(shelf, *arguments):
