@@ -104,11 +104,8 @@ class Shelf(ABC):
         values = self._value_windows.gather(rows)
         return values, self._block_times.gather(rows) if times is None else times
 
-    def look(self) -> None:
+    def look(self) -> None:  # noqa: B027 - where blocks come once, it is not worth while
         """Notice what has come meanwhile, also of what nobody gathers from yet."""
-        if self.loading:
-            asked = ((slot, self._asked(slot)) for slot in np.flatnonzero(self._away).tolist())
-            self._come([slot for slot, load in asked if load is not None and _succeeded(load)])
 
     def _come(self, slots: Sequence[int]) -> None:
         """Blocks of these slots are there; raises what loading one of them raised."""
@@ -197,6 +194,11 @@ class PassingShelf(Shelf):
         self._held.clear()
         self._away[:] = False
         self._free = list(range(len(self._holds)))
+
+    def look(self) -> None:  # noqa: D102 - see Shelf
+        if self.loading:
+            asked = ((slot, self._asked(slot)) for slot in np.flatnonzero(self._away).tolist())
+            self._come([slot for slot, load in asked if load is not None and _succeeded(load)])
 
     @staticmethod
     def _end(held: _Held) -> None:
