@@ -34,11 +34,11 @@ def darts(rows: Rows) -> Loader:
     dataset = SequentialTorchTrainingDataset(
         series, input_chunk_length=CONTEXT, output_chunk_length=HORIZON, stride=rows.stride
     )
-    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=_past_and_future)
+    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=_stacked)
     return Loader(lambda: iter(loader), past_and_future)
 
 
-def _past_and_future(samples: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def _stacked(samples: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the parts of a sample, covariates are empty here."""
     past = np.stack([sample.past_target for sample in samples])
     future = np.stack([sample.future_target for sample in samples])

@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.window_peers.rows import BATCH, CONTEXT, FEATURES, LENGTH, Loader, Rows, past_and_future
+from benchmarks.window_peers.rows import (
+    BATCH,
+    CONTEXT,
+    FEATURES,
+    LENGTH,
+    Loader,
+    Rows,
+    as_it_is,
+    past_and_future,
+)
 
 # Libraries are imported where they are used: each is there only where --setup has installed it.
 
@@ -58,7 +67,7 @@ def dataloader_one_part(rows: Rows) -> Loader:
 
 def dataloader_getitems(rows: Rows) -> Loader:
     """The same with a vectorised `__getitems__`."""
-    loader = DataLoader(WindowsAtOnce(rows), batch_size=BATCH, shuffle=True, collate_fn=_as_it_is)
+    loader = DataLoader(WindowsAtOnce(rows), batch_size=BATCH, shuffle=True, collate_fn=as_it_is)
     return Loader(lambda: iter(loader))
 
 
@@ -115,7 +124,3 @@ def mosaicml_streaming(rows: Rows) -> Loader:
             yield batch["window"]
 
     return Loader(batches)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

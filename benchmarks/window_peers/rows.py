@@ -31,7 +31,8 @@ class Rows:
         return starts
 
 
-def _as_it_is(batch: Any) -> Any:
+def as_it_is(batch: Any) -> Any:
+    """For what is to be done to a batch."""
     return batch
 
 
@@ -41,7 +42,7 @@ class Loader:
 
     batches: Callable[[], Iterator[Any]]
     """Begins a pass over batches as the library gives them; what it prepares once is prepared before."""
-    whole: Callable[[Any], NDArray[np.float32] | torch.Tensor] = _as_it_is
+    whole: Callable[[Any], NDArray[np.float32] | torch.Tensor] = as_it_is
     """[b, LENGTH, FEATURES] of a batch. For the proof alone: libraries need not put parts together."""
     surplus: int = 0
     """Windows of a pass's last batch that begin the next pass."""

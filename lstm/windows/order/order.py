@@ -79,11 +79,12 @@ class EpochOrder:
         all: keys in ((start - C)/N, (stop + C)/N] are sure to hold the positions asked for, and a few more.
         """
         total, lanes, windows = self.windows, self.lanes, self.lane_windows
-        low, high = max(0, start - lanes), min(total, stop + lanes)
+        low = max(0, start - lanes)
         first = np.array([(2 * low * n + total) // (2 * total) for n in windows], np.int64)
         skipped, counts = start - int(first.sum()), np.array(windows, np.int64)
         if LOOPS is not None and self._passed <= MOST_PASSED and counts.max() <= _FLOATS_DIFFER:
             return Merged(np.arange(start, stop), *LOOPS.merge(counts, first, skipped, stop - start))
+        high = min(total, stop + lanes)
         last = np.array([(2 * high * n + total) // (2 * total) for n in windows], np.int64)
         sizes = last - first
         lane = np.repeat(np.arange(lanes), sizes)
